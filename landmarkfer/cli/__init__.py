@@ -1,0 +1,49 @@
+"""The command line: each command parses, builds settings, calls one function and prints.
+
+Command modules import nothing heavy at the top, so that `landmarkfer --help` stays fast; torch, MediaPipe
+and matplotlib are imported inside the commands.
+"""
+
+import logging
+import sys
+
+import rich_click as click
+
+from landmarkfer import __version__
+from landmarkfer.cli.extract import extract
+from landmarkfer.errors import LandmarkferError
+
+COMMANDS = (extract,)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="landmarkfer")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+def cli(debug: bool) -> None:
+    """Facial expressions from face landmarks as a graph.
+
+    \b
+    Start here:
+      landmarkfer demo                              the whole path on faces it makes itself
+      landmarkfer extract PHOTOS                    images -> landmark cache
+      landmarkfer train --model gnn                 cache -> trained model
+      landmarkfer evaluate RUN                      the protocol's figures and pictures
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: a known error is one sentence on stderr and exit code 1, unless `--debug` is given."""
+    try:
+        cli()
+    except LandmarkferError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.secho(f"Error: {error}", err=True, fg="red")
+        sys.exit(1)
