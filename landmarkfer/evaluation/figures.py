@@ -1,0 +1,90 @@
+"""Pictures of an evaluation: confusion matrices and the reliability diagram.
+
+Drawn on matplotlib's `Figure` directly, not through pyplot, so that no global state or display is touched.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from landmarkfer.evaluation.metrics import normalised_confusion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, GREY = "#2b6cb0", "#8a8f98"
+
+
+def draw_confusion(path: Path, counts: NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Two panels: counts `[C, C]`, and percent of the true class, by which both are shaded."""
+    from matplotlib.figure import Figure
+
+    size = max(4.2, 0.72 * len(classes) + 0.9)
+    figure = Figure(figsize=(2 * size + 0.8, size), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    share = normalised_confusion(counts)
+    accuracy = np.trace(counts) / counts.sum()
+    _draw_matrix(left, [[f"{n:,}" for n in row] for row in counts], share, classes)
+    _draw_matrix(
+        right,
+        [["–" if np.isnan(s) else f"{100 * s:.1f}" for s in row] for row in share],
+        share,
+        classes,
+    )
+    left.set_title(f"Images: {counts.sum():,}, {100 * accuracy:.2f} % right")
+    right.set_title("Percent of the true class")
+    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+
+
+def _draw_matrix(
+    axes: "Axes", texts: list[list[str]], share: NDArray[np.float64], classes: Sequence[str]
+) -> None:
+    axes.imshow(np.nan_to_num(share), cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(texts):
+        for j, text in enumerate(row):
+            dark = np.nan_to_num(share[i, j]) > 0.55
+            axes.text(j, i, text, ha="center", va="center", color="white" if dark else "#1a202c")
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, labels=list(classes), rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, labels=list(classes))
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    # White lines between the cells.
+    axes.set_xticks(np.arange(1, len(classes)) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, len(classes)) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    for spine in axes.spines.values():
+        spine.set_color(GREY)
+
+
+def draw_reliability(path: Path, table: pd.DataFrame, ece: float) -> None:
+    """Accuracy and frequency of each bin of confidence, from `calibration.reliability_table`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 6.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    used = table[table["count"] > 0]
+    width = float(table["upper"].iloc[0] - table["lower"].iloc[0])
+    middle = (used["lower"] + used["upper"]) / 2
+    upper.bar(middle, used["accuracy"], width=0.92 * width, color=BLUE, alpha=0.75, label="accuracy")
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="perfectly calibrated")
+    upper.plot(
+        used["confidence"], used["accuracy"], "o", color="#1a202c", markersize=4, label="mean confidence"
+    )
+    upper.set_ylabel("accuracy")
+    upper.set_ylim(0, 1)
+    upper.set_xlim(0, 1)
+    upper.legend(loc="upper left", frameon=False)
+    upper.set_title(f"Expected calibration error {100 * ece:.2f} %")
+    lower.bar(middle, 100 * used["count"] / used["count"].sum(), width=0.92 * width, color=GREY)
+    lower.set_ylabel("% of images")
+    lower.set_xlabel("confidence of the predicted class")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)

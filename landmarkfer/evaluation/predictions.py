@@ -1,0 +1,108 @@
+"""Prediction tables: what a model said of each image, checked, and averaged into an ensemble.
+
+A prediction table has one row per image, whether a face was found in it or not:
+
+| column | meaning |
+| --- | --- |
+| `id` | the image, unique |
+| `label`, `predicted` | class names |
+| `p_<class>` | probability of each class, rows sum to 1 |
+| `status` | `ok`, `no_face` or `unreadable` |
+| `subset` | optional: the data set's own name for a part, of which `public` and `private` are reported |
+| `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from landmarkfer.errors import RunError
+
+PREFIX = "p_"
+STATUSES = ("ok", "no_face", "unreadable")
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Names of the probability columns, in the order of `classes`."""
+    return [PREFIX + name for name in classes]
+
+
+def predicted_confidence(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Probability `[N]` that was given to the class that was predicted."""
+    columns = pd.Categorical(frame["predicted"], categories=list(classes)).codes
+    return frame[probability_columns(classes)].to_numpy(dtype=float)[np.arange(len(frame)), columns]
+
+
+def check_predictions(frame: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Raise RunError unless `frame` is a prediction table over `classes` with a label in every row."""
+    needed = ["id", "label", "predicted", "status", *probability_columns(classes)]
+    if missing := [name for name in needed if name not in frame]:
+        raise RunError(
+            f"The prediction table has no column {', '.join(missing)}; it needs {', '.join(needed)}."
+        )
+    if extra := sorted(set(_probability_columns_of(frame)) - set(needed)):
+        raise RunError(
+            f"The prediction table has {', '.join(extra)}, but the classes are {', '.join(classes)}."
+        )
+    if frame.empty:
+        raise RunError("There is no image to evaluate: the prediction table is empty.")
+    if frame["id"].duplicated().any():
+        twice = frame.loc[frame["id"].duplicated(), "id"].iloc[0]
+        raise RunError(f"The prediction table holds {twice} more than once.")
+    if unlabelled := int(frame["label"].isna().sum()):
+        raise RunError(f"{unlabelled} of {len(frame)} images have no label; evaluate labelled images only.")
+    for column, allowed in (("label", classes), ("predicted", classes), ("status", STATUSES)):
+        if unknown := sorted(set(map(str, frame[column])) - set(allowed)):
+            raise RunError(f"Unknown {column} {', '.join(unknown)}; expected one of {', '.join(allowed)}.")
+    p = frame[probability_columns(classes)].to_numpy(dtype=float)
+    good: NDArray[np.bool_] = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
+    if not good.all():
+        raise RunError(
+            f"The probabilities of {np.sum(~good)} images are negative, missing or do not sum to 1."
+        )
+
+
+def average_predictions(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Ensemble: the mean of the probabilities of several models on the same images.
+
+    Rows are aligned by id and follow the first table, as do the order of classes and the optional columns.
+    `predicted` is the class of the highest mean. An image counts as `ok` if any member had a face in it, and
+    as `unreadable` only if it was so for all, which matters when the members come from different detectors.
+
+    Args:
+        frames: Prediction tables as described at the top of this module.
+
+    Raises:
+        RunError: If there is no table, or they differ in ids, labels or classes.
+    """
+    if not frames:
+        raise RunError("An ensemble needs at least one prediction table.")
+    tables = [frame.set_index("id") for frame in frames]
+    first, ids = tables[0], tables[0].index
+    columns = _probability_columns_of(first)
+    for number, table in enumerate(tables, start=1):
+        if set(columns) != set(_probability_columns_of(table)):
+            raise RunError(
+                f"Prediction tables 1 and {number} have different classes; an ensemble needs the same."
+            )
+        if len(table) != len(ids) or not table.index.is_unique or set(table.index) != set(ids):
+            raise RunError(
+                f"Prediction tables 1 and {number} are about different images; an ensemble needs the same."
+            )
+        if list(table.loc[ids, "label"].fillna("")) != list(first["label"].fillna("")):
+            raise RunError(f"Prediction tables 1 and {number} give different labels to the same images.")
+    aligned = [table.loc[ids] for table in tables]
+    mean = np.mean([table[columns].to_numpy(dtype=float) for table in aligned], axis=0)
+    found = np.any([table["status"] == "ok" for table in aligned], axis=0)
+    unreadable = np.all([table["status"] == "unreadable" for table in aligned], axis=0)
+    result = first.copy()
+    result[columns] = mean
+    result["predicted"] = np.array([name.removeprefix(PREFIX) for name in columns])[mean.argmax(axis=1)]
+    result["status"] = np.select([found, unreadable], ["ok", "unreadable"], "no_face")
+    return result.reset_index()
+
+
+def _probability_columns_of(frame: pd.DataFrame) -> list[str]:
+    return [name for name in map(str, frame.columns) if name.startswith(PREFIX)]

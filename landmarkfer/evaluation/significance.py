@@ -1,0 +1,100 @@
+"""How sure a figure is, and whether two models differ: bootstrap intervals and McNemar's test.
+
+All intervals and tests treat the models as given and the images as drawn at random. They say nothing of the
+spread between training seeds, which is the standard deviation over seeds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from landmarkfer.evaluation.metrics import Floats, scores_from_confusion
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+def bootstrap_intervals(
+    counts: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> dict[str, Floats]:
+    """Percentile bootstrap intervals of every score that a confusion matrix determines.
+
+    Images are resampled with replacement and without stratification: class counts vary between resamples,
+    as they would in another test set of this size from the same population. The spread of accuracy is then
+    the binomial one. Such a resample of `N` images has a confusion matrix that is one multinomial draw of `N`
+    from the cells, so the matrices are drawn directly, which is the same distribution at a fraction of the
+    cost. A score that is undefined in a resample (a class that was not drawn) is left out of its percentiles.
+
+    Args:
+        counts: Confusion matrix `[C, C]`.
+        resamples: Number of resamples.
+        seed: Seed of the generator; the same seed gives the same intervals.
+        level: Coverage.
+
+    Returns:
+        Lower and upper ends: `accuracy`, `balanced_accuracy`, `macro_f1` as `[2]`, `precision`, `recall` and
+        `f1` as `[C, 2]`; NaN where a score is undefined in every resample.
+
+    Raises:
+        ValueError: If `counts` is empty or `level` is not between 0 and 1.
+    """
+    counts = np.asarray(counts)
+    total = int(counts.sum())
+    if not total or not 0 < level < 1:
+        raise ValueError(f"need at least one image and a level between 0 and 1, got {total} and {level}")
+    cells = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
+    scores = scores_from_confusion(cells.reshape(resamples, *counts.shape))
+    return {name: _percentiles(values, level) for name, values in scores.items()}
+
+
+def _percentiles(values: Floats, level: float) -> Floats:
+    """Interval `[..., 2]` of `values` `[R, ...]`, over the defined values of each column."""
+    columns = values.reshape(len(values), -1)
+    ends = np.full((columns.shape[1], 2), np.nan)
+    for end, column in zip(ends, columns.T, strict=True):
+        if (defined := column[~np.isnan(column)]).size:
+            end[:] = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return ends.reshape(*values.shape[1:], 2)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Outcome of McNemar's test: the images that only one of two models got right, and two-sided p-values."""
+
+    only_first: int
+    only_second: int
+    exact_p: float
+    mid_p: float
+
+
+def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Whether two models differ in accuracy on the same images.
+
+    Under the hypothesis of no difference, each image that only one model got right is a fair coin. The exact
+    test is conservative; the mid-p value, which counts half of the observed outcome's probability, has nearer
+    the nominal error rate (Fagerland, Lydersen and Laake 2013).
+
+    Args:
+        labels: True classes `[N]`, names or indices.
+        first: Predictions `[N]` of one model.
+        second: Predictions `[N]` of the other, for the same images in the same order.
+
+    Raises:
+        ValueError: If the arrays are not of one length.
+    """
+    labels, first, second = np.asarray(labels), np.asarray(first), np.asarray(second)
+    if not labels.shape == first.shape == second.shape or labels.ndim != 1:
+        raise ValueError(
+            f"labels and both predictions must be [N] arrays of one length, "
+            f"got {labels.shape}, {first.shape} and {second.shape}"
+        )
+    right_first, right_second = labels == first, labels == second
+    only_first = int(np.sum(right_first & ~right_second))
+    only_second = int(np.sum(right_second & ~right_first))
+    fewer, discordant = min(only_first, only_second), only_first + only_second
+    tail = stats.binom.cdf(fewer, discordant, 0.5)
+    observed = stats.binom.pmf(fewer, discordant, 0.5)
+    # With equal counts both tails hold the observed outcome: twice the tail exceeds 1, and mid-p is 1.
+    return McNemar(only_first, only_second, float(min(1.0, 2 * tail)), float(min(1.0, 2 * tail - observed)))

@@ -1,0 +1,83 @@
+import pandas as pd
+import pytest
+
+from landmarkfer.errors import RunError
+from landmarkfer.evaluation.predictions import average_predictions, check_predictions, predicted_confidence
+
+CLASSES = ["happy", "sad"]
+
+
+def table(happy, *, ids=("a", "b", "c"), labels=("happy", "sad", "sad"), status=("ok", "ok", "no_face")):
+    frame = pd.DataFrame({"id": ids, "label": labels, "status": status, "p_happy": happy})
+    frame["p_sad"] = 1 - frame["p_happy"]
+    frame["predicted"] = ["happy" if p >= 0.5 else "sad" for p in happy]
+    return frame
+
+
+def test_ensemble_averages_by_id_whatever_the_order_of_rows_and_classes():
+    first = table([0.9, 0.2, 0.6])
+    second = table([0.5, 0.1, 0.2])[["p_sad", "p_happy", "status", "label", "id", "predicted"]].iloc[
+        [2, 0, 1]
+    ]
+    mean = average_predictions([first, second])
+    assert mean["id"].tolist() == ["a", "b", "c"]
+    assert mean["p_happy"].tolist() == pytest.approx([0.7, 0.15, 0.4])
+    assert mean["predicted"].tolist() == ["happy", "sad", "sad"]
+    check_predictions(mean, CLASSES)
+
+
+def test_ensemble_has_a_face_where_any_member_has_one():
+    first = table([0.9, 0.2, 0.6], status=("ok", "no_face", "unreadable"))
+    second = table([0.9, 0.2, 0.6], status=("no_face", "unreadable", "unreadable"))
+    assert average_predictions([first, second])["status"].tolist() == ["ok", "no_face", "unreadable"]
+
+
+def test_one_member_is_returned_as_it_is():
+    frame = table([0.9, 0.2, 0.6])
+    pd.testing.assert_frame_equal(average_predictions([frame])[frame.columns], frame)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (table([0.9, 0.2, 0.6], ids=("a", "b", "d")), "different images"),
+        (table([0.9, 0.2], ids=("a", "b"), labels=("happy", "sad"), status=("ok", "ok")), "different images"),
+        (table([0.9, 0.2, 0.6], ids=("a", "b", "b")), "different images"),
+        (table([0.9, 0.2, 0.6], labels=("happy", "happy", "sad")), "different labels"),
+        (table([0.9, 0.2, 0.6]).rename(columns={"p_sad": "p_angry"}), "different classes"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(other, message):
+    with pytest.raises(RunError, match=message):
+        average_predictions([table([0.9, 0.2, 0.6]), other])
+
+
+def test_an_ensemble_of_nothing_is_refused():
+    with pytest.raises(RunError, match="at least one"):
+        average_predictions([])
+
+
+def test_confidence_is_that_of_the_predicted_class():
+    frame = table([0.9, 0.2, 0.6])
+    assert predicted_confidence(frame, CLASSES).tolist() == pytest.approx([0.9, 0.8, 0.6])
+    assert predicted_confidence(frame, CLASSES[::-1]).tolist() == pytest.approx([0.9, 0.8, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns="p_sad"), "no column p_sad"),
+        (lambda f: f.assign(p_angry=0.0), "has p_angry"),
+        (lambda f: f.iloc[:0], "no image"),
+        (lambda f: f.assign(id="a"), "a more than once"),
+        (lambda f: f.assign(label=[None, "sad", "sad"]), "1 of 3 images have no label"),
+        (lambda f: f.assign(label=["cross", "sad", "sad"]), "Unknown label cross"),
+        (lambda f: f.assign(predicted="cross"), "Unknown predicted cross"),
+        (lambda f: f.assign(status="lost"), "Unknown status lost"),
+        (lambda f: f.assign(p_sad=[0.1, None, 0.9]), "of 2 images"),
+        (lambda f: f.assign(p_happy=[1.1, 0.2, 0.6], p_sad=[-0.1, 0.8, 0.4]), "of 1 images"),
+    ],
+)
+def test_what_is_no_prediction_table_is_refused(change, message):
+    with pytest.raises(RunError, match=message):
+        check_predictions(change(table([0.9, 0.2, 0.6])), CLASSES)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from landmarkfer.evaluation.metrics import scores_from_confusion
+from landmarkfer.evaluation.significance import bootstrap_intervals, mcnemar
+
+
+def counts_of(accuracy, images):
+    right = round(accuracy * images)
+    return np.array(
+        [[right // 2, (images - right) // 2], [images - right - (images - right) // 2, right - right // 2]]
+    )
+
+
+def test_interval_of_accuracy_has_the_binomial_width():
+    # The standard error of 73 % over 7,178 images is sqrt(0.73 * 0.27 / 7178) = 0.524 points.
+    low, high = bootstrap_intervals(counts_of(0.73, 7178), resamples=4000)["accuracy"]
+    assert (high - low) / (2 * 1.96) == pytest.approx(0.00524, rel=0.05)
+    assert (low + high) / 2 == pytest.approx(0.73, abs=0.001)
+
+
+def test_same_as_resampling_images_one_by_one():
+    rng = np.random.default_rng(8)
+    labels = rng.choice(3, 200, p=[0.6, 0.3, 0.1])
+    predictions = np.where(rng.random(200) < 0.6, labels, rng.integers(0, 3, 200))
+    counts = np.zeros((3, 3), int)
+    np.add.at(counts, (labels, predictions), 1)
+    drawn = []
+    for _ in range(4000):
+        rows = rng.integers(0, 200, 200)
+        resample = np.zeros((3, 3), int)
+        np.add.at(resample, (labels[rows], predictions[rows]), 1)
+        drawn.append(scores_from_confusion(resample)["macro_f1"])
+    expected = np.quantile(drawn, [0.025, 0.975])
+    found = bootstrap_intervals(counts, resamples=4000)["macro_f1"]
+    np.testing.assert_allclose(found, expected, atol=0.008)
+
+
+def test_seed_decides_the_interval():
+    counts = counts_of(0.6, 100)
+    first, again = (bootstrap_intervals(counts, resamples=200, seed=3)["macro_f1"] for _ in range(2))
+    other = bootstrap_intervals(counts, resamples=200, seed=4)["macro_f1"]
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+def test_classes_that_are_rare_or_absent():
+    intervals = bootstrap_intervals(np.array([[50, 0, 0], [0, 1, 0], [0, 0, 0]]), resamples=500)
+    assert intervals["recall"].shape == (3, 2)
+    assert intervals["recall"][1].tolist() == [1, 1], "a class of one image is missing from many resamples"
+    assert np.isnan(intervals["recall"][2]).all()
+    assert intervals["balanced_accuracy"].tolist() == [1, 1]
+
+
+def test_nothing_to_resample_is_refused():
+    with pytest.raises(ValueError, match="at least one image"):
+        bootstrap_intervals(np.zeros((2, 2), int))
+
+
+def test_mcnemar_by_hand():
+    labels = np.ones(20, int)
+    first = np.array([1] * 8 + [0] * 2 + [1] * 10)
+    second = np.array([0] * 8 + [1] * 2 + [1] * 10)
+    test = mcnemar(labels, first, second)
+    assert (test.only_first, test.only_second) == (8, 2)
+    # P(X <= 2) for 10 coins is (1 + 10 + 45) / 1024.
+    assert test.exact_p == pytest.approx(2 * 56 / 1024)
+    assert test.mid_p == pytest.approx(2 * 56 / 1024 - 45 / 1024)
+
+
+def test_mcnemar_of_equals_and_of_equal_counts_is_one():
+    assert mcnemar([0, 1], [0, 1], [0, 1]).mid_p == 1
+    balanced = mcnemar([1, 1], [1, 0], [0, 1])
+    assert balanced.exact_p == 1
+    assert balanced.mid_p == pytest.approx(1)
+
+
+def test_mcnemar_is_symmetric_and_wants_one_length():
+    a, b = mcnemar([1, 1, 1], [1, 1, 0], [0, 0, 1]), mcnemar([1, 1, 1], [0, 0, 1], [1, 1, 0])
+    assert (a.exact_p, a.mid_p) == (b.exact_p, b.mid_p)
+    with pytest.raises(ValueError, match="one length"):
+        mcnemar([1, 1], [1, 1], [1])
