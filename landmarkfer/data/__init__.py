@@ -1,0 +1,1 @@
+"""Landmark caches and what is cut from them: splits, audits, augmentation, batches."""
