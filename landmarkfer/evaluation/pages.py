@@ -1,0 +1,314 @@
+"""Markdown pages of measured results, rendered from the CSV beside them; the same input gives the same page.
+
+Nothing here measures: what a page states besides the CSV (commands, versions, date, published figures) is
+given by the caller, so that rendering again on another day or machine changes nothing.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.evaluation.results import RUN_SUBSET, read_bench, read_results
+from landmarkfer.files import replacing
+
+PACKAGES = ("landmarkfer", "torch", "torch-geometric", "mediapipe", "numpy", "scikit-learn")
+ABSENT = "–"
+LEGEND = (
+    "Percent, except time and parameters; mean ± standard deviation over training seeds. *Detected*: only "
+    "images with a face found; everywhere else an image without one counts, with the fallback prediction. "
+    "*Clean*: no pixel-identical image in the training split. *ECE*: expected calibration error, 15 bins. "
+    "*Lowest recall*: that of the class recognised worst on average."
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a page says of its making.
+
+    `commands` are shell lines, `versions` names to versions (see `package_versions`), `date` the day of the
+    measurement as YYYY-MM-DD, `machine` a few words such as "2 CPU cores"; `introduction` and `notes` are
+    Markdown, before the tables and after them.
+    """
+
+    title: str
+    commands: Sequence[str]
+    versions: Mapping[str, str]
+    date: str
+    machine: str = ""
+    introduction: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody else's figures: `values` maps `<subset>.<metric>` to a value in the CSV's own unit.
+
+    It stands under the experiment named `beside`, or at the end of the table.
+    """
+
+    name: str
+    source: str
+    values: Mapping[str, float]
+    model: str = ""
+    graph: str = ""
+    beside: str | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What one choice contributed: the mean of the experiment `variant` minus that of `base`."""
+
+    choice: str
+    variant: str
+    base: str
+    subset: str = "test"
+    metric: str = "accuracy"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the results table; `kind` is `percent`, `minutes` or `count`."""
+
+    heading: str
+    subset: str
+    metric: str
+    kind: str = "percent"
+
+
+# Not in the CSV: the class of the lowest mean recall, with its recall.
+LOWEST_RECALL = "lowest_recall"
+PROTOCOL = (
+    Column("accuracy, all test", "test", "accuracy"),
+    Column("detected", "test_detected", "accuracy"),
+    Column("public", "public", "accuracy"),
+    Column("private", "private", "accuracy"),
+    Column("clean", "clean", "accuracy"),
+    Column("macro-F1", "test", "macro_f1"),
+    Column("ECE", "test", "ece"),
+    Column("lowest recall", "test", LOWEST_RECALL),
+    Column("training, min", RUN_SUBSET, "train_seconds", "minutes"),
+    Column("parameters", RUN_SUBSET, "parameters", "count"),
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One experiment: values over seeds by (subset, metric)."""
+
+    experiment: str
+    model: str
+    graph: str
+    seeds: list[int]
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def recalls(self, subset: str) -> dict[str, list[float]]:
+        prefix = "recall_"
+        return {
+            m.removeprefix(prefix): v
+            for (s, m), v in self.values.items()
+            if s == subset and m.startswith(prefix)
+        }
+
+
+def render_results(
+    csv: Path,
+    md: Path,
+    header: Header,
+    *,
+    published: Sequence[Published] = (),
+    contrasts: Sequence[Contrast] = (),
+    columns: Sequence[Column] = PROTOCOL,
+) -> None:
+    """Write the page `md` of the results in `csv` (`results.RESULT_COLUMNS`).
+
+    One row per experiment, model and graph, experiments in the order of their first appearance, each figure
+    as mean ± sample SD over seeds (no SD where there is one seed); then what the contrasts show, with the
+    standard error of the difference of means; then the recall of each class.
+
+    Raises:
+        LandmarkferError: If the CSV is missing or has other columns, or a contrast or a published row names
+            an experiment that is not there or, for a contrast, has more than one row.
+    """
+    rows = _rows(read_results(csv))
+    names = {row.experiment for row in rows}
+    if lost := sorted({p.beside for p in published if p.beside is not None} - names):
+        raise LandmarkferError(
+            f"{csv} has no experiment {', '.join(lost)}, beside which to put published rows."
+        )
+    parts = [
+        _table(
+            ["experiment", "model", "graph", "seeds", *(c.heading for c in columns)],
+            _cells(rows, published, columns),
+        )
+    ]
+    parts.append(LEGEND)
+    if published:
+        parts.append("\n".join(f"- *{p.name}* (published): {p.source}" for p in published))
+    if contrasts:
+        parts += ["## What each choice contributed", _contrasts(csv, rows, contrasts)]
+    parts += ["## Recall of each class, all test images", _recalls(rows)]
+    _write(md, csv, header, parts)
+
+
+def render_bench(csv: Path, md: Path, header: Header) -> None:
+    """Write the page `md` of the timings in `csv` (`results.BENCH_COLUMNS`): one table per bench.
+
+    Raises:
+        LandmarkferError: If the CSV is missing or has other columns.
+    """
+    parts = []
+    for bench, rows in read_bench(csv).groupby("bench", sort=False):
+        key = ["variant", "device", "batch"]
+        wide = rows.pivot(index=key, columns="metric", values="value")
+        order = list(dict.fromkeys(rows[key].itertuples(index=False, name=None)))
+        metrics = list(dict.fromkeys(rows["metric"]))
+        cells = [[*map(str, k), *(_number(wide.loc[k, m]) for m in metrics)] for k in order]
+        parts += [
+            f"## {bench}",
+            _table([*key, *(m.replace("_", " ") for m in metrics)], cells, text_columns=2),
+        ]
+    _write(md, csv, header, parts)
+
+
+def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of the installed ones of `packages`, read without importing them."""
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _rows(table: pd.DataFrame) -> list[_Row]:
+    order = {name: i for i, name in enumerate(dict.fromkeys(table["experiment"]))}
+    rows = []
+    for key, part in table.groupby(["experiment", "model", "graph"], sort=False):
+        experiment, model, graph = map(str, key)
+        row = _Row(experiment, model, graph, sorted(set(part["seed"])))
+        for subset, metric, value in zip(part["subset"], part["metric"], part["value"], strict=True):
+            row.values.setdefault((subset, metric), []).append(value)
+        rows.append(row)
+    return sorted(rows, key=lambda row: order[row.experiment])
+
+
+def _cells(
+    rows: Sequence[_Row], published: Sequence[Published], columns: Sequence[Column]
+) -> list[list[str]]:
+    cells = []
+    last = {row.experiment: i for i, row in enumerate(rows)}
+    for i, row in enumerate(rows):
+        seeds = ", ".join(map(str, row.seeds))
+        cells.append(
+            [row.experiment, row.model, row.graph, seeds, *(_cell(row, column) for column in columns)]
+        )
+        if i == last[row.experiment]:
+            cells += [_published(p, columns) for p in published if p.beside == row.experiment]
+    return cells + [_published(p, columns) for p in published if p.beside is None]
+
+
+def _cell(row: _Row, column: Column) -> str:
+    if column.metric == LOWEST_RECALL:
+        recalls = row.recalls(column.subset)
+        if not recalls:
+            return ABSENT
+        worst = min(recalls, key=lambda name: np.mean(recalls[name]))
+        return f"{_mean_sd(recalls[worst], column.kind)} ({worst})"
+    return _mean_sd(row.values.get((column.subset, column.metric), []), column.kind)
+
+
+def _published(row: Published, columns: Sequence[Column]) -> list[str]:
+    values = [row.values.get(f"{column.subset}.{column.metric}") for column in columns]
+    shown = [_mean_sd([] if v is None else [v], c.kind) for v, c in zip(values, columns, strict=True)]
+    return [f"*{row.name}*", row.model, row.graph, "*published*", *shown]
+
+
+def _contrasts(csv: Path, rows: Sequence[_Row], contrasts: Sequence[Contrast]) -> str:
+    cells = []
+    for contrast in contrasts:
+        variant, base = (_values(csv, rows, name, contrast) for name in (contrast.variant, contrast.base))
+        difference = 100 * (np.mean(variant) - np.mean(base))
+        text = f"{difference:+.2f}"
+        if min(len(variant), len(base)) > 1:
+            error = 100 * np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in (variant, base)))
+            text += f" ± {error:.2f}"
+        cells.append([contrast.choice, contrast.variant, contrast.base, text])
+    note = "Difference of the means over seeds in points of {}, ± its standard error."
+    measured = ", ".join(dict.fromkeys(f"{c.metric.replace('_', ' ')} ({c.subset})" for c in contrasts))
+    return (
+        _table(["choice", "with", "without", "difference"], cells, text_columns=3)
+        + "\n\n"
+        + note.format(measured)
+    )
+
+
+def _values(csv: Path, rows: Sequence[_Row], experiment: str, contrast: Contrast) -> list[float]:
+    found = [row for row in rows if row.experiment == experiment]
+    key = (contrast.subset, contrast.metric)
+    if len(found) != 1 or key not in found[0].values:
+        raise LandmarkferError(
+            f"The contrast {contrast.choice!r} needs one row of {csv} for experiment {experiment!r} with "
+            f"{contrast.subset} {contrast.metric}; found {sum(key in row.values for row in found)}."
+        )
+    return found[0].values[key]
+
+
+def _recalls(rows: Sequence[_Row]) -> str:
+    classes = list(dict.fromkeys(name for row in rows for name in row.recalls("test")))
+    cells = [
+        [
+            row.experiment,
+            row.model,
+            row.graph,
+            *(_mean_sd(row.recalls("test").get(name, []), "percent") for name in classes),
+        ]
+        for row in rows
+    ]
+    return _table(["experiment", "model", "graph", *classes], cells)
+
+
+def _mean_sd(values: Sequence[float], kind: str) -> str:
+    if not len(values):
+        return ABSENT
+    factor, decimals = {"percent": (100, 2), "minutes": (1 / 60, 1), "count": (1, 0)}[kind]
+    scaled = factor * np.asarray(values, float)
+    text = f"{scaled.mean():,.{decimals}f}"
+    if len(scaled) > 1 and kind != "count":
+        text += f" ± {scaled.std(ddof=1):.{decimals}f}"
+    return text
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return ABSENT
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], text_columns: int = 3) -> str:
+    rule = ["---" if i < text_columns else "---:" for i in range(len(headings))]
+    escaped = [[cell.replace("|", "\\|") or ABSENT for cell in row] for row in cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *escaped))
+
+
+def _write(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
+    machine = f" on {header.machine}" if header.machine else ""
+    text = [
+        f"# {header.title}",
+        header.introduction.strip(),
+        *parts,
+        header.notes.strip(),
+        "## How it was made",
+        "```sh\n" + "\n".join(header.commands) + "\n```",
+        f"Measured {header.date}{machine}.\n\nVersions: {versions}.",
+        f"Rendered from [{csv.name}]({csv.name}), which holds every measured figure.",
+    ]
+    with replacing(md) as path:
+        path.write_text("\n\n".join(part for part in text if part) + "\n", encoding="utf-8")
