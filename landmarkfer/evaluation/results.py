@@ -2,7 +2,7 @@
 
 `RESULT_COLUMNS` is the form of trained models, `BENCH_COLUMNS` that of timings; in both, all columns but
 `value` are the key, and a figure that is measured again replaces the old one in its place. The `subset` of a
-row is one of `report.SUBSETS`, or `run` for what belongs to the run as a whole (`train_seconds`, `parameters`).
+row is one of `report.SUBSETS`, or `run` for what belongs to the whole run (`train_seconds`, `parameters`).
 Scores are fractions in [0, 1].
 """
 
