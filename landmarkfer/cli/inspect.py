@@ -1,0 +1,51 @@
+"""`landmarkfer inspect`: what is in a landmark cache, and what is wrong with it."""
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("cache", required=False)
+@click.option(
+    "--near-duplicates/--no-near-duplicates",
+    default=True,
+    show_default=True,
+    help="Look for images that are not identical but look alike, by perceptual hash.",
+)
+@click.option(
+    "--contact-sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the picture of sample faces with their landmarks. [CACHE/contact-sheet.png]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print everything, with the ids of all findings, as JSON."
+)
+def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None, as_json: bool) -> None:
+    """Count what is in CACHE and look for what spoils results.
+
+    Shows images per class and split, how many faces were found, pixel-identical images, those with
+    conflicting labels, images that occur in two splits, near-duplicates, constant and unreadable images, and
+    writes a contact sheet. CACHE is a folder, a name under ./cache, or left out if there is only one there.
+
+    \b
+    Examples:
+      landmarkfer inspect
+      landmarkfer inspect fer2013 --contact-sheet faces.png
+      landmarkfer inspect fer2013 --json > audit.json
+    """  # noqa: D301 (click wants the character)
+    from landmarkfer.cli.inspect_report import audit_progress, print_audit
+    from landmarkfer.data.audit import audit
+    from landmarkfer.data.cache import LandmarkCache, find_cache
+    from landmarkfer.data.contact_sheet import write_contact_sheet
+    from landmarkfer.data.duplicates import NEAR_RADIUS
+
+    opened = LandmarkCache.open(find_cache(cache))
+    with audit_progress() as progress:
+        found = audit(opened, near_radius=NEAR_RADIUS if near_duplicates else None, progress=progress)
+    sheet = contact_sheet or opened.path / "contact-sheet.png"
+    write_contact_sheet(opened, sheet)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        print_audit(found, sheet)

@@ -1,0 +1,137 @@
+"""How `landmarkfer inspect` shows an audit: tables for the terminal, and progress on the error stream."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from landmarkfer.data.audit import Progress as AuditProgress
+from landmarkfer.data.audit import sorted_splits
+from landmarkfer.data.findings import Audit, Count
+
+SHOWN = 5
+
+
+@contextmanager
+def audit_progress() -> Iterator[AuditProgress]:
+    """A progress bar per kind of work on the error stream, gone when done; none where it is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield report
+
+
+def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> None:
+    """Print an audit; `sheet` is where the contact sheet was written."""
+    console = console or Console()
+    state = "" if found.complete else " [yellow](incomplete: the extraction has not finished)[/yellow]"
+    console.print(
+        f"[bold]{escape(found.cache)}[/bold]  {found.rows:,} images, detector {found.detector}{state}\n"
+    )
+    console.print(_counts_table(found))
+    console.print(_findings_table(found))
+    if found.leaks:
+        console.print(_leaks_table(found))
+    if found.unreadable:
+        reasons = Counter(item.reason for item in found.unreadable)
+        example = {item.reason: item.id for item in reversed(found.unreadable)}
+        table = _table("Unreadable", "reason", "images", "first")
+        for reason, count in reasons.most_common():
+            table.add_row(escape(reason), f"{count:,}", escape(example[reason]))
+        console.print(table)
+    if found.constant:
+        console.print(f"Constant: {_some(found.constant)}\n")
+    for group in found.conflicting[:SHOWN]:
+        console.print(f"Conflict ({', '.join(group.labels)}): {_some(group.ids)}", soft_wrap=True)
+    if len(found.conflicting) > SHOWN:
+        console.print(f"... and {len(found.conflicting) - SHOWN:,} more conflicts; --json lists everything.")
+    console.print(f"\nContact sheet: {escape(str(sheet))}", soft_wrap=True)
+
+
+def _counts_table(found: Audit) -> Table:
+    splits = sorted_splits(count.split for count in found.counts)
+    labels = dict.fromkeys(count.label for count in found.counts)
+    headings = [split or "no split" for split in splits]
+    table = _table("Images", "class", *headings, "all", "found %", "no face", "unreadable")
+    for label in labels:
+        rows = [count for count in found.counts if count.label == label]
+        table.add_row(escape(label or "no label"), *_counts_cells(rows, splits))
+    if len(labels) > 1:
+        table.add_section()
+        table.add_row("all", *_counts_cells(found.counts, splits), style="bold")
+    return table
+
+
+def _counts_cells(rows: list[Count], splits: list[str | None]) -> Iterator[str]:
+    images = sum(row.images for row in rows)
+    for split in splits:
+        yield f"{sum(row.images for row in rows if row.split == split):,}"
+    yield f"{images:,}"
+    yield f"{100 * sum(row.ok for row in rows) / images:.1f}"
+    yield f"{sum(row.no_face for row in rows):,}"
+    yield f"{sum(row.unreadable for row in rows):,}"
+
+
+def _findings_table(found: Audit) -> Table:
+    readable = found.rows - len(found.unreadable)
+    stored = "stored images" if found.crop is None else f"stored crops of {found.crop} pixels"
+    table = _table("Findings", "finding", "count", "")
+    table.add_row("distinct images", f"{found.distinct:,}", f"of {readable:,}, by their pixels")
+    groups, images = len(found.identical), sum(len(group.ids) for group in found.identical)
+    table.add_row("groups of identical images", f"{groups:,}", f"{images:,} images")
+    table.add_row("... with conflicting labels", _alarm(len(found.conflicting)), "")
+    if found.near_radius is not None:
+        note = f"{found.near_groups:,} groups; hashes of {stored} within {found.near_radius} of 64 bits"
+        table.add_row("near-duplicate pairs", f"{len(found.near):,}", note)
+    table.add_row("constant images", _alarm(len(found.constant)), f"all pixels equal, in the {stored}")
+    table.add_row("unreadable images", _alarm(len(found.unreadable)), "")
+    return table
+
+
+def _leaks_table(found: Audit) -> Table:
+    table = _table("Images that occur in another split too", "images of", "also in", "identical", "near only")
+    for leak in found.leaks:
+        part = leak.split if leak.subset in (None, leak.split) else f"{leak.split} ({leak.subset})"
+        table.add_row(escape(part), escape(leak.other), _alarm(leak.identical), _near(leak.near))
+    for split, other in dict.fromkeys((leak.split, leak.other) for leak in found.leaks):
+        parts = [leak for leak in found.leaks if (leak.split, leak.other) == (split, other)]
+        if len(parts) > 1:
+            near = None if found.near_radius is None else sum(leak.near or 0 for leak in parts)
+            identical = _alarm(found.leaked(split, other))
+            table.add_row(f"{escape(split)} (all)", escape(other), identical, _near(near), style="bold")
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        numeric = number > 0 and heading not in ("", "first", "also in")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+    return table
+
+
+def _near(count: int | None) -> str:
+    return "not looked for" if count is None else f"{count:,}"
+
+
+def _alarm(count: int) -> str:
+    return f"[yellow]{count:,}[/yellow]" if count else "0"
+
+
+def _some(ids: Iterable[str]) -> str:
+    ids = list(ids)
+    more = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
+    return escape(", ".join(ids[:SHOWN])) + more

@@ -1,0 +1,189 @@
+"""What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
+
+Pixel-identical images are told by the hash of their decoded pixels (`sha256`), over whole images. Constant
+images and near-duplicates are looked for in the stored image of each row (`face`): the image as it was, or,
+in a cache extracted with a crop size, the crop, so that the rest of such an image plays no part.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.duplicates import HASH_BITS, NEAR_RADIUS, count_groups, near_pairs, perceptual_hash
+from landmarkfer.data.findings import Audit, Count, Group, Leak, NearPair, Unreadable
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+# Large JPEGs are decoded at a fraction of their size, which still is several times what the hash looks at.
+_DECODE_SIZE = (256, 256)
+
+
+def audit(
+    cache: LandmarkCache, *, near_radius: int | None = NEAR_RADIUS, progress: Progress | None = None
+) -> Audit:
+    """Audit a cache, complete or not.
+
+    Args:
+        cache: The cache.
+        near_radius: Bits, of 64, in which the perceptual hashes of near-duplicates may differ; None not to
+            look for them.
+        progress: Called as the work goes on.
+
+    Raises:
+        CacheError: If a part of the cache is damaged.
+    """
+    frame = cache.frame(["id", "label", "split", "subset", "status", "error", "sha256"])
+    frame = frame.astype(object).where(frame.notna(), None)
+    group, first = _pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows
+    constant, hashes = _look(cache, first, near_radius is not None, progress)
+    pairs, distances = np.empty((0, 2), np.int64), np.empty(0, np.int64)
+    if near_radius is not None:
+        candidates = np.flatnonzero(~constant)
+        pairs, distances = _near(hashes[candidates], near_radius, progress)
+        pairs = candidates[pairs]  # positions among candidates -> groups
+    ids = frame["id"].to_numpy()
+    crop = cache.manifest.settings.get("crop")
+    return Audit(
+        cache=str(cache.path),
+        complete=cache.complete,
+        rows=len(frame),
+        detector=cache.manifest.detector.name,
+        crop=crop,
+        classes=cache.manifest.classes,
+        counts=_counts(frame, cache.manifest.classes),
+        distinct=len(first),
+        identical=_identical(frame, group),
+        near_radius=near_radius,
+        near=[
+            NearPair(first=ids[first[a]], second=ids[first[b]], distance=d)
+            for (a, b), d in zip(pairs.tolist(), distances.tolist(), strict=True)
+        ],
+        near_groups=count_groups(pairs),
+        leaks=_leaks(frame, group, len(first), pairs, near_radius is not None),
+        constant=ids[np.isin(group, np.flatnonzero(constant))].tolist(),
+        unreadable=[
+            Unreadable(id=id_, reason=reason or "no reason given")
+            for id_, reason, status in zip(frame["id"], frame["error"], frame["status"], strict=True)
+            if status == "unreadable"
+        ],
+    )
+
+
+def _pixel_groups(sha256: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group number `[N]` of each image (-1 without pixels), and the first row `[K]` of each group."""
+    group, _ = pd.factorize(sha256)
+    numbers, first = np.unique(group, return_index=True)
+    return group.astype(np.int64), first[numbers >= 0]
+
+
+def _look(
+    cache: LandmarkCache, rows: NDArray[np.int64], with_hashes: bool, progress: Progress | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the stored image of each of `rows` `[K]`, ascending, is constant, and its hash `[K, 64]`."""
+    constant = np.zeros(len(rows), bool)
+    hashes = np.zeros((len(rows), HASH_BITS), bool)
+    # Neighbouring rows lie in one part, so taking as many as a part holds reads each part about once.
+    step = cache.manifest.part_rows
+    for start in range(0, len(rows), step):
+        for place, data in enumerate(cache.faces(rows[start : start + step]), start=start):
+            if data is None:
+                continue
+            with Image.open(io.BytesIO(data)) as image:
+                image.draft(None, _DECODE_SIZE)
+                rgb = image.convert("RGB")
+            constant[place] = np.ptp(rgb.getextrema(), axis=1).max() == 0
+            if with_hashes:
+                hashes[place] = perceptual_hash(rgb)
+        if progress is not None:
+            progress("looking at images", min(start + step, len(rows)), len(rows))
+    return constant, hashes
+
+
+def _near(
+    hashes: NDArray[np.bool_], radius: int, progress: Progress | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress("comparing images", done, len(hashes))
+
+    return near_pairs(hashes, radius, advance)
+
+
+def _counts(frame: pd.DataFrame, classes: Sequence[str]) -> list[Count]:
+    found = Counter(zip(frame["label"], frame["split"], frame["status"], strict=True))
+    labels = [name for name in (*classes, None) if name in set(frame["label"])]
+    splits = sorted_splits(frame["split"])
+    counts = [
+        Count(
+            label=label, split=split, **{s: found[label, split, s] for s in ("ok", "no_face", "unreadable")}
+        )
+        for label in labels
+        for split in splits
+    ]
+    return [count for count in counts if count.images]
+
+
+def sorted_splits(splits: Iterable[str | None]) -> list[str | None]:
+    """The splits that occur: train, val, test, others by name, None last."""
+    usual = ("train", "val", "test")
+    found = set(splits)
+    others = sorted(name for name in found - {*usual} if name is not None)
+    return [name for name in (*usual, *others, None) if name in found]
+
+
+def _identical(frame: pd.DataFrame, group: NDArray[np.int64]) -> list[Group]:
+    sizes = np.bincount(group[group >= 0])
+    several = frame[(group >= 0) & (sizes[group] > 1)] if len(sizes) else frame.iloc[:0]
+    return [
+        Group(
+            ids=part["id"].tolist(),
+            labels=sorted(set(part["label"].dropna())),
+            splits=sorted(set(part["split"].dropna())),
+        )
+        for _, part in several.groupby(group[several.index], sort=False)
+    ]
+
+
+def _leaks(
+    frame: pd.DataFrame, group: NDArray[np.int64], n_groups: int, pairs: NDArray[np.int64], with_near: bool
+) -> list[Leak]:
+    names = [name for name in sorted_splits(frame["split"]) if name is not None]
+    split = frame["split"].to_numpy()
+    # Which splits each group of identical images is in, and which its near ones are in: [groups, splits].
+    inside = np.zeros((n_groups, len(names)), bool)
+    for column, name in enumerate(names):
+        inside[group[(split == name) & (group >= 0)], column] = True
+    beside = np.zeros_like(inside)
+    np.logical_or.at(beside, pairs[:, 0], inside[pairs[:, 1]])
+    np.logical_or.at(beside, pairs[:, 1], inside[pairs[:, 0]])
+    leaks = []
+    for name in reversed(names):  # what the test images share comes first
+        for subset, rows in frame[(split == name) & (group >= 0)].groupby("subset", dropna=False):
+            own = group[rows.index]
+            for column, other in enumerate(names):
+                if other == name:
+                    continue
+                twin = inside[own, column]
+                near = int(np.sum(beside[own, column] & ~twin))
+                if twin.any() or near:
+                    leaks.append(
+                        Leak(
+                            split=name,
+                            subset=None if pd.isna(subset) else str(subset),
+                            other=other,
+                            identical=int(twin.sum()),
+                            near=near if with_near else None,
+                        )
+                    )
+    return leaks

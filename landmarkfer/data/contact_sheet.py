@@ -1,0 +1,119 @@
+"""A contact sheet of a cache: one row of sample images per class, with the landmarks drawn on them.
+
+Shows at a glance whether labels, images and landmarks belong together. Images without a face are framed in
+red and stand at the end of their row, where there are always some if the class has any, so that what the
+detector misses can be seen too.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.parts import part_length, read_part
+from landmarkfer.draw import draw_landmarks
+from landmarkfer.files import replacing
+from landmarkfer.geometry import to_pixels
+from landmarkfer.landmarks import N_LANDMARKS
+
+COLUMNS = 10
+UNDETECTED_COLUMNS = 2
+TILE = 160  # pixels; small faces are enlarged to it, so that the landmarks can be told apart
+_GAP, _LABEL, _HEAD = 6, 150, 44
+_PAPER, _INK, _FAINT, _RED = "#ffffff", "#1a202c", "#6b7280", "#dc2626"
+
+
+def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> None:
+    """Draw the sheet and write it as a picture; the suffix of `path` chooses the format.
+
+    Up to `COLUMNS` images of each class are drawn at random, up to `UNDETECTED_COLUMNS` of them without a
+    face; unreadable images cannot be shown. Images without a label make a row of their own.
+
+    Args:
+        cache: The cache, complete or not.
+        path: File to write or replace.
+        seed: Seed of the choice; the same cache and seed give the same sheet.
+    """
+    frame = cache.frame(["id", "label", "status"])
+    rng = np.random.default_rng(seed)
+    labels = [name for name in cache.manifest.classes if (frame["label"] == name).any()]
+    groups = [(name, frame[frame["label"] == name]) for name in labels]
+    if (unlabelled := frame[frame["label"].isna()]).size:
+        groups.append(("no label", unlabelled))
+    chosen = [_choose(group, rng) for _, group in groups]
+    width = _LABEL + COLUMNS * (TILE + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, _HEAD + max(1, len(groups)) * (TILE + _GAP) + _GAP), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    heading = f"{cache.path.resolve().name}: {len(frame):,} images, {cache.manifest.detector.name}"
+    pen.text((2 * _GAP, _HEAD / 2), heading, _INK, font=_font(18), anchor="lm")
+    pen.text((width - 2 * _GAP, _HEAD / 2), "red frame: no face found", _RED, font=_font(16), anchor="rm")
+    for number, ((name, group), rows) in enumerate(zip(groups, chosen, strict=True)):
+        top = _HEAD + _GAP + number * (TILE + _GAP)
+        _label(pen, top, name, group)
+        for column, (tile, found) in enumerate(_tiles(cache, rows)):
+            left = _LABEL + column * (TILE + _GAP)
+            sheet.paste(tile, (left, top))
+            if not found:
+                pen.rectangle((left, top, left + TILE - 1, top + TILE - 1), outline=_RED, width=4)
+    with replacing(path) as partial:
+        sheet.save(partial)
+
+
+def _choose(group: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Row numbers of the images to show, those with a face first."""
+    found = group.index[group["status"] == "ok"].to_numpy()
+    missed = group.index[group["status"] == "no_face"].to_numpy()
+    kept = max(UNDETECTED_COLUMNS, COLUMNS - len(found))
+    missed = np.sort(rng.permutation(missed)[:kept])
+    found = np.sort(rng.permutation(found)[: COLUMNS - len(missed)])
+    return np.concatenate([found, missed]).astype(np.int64)
+
+
+def _label(pen: ImageDraw.ImageDraw, top: int, name: str, group: pd.DataFrame) -> None:
+    detected = (group["status"] == "ok").mean()
+    middle = top + TILE / 2
+    size = next((s for s in (20, 16, 13) if _font(s).getlength(name) <= _LABEL - 3 * _GAP), 11)
+    pen.text((2 * _GAP, middle - 16), name, _INK, font=_font(size), anchor="lm")
+    images = "1 image" if len(group) == 1 else f"{len(group):,} images"
+    pen.text((2 * _GAP, middle + 8), images, _FAINT, font=_font(14), anchor="lm")
+    pen.text((2 * _GAP, middle + 27), f"{100 * detected:.1f} % found", _FAINT, font=_font(14), anchor="lm")
+
+
+def _tiles(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[tuple[Image.Image, bool]]:
+    """Each image as a square tile with its landmarks, and whether a face was found in it."""
+    tiles = []
+    for data, points in zip(cache.faces(rows), _landmarks(cache, rows), strict=True):
+        tile = Image.new("RGB", (TILE, TILE), "#e5e7eb")
+        found = bool(np.isfinite(points).all())
+        if data is not None:
+            with Image.open(io.BytesIO(data)) as image:
+                image.draft(None, (2 * TILE, 2 * TILE))
+                picture = image.convert("RGB")
+            scale = TILE / max(picture.size)
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            picture = picture.resize(size, Image.Resampling.BICUBIC)
+            picture = draw_landmarks(picture, to_pixels(points[None], size[0], size[1])[0], point_size=1.8)
+            tile.paste(picture, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
+        tiles.append((tile, found))
+    return tiles
+
+
+def _landmarks(cache: LandmarkCache, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Landmarks `[R, 478, 3]` of some rows, reading only the parts they are in."""
+    starts = np.cumsum([0, *(part_length(part) or 0 for part in cache.parts)])
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    points = np.empty((len(rows), N_LANDMARKS, 3), np.float32)
+    for owner in np.unique(owners):
+        column = read_part(cache.parts[owner], ["landmarks"]).column(0).combine_chunks()
+        values = column.flatten().to_numpy().reshape(-1, N_LANDMARKS, 3)  # [n * 1434] -> [n, 478, 3]
+        here = owners == owner
+        points[here] = values[rows[here] - starts[owner]]
+    return points
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,137 @@
+"""What an audit of a landmark cache finds, as frozen pydantic models that print themselves as JSON."""
+
+from collections import Counter
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Count(_Frozen):
+    """Images of one class in one split, by what became of them; None for images without label or split."""
+
+    label: str | None
+    split: str | None
+    ok: int
+    no_face: int
+    unreadable: int
+
+    @property
+    def images(self) -> int:
+        """All of them."""
+        return self.ok + self.no_face + self.unreadable
+
+
+class Group(_Frozen):
+    """Two or more pixel-identical images, with the labels and splits that occur among them, sorted."""
+
+    ids: list[str]
+    labels: list[str]
+    splits: list[str]
+
+
+class NearPair(_Frozen):
+    """Two images that look alike but differ; each stands for all images identical to it.
+
+    `distance` is the number of bits in which their perceptual hashes differ.
+    """
+
+    first: str
+    second: str
+    distance: int
+
+
+class Leak(_Frozen):
+    """How many images of one split (and its `subset`, the data set's own name) occur in another split too.
+
+    `identical` of them have a pixel-identical image there, and `near` further ones only one that looks alike.
+    """
+
+    split: str
+    subset: str | None
+    other: str
+    identical: int
+    near: int | None
+
+
+class Unreadable(_Frozen):
+    """An image that could not be decoded, and why."""
+
+    id: str
+    reason: str
+
+
+class Audit(_Frozen):
+    """What `audit` found.
+
+    Attributes:
+        cache: Folder of the cache.
+        complete: Whether the extraction that writes it has finished; if not, only what is there was audited.
+        rows: Images audited.
+        detector: Name of the detector.
+        crop: Side of the stored crops in pixels, None where images are stored as they were.
+        classes: Class names in their canonical order.
+        counts: Images by class and split.
+        distinct: Number of different images, by pixels, among the readable ones.
+        identical: Groups of pixel-identical images.
+        near_radius: Distance of perceptual hashes up to which images count as near, None if not looked for.
+        near: Pairs of images that look alike.
+        near_groups: Groups that these pairs link together.
+        leaks: Images that occur in another split too; a pair of splits without any is left out.
+        constant: Ids of images whose stored pixels are all equal.
+        unreadable: Images that could not be decoded.
+    """
+
+    cache: str
+    complete: bool
+    rows: int
+    detector: str
+    crop: int | None
+    classes: list[str]
+    counts: list[Count]
+    distinct: int
+    identical: list[Group]
+    near_radius: int | None
+    near: list[NearPair]
+    near_groups: int
+    leaks: list[Leak]
+    constant: list[str]
+    unreadable: list[Unreadable]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def detection_rate(self) -> dict[str, float]:
+        """Share of the images of each class in which a face was found; those without a label as `""`."""
+        images, found = Counter[str](), Counter[str]()
+        for count in self.counts:
+            images[count.label or ""] += count.images
+            found[count.label or ""] += count.ok
+        return {name: found[name] / images[name] for name in images}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> dict[str, int]:
+        """The counts of all findings; see `leaks` for what occurs in two splits."""
+        return {
+            "images": self.rows,
+            "ok": sum(count.ok for count in self.counts),
+            "no_face": sum(count.no_face for count in self.counts),
+            "unreadable": len(self.unreadable),
+            "distinct": self.distinct,
+            "identical_groups": len(self.identical),
+            "conflicting_groups": len(self.conflicting),
+            "near_pairs": len(self.near),
+            "near_groups": self.near_groups,
+            "constant": len(self.constant),
+        }
+
+    @property
+    def conflicting(self) -> list[Group]:
+        """The groups of pixel-identical images that carry more than one label."""
+        return [group for group in self.identical if len(group.labels) > 1]
+
+    def leaked(self, split: str, other: str) -> int:
+        """How many images of `split` have a pixel-identical one in `other`."""
+        return sum(leak.identical for leak in self.leaks if (leak.split, leak.other) == (split, other))

@@ -1,0 +1,97 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from landmarkfer.cli.inspect import inspect
+from landmarkfer.data.cache import write_cache
+from landmarkfer.data.rows import Row
+from landmarkfer.errors import CacheError
+
+
+def image(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    found = {"status": "ok", "landmarks": np.zeros((478, 3))}
+    missed = {"status": "no_face"}
+    rows = [
+        Row(id="train/happy/[1].png", label="happy", split="train", sha256="1", face=image(1), **found),
+        Row(id="train/sad/2.png", label="sad", split="train", sha256="2", face=image(2), **missed),
+        Row(id="test/sad/3.png", label="sad", split="test", sha256="1", face=image(1), **missed),
+        Row(id="test/sad/4.png", label="sad", split="test", status="unreadable", error="the file is empty"),
+    ]
+    rows[2].subset = "public"
+    return write_cache(tmp_path / "cache" / "faces", rows, detector="facemesh").path
+
+
+def run(*arguments):
+    return CliRunner().invoke(inspect, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def lines(output):
+    return [" ".join(line.split()) for line in output.splitlines()]
+
+
+def test_tables_show_what_there_is(cache):
+    result = run(cache)
+    assert result.exit_code == 0
+    shown = lines(result.output)
+    assert "happy 1 0 1 100.0 0 0" in shown
+    assert "sad 1 2 3 0.0 2 1" in shown
+    assert "all 2 2 4 25.0 2 1" in shown
+    assert "distinct images 2 of 3, by their pixels" in shown
+    assert "... with conflicting labels 1" in shown
+    assert "test (public) train 1 0" in shown
+    assert "the file is empty 1 test/sad/4.png" in shown
+    assert "Conflict (happy, sad): train/happy/[1].png, test/sad/3.png" in shown, "brackets are no markup"
+
+
+def test_contact_sheet_lies_in_the_cache_or_where_one_says(cache, tmp_path):
+    run(cache)
+    with Image.open(cache / "contact-sheet.png") as sheet:
+        assert sheet.width > 1000
+    (cache / "contact-sheet.png").unlink()
+    result = run(cache, "--contact-sheet", tmp_path / "pictures" / "mine.jpg")
+    assert "mine.jpg" in result.output
+    assert (tmp_path / "pictures" / "mine.jpg").exists()
+    assert not (cache / "contact-sheet.png").exists()
+
+
+@pytest.mark.parametrize("name", [[], ["faces"]])
+def test_cache_is_found_by_name_or_because_it_is_the_only_one(cache, name):
+    assert "4 images, detector facemesh" in run(*name).output
+
+
+def test_json_is_all_that_is_printed(cache):
+    result = run(cache, "--json")
+    found = json.loads(result.stdout)
+    assert found["summary"]["distinct"] == 2
+    assert found["unreadable"] == [{"id": "test/sad/4.png", "reason": "the file is empty"}]
+
+
+def test_near_duplicates_are_optional(cache):
+    assert "near-duplicate pairs" in run(cache).output
+    without = run(cache, "--no-near-duplicates")
+    assert "near-duplicate pairs" not in without.output
+    assert "not looked for" in without.output
+
+
+def test_what_is_no_cache_is_one_clear_error(cache):
+    with pytest.raises(CacheError, match="elsewhere is no landmark cache"):
+        run("elsewhere")
+
+
+def test_help_has_examples(cache):
+    assert "landmarkfer inspect fer2013 --json" in run("--help").output
+    assert run("--no-such-option").exit_code == 2
