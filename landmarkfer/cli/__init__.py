@@ -10,10 +10,13 @@ import sys
 import rich_click as click
 
 from landmarkfer import __version__
+from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
+from landmarkfer.cli.inspect import inspect
+from landmarkfer.cli.train import train
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract,)
+COMMANDS = (extract, inspect, train, evaluate)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

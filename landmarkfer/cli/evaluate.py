@@ -1,0 +1,37 @@
+"""`landmarkfer evaluate`: the protocol's figures and pictures of trained runs."""
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--cache", help="Evaluate on another cache than the one trained on.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None:
+    r"""Evaluate runs on their test images; several runs also as the average of their probabilities.
+
+    Writes metrics.json, predictions.parquet, per_class.csv, confusion.png and reliability.png into each run's
+    folder, or, for an ensemble or another cache, into --out. An image without a face counts, with the
+    training prior as its prediction.
+
+    \b
+    Examples:
+      landmarkfer evaluate gnn-tesselation-s0
+      landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
+      landmarkfer evaluate mlp-s0 --cache other-faces --out other
+    """
+    from rich.console import Console
+
+    from landmarkfer.evaluation.report import summary_table
+    from landmarkfer.predict import evaluate_runs
+    from landmarkfer.training.run import find_run
+
+    console = Console()
+    folders = [find_run(name) for name in runs]
+    for name, evaluation in evaluate_runs(folders, cache, out):
+        console.print(summary_table(evaluation, title=name))
+    written = [str(out)] if out else [str(run.path) for run in folders] if cache is None else []
+    if written:
+        console.print(f"Figures, predictions and pictures: {', '.join(written)}", highlight=False)

@@ -1,0 +1,72 @@
+"""Random changes of landmarks, for a whole batch at once on whatever device it lies.
+
+Landmarks are normalised (`geometry.normalise`): centred, level, of size 1, y down. Only training uses this;
+validation and test never see it.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config import AugmentSettings
+from landmarkfer.landmarks import MIRROR, REGION, REGIONS
+
+_SWAP = torch.from_numpy(MIRROR.copy())
+_FLIP = torch.tensor([-1.0, 1.0, 1.0])
+_REGION = torch.from_numpy(REGION.copy())
+
+
+def mirror_landmarks(landmarks: Tensor) -> Tensor:
+    """The face as seen in a mirror: x negated, left and right points swapped through `MIRROR`.
+
+    Args:
+        landmarks: `[..., 478, 3]`, centred on x = 0.
+
+    Returns:
+        The same shape.
+    """
+    return landmarks.index_select(-2, _SWAP.to(landmarks.device)) * _FLIP.to(landmarks)
+
+
+def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings) -> Tensor:
+    """Mirror, turn, scale and shake faces, and put points or regions back on the mean face.
+
+    Draws from torch's global generator of the landmarks' device, which training seeds for each step.
+
+    Args:
+        landmarks: `[B, 478, 3]`, normalised.
+        mean: `[478, 3]`, the mean training face; what a dropped point becomes.
+        std: `[478, 3]`, each coordinate's SD over the training faces; the unit of the jitter.
+        settings: Probabilities and sizes.
+
+    Returns:
+        `[B, 478, 3]`; the input is not changed.
+    """
+    if settings.mirror:
+        landmarks = torch.where(_chance(landmarks, settings.mirror), mirror_landmarks(landmarks), landmarks)
+    if settings.rotation or settings.scale:
+        landmarks = _turn_and_scale(landmarks, settings)
+    if settings.jitter:
+        landmarks = landmarks + torch.randn_like(landmarks) * (settings.jitter * std)
+    if settings.landmark_dropout:
+        dropped = _chance(landmarks, settings.landmark_dropout, landmarks.shape[1])
+        landmarks = torch.where(dropped, mean, landmarks)
+    if settings.region_dropout:
+        dropped = _chance(landmarks, settings.region_dropout, len(REGIONS))
+        landmarks = torch.where(dropped.index_select(1, _REGION.to(landmarks.device)), mean, landmarks)
+    return landmarks
+
+
+def _chance(landmarks: Tensor, probability: float, points: int = 1) -> Tensor:
+    """`[B, points, 1]`, true with the given probability."""
+    return torch.rand(len(landmarks), points, 1, device=landmarks.device) < probability
+
+
+def _turn_and_scale(landmarks: Tensor, settings: AugmentSettings) -> Tensor:
+    batch, device = len(landmarks), landmarks.device
+    angle = torch.randn(batch, 1, device=device) * math.radians(settings.rotation)
+    factor = torch.exp(torch.randn(batch, 1, 1, device=device) * settings.scale)
+    cos, sin = angle.cos(), angle.sin()
+    x, y, z = landmarks.unbind(-1)
+    return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1) * factor

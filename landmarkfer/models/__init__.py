@@ -1,0 +1,60 @@
+"""The models by name: one table that `build_model`, the command line and error messages read.
+
+The table holds import paths, so that reading the names loads no torch.
+"""
+
+import inspect
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from landmarkfer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from landmarkfer.models.base import LandmarkModel
+
+MODELS: dict[str, str] = {
+    "mlp": "landmarkfer.models.mlp:MLP",
+    "gnn": "landmarkfer.models.gnn:GNN",
+}
+
+
+def model_class(name: str) -> type["LandmarkModel"]:
+    """The class of a model.
+
+    Raises:
+        SettingsError: There is no model of that name.
+    """
+    if name not in MODELS:
+        raise SettingsError(f"there is no model '{name}'; the models are {', '.join(MODELS)}.")
+    module, _, attribute = MODELS[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def model_keywords(name: str) -> dict[str, Any]:
+    """The keywords a model takes, with their defaults, as its constructor states them."""
+    parameters = inspect.signature(model_class(name)).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def build_model(name: str, num_classes: int, **keywords: Any) -> "LandmarkModel":
+    """Build a model with fresh weights.
+
+    Args:
+        name: One of `MODELS`.
+        num_classes: C, the width of the logits.
+        **keywords: Of the model's constructor.
+
+    Returns:
+        The model; `forward(batch)` gives logits `[B, C]`, `embed(batch)` features `[B, D]`.
+
+    Raises:
+        SettingsError: The name or a keyword is unknown, or a keyword's value does not fit.
+    """
+    known = model_keywords(name)
+    for keyword in keywords:
+        if keyword not in known:
+            raise SettingsError(f"'{keyword}' is no setting of model '{name}'; it has {', '.join(known)}.")
+    try:
+        return model_class(name)(num_classes, **keywords)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"model '{name}' cannot be built so: {error}.") from error

@@ -1,0 +1,219 @@
+"""Graph convolutions for a batch that shares one topology, and PyTorch Geometric's layers in the same dress.
+
+Activations are node-first, `x [N, B, F]`. In that layout aggregating over neighbours is one sparse matrix
+times a dense one, `A [N, N] @ x [N, B * F]`, for the whole batch at once and without a copy, and a linear map
+is a product over the last axis. PyTorch Geometric instead gathers and scatters a message per edge and sample.
+
+`gcn`, `sage` and `gin` are computed that way and equal PyTorch Geometric's `GCNConv`, `SAGEConv` (mean) and
+`GINConv`; every other layer is PyTorch Geometric's own on the batch as one graph of B components.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch_geometric import nn as pyg
+
+from landmarkfer.topology import FaceGraph
+
+
+class Aggregation:
+    """Multiply by a fixed sparse matrix over the nodes: `x [N, B, F] -> A x`.
+
+    Not a module: the matrix is a constant of the graph, no weight, so it is neither trained, averaged nor
+    saved. One copy per device is kept.
+
+    Args:
+        index: int64 `[2, E]`, (source, target) of each entry.
+        weight: float32 `[E]`.
+        num_nodes: N.
+    """
+
+    def __init__(self, index: Tensor, weight: Tensor, num_nodes: int) -> None:
+        self._forward = _csr(index.flip(0), weight, num_nodes)  # row = target
+        self._backward = _csr(index, weight, num_nodes)
+        self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Aggregation":
+        return self
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The weighted sum over each node's neighbours, `[N, B, F]`."""
+        matrices = self._on_device.get(x.device)
+        if matrices is None:
+            matrices = (self._forward.to(x.device), self._backward.to(x.device))
+            self._on_device[x.device] = matrices
+        n, b, f = x.shape
+        return _SparseProduct.apply(*matrices, x.reshape(n, b * f)).view(n, b, f)
+
+
+def _csr(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        shape = (num_nodes, num_nodes)
+        return torch.sparse_coo_tensor(index, weight, shape, check_invariants=True).to_sparse_csr()
+
+
+class _SparseProduct(torch.autograd.Function):
+    """Sparse times dense, with the transposed matrix at hand for the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, matrix: Tensor, transposed: Tensor, x: Tensor
+    ) -> Tensor:
+        ctx.transposed = transposed  # type: ignore[attr-defined]
+        return matrix @ x.to(matrix.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, ctx.transposed @ grads[0].contiguous()  # type: ignore[attr-defined]
+
+
+def sum_aggregation(graph: FaceGraph) -> Aggregation:
+    """The sum over neighbours."""
+    index = _edge_index(graph)
+    return Aggregation(index, torch.ones(index.shape[1]), graph.num_nodes)
+
+
+def mean_aggregation(graph: FaceGraph) -> Aggregation:
+    """The mean over neighbours; zero for a node that has none."""
+    index = _edge_index(graph)
+    degree = torch.bincount(index[1], minlength=graph.num_nodes)
+    return Aggregation(index, 1 / degree[index[1]].float(), graph.num_nodes)
+
+
+def symmetric_aggregation(graph: FaceGraph) -> Aggregation:
+    """D^-1/2 (A + I) D^-1/2 (Kipf and Welling, "Semi-supervised classification with GCNs", 2017)."""
+    loops = torch.arange(graph.num_nodes).expand(2, -1)
+    index = torch.cat([_edge_index(graph), loops], dim=1)
+    scale = torch.bincount(index[1], minlength=graph.num_nodes).float().rsqrt()
+    return Aggregation(index, scale[index[0]] * scale[index[1]], graph.num_nodes)
+
+
+def _edge_index(graph: FaceGraph) -> Tensor:
+    return torch.from_numpy(np.array(graph.edge_index))
+
+
+class GCNLayer(nn.Module):
+    """`GCNConv`: the symmetric aggregation, before or after the linear map, whichever is narrower."""
+
+    def __init__(self, graph: FaceGraph, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.aggregate = symmetric_aggregation(graph)
+        self.lin = nn.Linear(fan_in, fan_out, bias=False)
+        self.bias = nn.Parameter(torch.zeros(fan_out))
+        nn.init.xavier_uniform_(self.lin.weight)
+        self._aggregate_first = fan_in <= fan_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`."""
+        mixed = self.lin(self.aggregate(x)) if self._aggregate_first else self.aggregate(self.lin(x))
+        return mixed + self.bias
+
+
+class SAGELayer(nn.Module):
+    """`SAGEConv` with the mean: a linear map of the neighbours' mean plus one of the node itself."""
+
+    def __init__(self, graph: FaceGraph, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.aggregate = mean_aggregation(graph)
+        self.lin_l = nn.Linear(fan_in, fan_out)
+        self.lin_r = nn.Linear(fan_in, fan_out, bias=False)
+        self._aggregate_first = fan_in <= fan_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`."""
+        if self._aggregate_first:
+            return self.lin_l(self.aggregate(x)) + self.lin_r(x)
+        neighbours = self.aggregate(nn.functional.linear(x, self.lin_l.weight))
+        return neighbours + self.lin_l.bias + self.lin_r(x)
+
+
+class GINLayer(nn.Module):
+    """`GINConv` with a trained epsilon: a two-layer perceptron of the node plus its neighbours' sum."""
+
+    def __init__(self, graph: FaceGraph, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.aggregate = sum_aggregation(graph)
+        self.eps = nn.Parameter(torch.zeros(1))
+        self.nn = _gin_perceptron(fan_in, fan_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`."""
+        return self.nn((1 + self.eps) * x + self.aggregate(x))
+
+
+def _gin_perceptron(fan_in: int, fan_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Linear(fan_out, fan_out))
+
+
+class PyGLayer(nn.Module):
+    """A layer of PyTorch Geometric on the batch as one graph with a component per sample.
+
+    Args:
+        layer: Called with `x [N * B, F]` and `edge_index [2, E * B]`.
+        graph: The topology of all samples; None if every batch brings its own edges.
+    """
+
+    def __init__(self, layer: nn.Module, graph: FaceGraph | None) -> None:
+        super().__init__()
+        self.layer = layer
+        self._edges = None if graph is None else _edge_index(graph)
+        self._repeated: tuple[int, Tensor] | None = None
+
+    def forward(self, x: Tensor, edge_index: Tensor | None = None) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`; `edge_index [2, E]` numbers node n of sample b as `n * B + b`."""
+        n, b, f = x.shape
+        edges = self._shared_edges(b, x.device) if edge_index is None else edge_index
+        return self.layer(x.reshape(n * b, f), edges).view(n, b, -1)
+
+    def _shared_edges(self, b: int, device: torch.device) -> Tensor:
+        if self._edges is None:
+            raise ValueError("this layer was built without a graph and needs an edge_index")
+        if self._repeated is None or self._repeated[0] != b or self._repeated[1].device != device:
+            # [2, E, 1] * B + [B] -> [2, E, B] -> [2, E * B]
+            repeated = (self._edges[:, :, None] * b + torch.arange(b)).flatten(1).to(device)
+            self._repeated = (b, repeated)
+        return self._repeated[1]
+
+
+# Layers of PyTorch Geometric by their short names; each takes (fan_in, fan_out).
+PYG_LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "gcn": pyg.GCNConv,
+    "sage": pyg.SAGEConv,
+    "gin": lambda fan_in, fan_out: pyg.GINConv(_gin_perceptron(fan_in, fan_out), train_eps=True),
+    "gat": lambda fan_in, fan_out: pyg.GATConv(fan_in, fan_out, heads=4, concat=False),
+    "gatv2": lambda fan_in, fan_out: pyg.GATv2Conv(fan_in, fan_out, heads=4, concat=False),
+    "transformer": lambda fan_in, fan_out: pyg.TransformerConv(fan_in, fan_out, heads=4, concat=False),
+    "graph": pyg.GraphConv,
+    "tag": pyg.TAGConv,
+    "cheb": lambda fan_in, fan_out: pyg.ChebConv(fan_in, fan_out, K=3),
+}
+
+# Those that have a form of their own on a shared topology.
+STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
+    "gcn": GCNLayer,
+    "sage": SAGELayer,
+    "gin": GINLayer,
+}
+
+
+def build_conv(name: str, graph: FaceGraph | None, fan_in: int, fan_out: int) -> nn.Module:
+    """A graph convolution `[N, B, fan_in] -> [N, B, fan_out]`.
+
+    Args:
+        name: One of `PYG_LAYERS`.
+        graph: The topology that all samples share; None for edges that come with each batch.
+        fan_in: Features in.
+        fan_out: Features out.
+
+    Raises:
+        ValueError: There is no layer of that name.
+    """
+    if name not in PYG_LAYERS:
+        raise ValueError(f"there is no graph layer '{name}', only {', '.join(PYG_LAYERS)}")
+    if graph is not None and name in STATIC_LAYERS:
+        return STATIC_LAYERS[name](graph, fan_in, fan_out)
+    return PyGLayer(PYG_LAYERS[name](fan_in, fan_out), graph)

@@ -1,0 +1,124 @@
+"""Graph networks on the facial graph.
+
+Landmarks become node features, graph convolutions mix neighbours, a read-out makes one vector of the face,
+and a small perceptron classifies it. The defaults are what measured best at equal cost
+(`experiments/results/fer2013-landmarks.md`); the published five-layer GCN is
+`experiments/recipes/fer2013-gcn-published.toml`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.models.base import Features, LandmarkModel, dense_layers
+from landmarkfer.models.convs import build_conv
+from landmarkfer.models.readout import READOUTS
+from landmarkfer.neighbours import dynamic_knn
+from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
+
+
+class GraphBlock(nn.Module):
+    """Graph convolution, batch norm over all nodes of the batch, ReLU; the input is added if widths agree."""
+
+    def __init__(self, conv: str, graph: FaceGraph | None, fan_in: int, fan_out: int, residual: bool) -> None:
+        super().__init__()
+        self.conv = build_conv(conv, graph, fan_in, fan_out)
+        self.norm = nn.BatchNorm1d(fan_out)
+        self.residual = residual and fan_in == fan_out
+
+    def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`."""
+        mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
+        active = self.norm(mixed.flatten(0, 1)).view_as(mixed).relu()  # [N * B, F] and back
+        return x + active if self.residual else active
+
+
+class GNN(LandmarkModel):
+    """A graph network on any facial graph.
+
+    Args:
+        num_classes: C.
+        graph: A graph, its name, or a file; see `topology.build_graph`. Training builds a named one on its
+            mean training face.
+        k: Neighbours of each point, in graphs that are built by distance.
+        conv: Kind of graph convolution, one of `convs.PYG_LAYERS`.
+        widths: Features per node after each graph convolution.
+        readout: One of `readout.READOUTS`.
+        identity: Width of a learned embedding of each node, which tells the weights apart that all nodes
+            share; 0 for none.
+        node_width: Features per node that the node-wise read-out keeps.
+        hidden: Widths of the classifier's hidden layers.
+        dropout: On the read-out and after each hidden layer.
+        residual: Whether a block adds its input.
+        dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
+        features: See `LandmarkModel`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        graph: FaceGraph | str = "tesselation",
+        k: int = DEFAULT_K,
+        conv: str = "gcn",
+        widths: Sequence[int] = (32, 32, 32),
+        readout: str = "nodewise",
+        identity: int = 8,
+        node_width: int = 8,
+        hidden: Sequence[int] = (256,),
+        dropout: float = 0.4,
+        residual: bool = True,
+        dynamic_k: int = 0,
+        features: Features = "displacement",
+    ) -> None:
+        super().__init__(num_classes, features=features)
+        if readout not in READOUTS:
+            raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
+        if not widths or not hidden:
+            raise ValueError("widths and hidden need at least one width each")
+        self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
+        self.dynamic_k = dynamic_k
+        if dynamic_k and self.graph.num_hubs:
+            raise ValueError(f"dynamic_k replaces all edges, and the hubs of '{self.graph.name}' need theirs")
+        self.identity = (
+            nn.Parameter(0.1 * torch.randn(self.graph.num_nodes, 1, identity)) if identity else None
+        )
+        self.register_buffer("hubs", torch.from_numpy(self.graph.hub_weights()), persistent=False)
+        self.input = nn.Linear(self.num_features + identity, widths[0])
+        shared = None if dynamic_k else self.graph
+        steps = zip([widths[0], *widths], widths, strict=False)
+        self.blocks = nn.ModuleList(GraphBlock(conv, shared, a, b, residual) for a, b in steps)
+        pooled = READOUTS[readout](self.graph, widths[-1], node_width)
+        self.readout = pooled
+        self.dropout = nn.Dropout(dropout)
+        self.layers = dense_layers([pooled.size, *hidden], dropout)
+        self.head = nn.Linear(hidden[-1], num_classes)
+
+    def embed(self, batch: FaceBatch) -> Tensor:
+        """Features of each face, `[B, hidden[-1]]`."""
+        x = self.nodes(batch.landmarks)
+        edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
+        for block in self.blocks:
+            x = block(x, edge_index)
+        return self.layers(self.dropout(self.readout(x)))
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[B, C]`."""
+        return self.head(embedding)
+
+    def nodes(self, landmarks: Tensor) -> Tensor:
+        """Features of the nodes before the first convolution: `[B, 478, 3] -> [N, B, widths[0]]`."""
+        x = self.describe(landmarks).transpose(0, 1)  # [478, B, F]
+        if self.graph.num_hubs:
+            x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])
+        if self.identity is not None:
+            x = torch.cat([x, self.identity.expand(-1, x.shape[1], -1)], dim=-1)
+        return self.input(x)
+
+    def _own_edges(self, landmarks: Tensor) -> Tensor:
+        """Edges `[2, E]` of every sample's nearest neighbours, node n of sample b as `n * B + b`."""
+        batch, nodes, _ = landmarks.shape
+        edges = dynamic_knn(landmarks, self.dynamic_k)  # sample-first: b * N + n
+        return (edges % nodes) * batch + edges // nodes

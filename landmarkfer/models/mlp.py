@@ -1,0 +1,42 @@
+"""A multi-layer perceptron on all landmarks at once: no graph, and hard to beat."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.landmarks import N_LANDMARKS
+from landmarkfer.models.base import Features, LandmarkModel, dense_layers
+
+
+class MLP(LandmarkModel):
+    """478 x 3 features -> hidden layers with batch norm and dropout -> logits.
+
+    Args:
+        num_classes: C.
+        hidden: Widths of the hidden layers.
+        dropout: After each hidden layer.
+        features: See `LandmarkModel`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.4,
+        features: Features = "displacement",
+    ) -> None:
+        super().__init__(num_classes, features=features)
+        if not hidden:
+            raise ValueError("hidden needs at least one width")
+        self.layers = dense_layers([N_LANDMARKS * self.num_features, *hidden], dropout)
+        self.head = nn.Linear(hidden[-1], num_classes)
+
+    def embed(self, batch: FaceBatch) -> Tensor:
+        """Features of each face, `[B, hidden[-1]]`."""
+        return self.layers(self.describe(batch.landmarks).flatten(1))  # [B, 478, F] -> [B, 478 * F]
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[B, C]`."""
+        return self.head(embedding)

@@ -1,0 +1,1 @@
+"""Training: from settings and a cache to a run folder."""

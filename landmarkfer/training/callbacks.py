@@ -1,0 +1,133 @@
+"""What happens around the training loop: the table of epochs, the progress shown, whole checkpoints."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pandas as pd
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from landmarkfer.files import replacing
+
+COLUMNS = [
+    *("epoch", "step", "lr", "train_loss", "train_accuracy", "train_macro_f1"),
+    *("val_loss", "val_accuracy", "val_macro_f1", "seconds"),
+]
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all, so that a process killed while saving loses nothing."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Save under a temporary name and rename."""
+        with replacing(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class EpochTable(pl.Callback):
+    """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing is known yet of the training loss; wait for the end of the epoch."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row."""
+        row = {name: value.item() for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        row |= {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._started, 3),
+        }
+        table = read_epochs(self._path)
+        rows = [*table[table["epoch"] <= trainer.current_epoch].to_dict("records"), row]
+        with replacing(self._path) as path:
+            pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
+
+
+def read_epochs(path: Path) -> pd.DataFrame:
+    """The table of epochs, empty if there is none yet."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+
+
+class TrainingProgress(pl.Callback):
+    """A bar over all steps, with rate and ETA, and the figures of the last epoch; plain lines elsewhere.
+
+    Args:
+        console: Where to show it.
+        report: Called with a line per epoch where the console is no terminal.
+    """
+
+    def __init__(self, console: Console, report: Callable[[str], None] | None = None) -> None:
+        self._console = console
+        self._report = report or console.print
+        self._best = float("-inf")
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._clock = (0.0, 0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar where the run stands."""
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+        self._bar.start()
+        self._task = self._bar.add_task("training", total=total, completed=trainer.global_step, rate="")
+        self._clock = (time.perf_counter(), trainer.global_step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Move the bar."""
+        started, first = self._clock
+        rate = (trainer.global_step - first) / max(time.perf_counter() - started, 1e-9)
+        self._bar.update(self._task, completed=trainer.global_step, rate=f"{rate:.1f} steps/s")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch's figures."""
+        figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        accuracy = figures.get("val_accuracy", float("nan"))
+        self._best = max(self._best, accuracy)
+        line = (
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            f"  loss {figures.get('train_loss', float('nan')):.3f}"
+            f"  val accuracy {accuracy:.1%}  best {self._best:.1%}"
+        )
+        self._bar.update(self._task, description=line)
+        if not self._console.is_terminal:
+            self._report(line)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the last state of the bar on the screen."""
+        self._bar.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the terminal back."""
+        self._bar.stop()

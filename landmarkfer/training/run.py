@@ -1,0 +1,241 @@
+"""The run folder: what a training leaves behind, and all that prediction needs of it.
+
+`config.json` and `model.safetensors` alone make a trained model; nothing pickled is read.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import landmarkfer
+from landmarkfer.config import TrainSettings
+from landmarkfer.errors import RunError
+from landmarkfer.files import replacing
+from landmarkfer.models import build_model
+from landmarkfer.models.base import LandmarkModel
+from landmarkfer.topology import FaceGraph
+
+RUNS_ROOT = Path("experiments/runs")
+FORMAT = 1
+_GRAPH = "graph."
+_PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "mediapipe")
+
+
+class CacheInfo(BaseModel):
+    """Which cache a run was trained on."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    fingerprint: str
+    rows: int
+    detector: str
+
+
+class GraphInfo(BaseModel):
+    """Which graph a run uses; its edges lie beside the weights."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    kinds: tuple[str, ...]
+    nodes: int
+    edges: int
+
+
+class RunConfig(BaseModel):
+    """`config.json`: all that was decided before the first step."""
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    settings: TrainSettings
+    classes: tuple[str, ...]
+    cache: CacheInfo
+    graph: GraphInfo | None
+    parameters: int
+    versions: dict[str, str]
+    cores: int
+    created: str
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model ready to predict, with what it has to know of its training."""
+
+    model: LandmarkModel
+    config: RunConfig
+
+
+class RunFolder:
+    """The files of one run; making one touches no disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.json"
+        self.splits_file = path / "splits.json"
+        self.metrics_file = path / "metrics.csv"
+        self.curves_file = path / "curves.png"
+        self.weights_file = path / "model.safetensors"
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def read_config(self) -> RunConfig:
+        """Read `config.json`.
+
+        Raises:
+            RunError: It is missing, damaged or of another format.
+        """
+        try:
+            content = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.config_file} cannot be read: {error}; is {self.path} a run folder?"
+            ) from error
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise RunError(
+                f"{self.config_file} has format {found}, and this version reads {FORMAT}; train it again."
+            )
+        try:
+            return RunConfig.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise RunError(f"{self.config_file} does not fit: '{key}': {first['msg']}.") from error
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write `config.json`."""
+        with replacing(self.config_file) as path:
+            path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def write_splits(self, splits: Mapping[str, list[str]]) -> None:
+        """Write `splits.json`: the ids that train, validate and test."""
+        with replacing(self.splits_file) as path:
+            path.write_text(json.dumps(splits, ensure_ascii=False), encoding="utf-8")
+
+    def read_splits(self) -> dict[str, list[str]]:
+        """Read `splits.json`.
+
+        Raises:
+            RunError: It is missing or damaged.
+        """
+        try:
+            return json.loads(self.splits_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.splits_file} cannot be read: {error}.") from error
+
+    def write_weights(self, model: LandmarkModel) -> None:
+        """Write `model.safetensors`: weights, statistics and, of a graph model, the graph."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        graph = getattr(model, "graph", None)
+        if graph is not None:
+            for field in ("edge_index", "edge_kind", "node_region"):
+                tensors[_GRAPH + field] = torch.from_numpy(getattr(graph, field).copy())
+        with replacing(self.weights_file) as path:
+            save_file(tensors, path, metadata={"format": "pt", "landmarkfer": landmarkfer.__version__})
+
+    def load(self) -> TrainedModel:
+        """The trained model, in evaluation mode, on the CPU.
+
+        Raises:
+            RunError: The training has not finished, or the files do not fit each other.
+        """
+        config = self.read_config()
+        if not self.weights_file.is_file():
+            raise RunError(
+                f"{self.path} has no {self.weights_file.name}: its training has not finished; "
+                f"go on with `landmarkfer train --resume {self.name}`."
+            )
+        try:
+            tensors = load_file(self.weights_file)
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{self.weights_file} is damaged: {error}.") from error
+        keywords = config.settings.model.keywords
+        if config.graph is not None:
+            keywords["graph"] = _read_graph(tensors, config.graph, self.weights_file)
+        model = build_model(config.settings.model.name, len(config.classes), **keywords)
+        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRAPH)}
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise RunError(
+                f"{self.weights_file} does not fit {self.config_file.name}: {reason[:300]}"
+            ) from error
+        return TrainedModel(model.eval(), config)
+
+
+def _read_graph(tensors: Mapping[str, Tensor], info: GraphInfo, origin: Path) -> FaceGraph:
+    try:
+        arrays = {name: tensors[_GRAPH + name].numpy() for name in ("edge_index", "edge_kind", "node_region")}
+    except KeyError as error:
+        raise RunError(f"{origin} lacks {error.args[0]}, and its config names graph '{info.name}'.") from None
+    return FaceGraph(info.name, kinds=info.kinds, num_nodes=len(arrays["node_region"]), **arrays)
+
+
+def find_run(where: str | os.PathLike[str]) -> RunFolder:
+    """A run by its folder or by its name under `experiments/runs`.
+
+    Raises:
+        RunError: There is none; the message lists those there are.
+    """
+    for candidate in (Path(where), RUNS_ROOT / where):
+        if (candidate / "config.json").is_file():
+            return RunFolder(candidate)
+    names = sorted(path.parent.name for path in RUNS_ROOT.glob("*/config.json"))
+    there = f"there are {', '.join(names)}" if names else f"there is none under {RUNS_ROOT}"
+    raise RunError(f"'{where}' is no run (no config.json in it); {there}.")
+
+
+def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder:
+    """A folder for a new run.
+
+    Args:
+        name: The wanted name; must not be taken.
+        default: Used if `name` is None, with a number behind it where it is taken.
+        root: The folder of all runs.
+
+    Raises:
+        RunError: The name is taken or is no plain folder name.
+    """
+    if name is None:
+        taken = 1
+        name = default
+        while (root / name).exists():
+            taken += 1
+            name = f"{default}-{taken}"
+    elif Path(name).name != name or name in ("", ".", ".."):
+        raise RunError(f"'{name}' cannot name a run: give a plain folder name.")
+    elif (root / name).exists():
+        raise RunError(
+            f"there is a run '{name}' in {root}; go on with `landmarkfer train --resume {name}`, choose "
+            "another --name, or delete that folder."
+        )
+    return RunFolder(root / name)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, cores and time, for `config.json`."""
+    versions = {"landmarkfer": landmarkfer.__version__, "python": platform.python_version()}
+    versions |= {package: version(package) for package in _PACKAGES}
+    return {
+        "versions": versions,
+        "cores": os.cpu_count() or 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
