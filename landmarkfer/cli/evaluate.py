@@ -10,7 +10,7 @@ import rich_click as click
 @click.option("--cache", help="Evaluate on another cache than the one trained on.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
 def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None:
-    r"""Evaluate runs on their test images; several runs also as the average of their probabilities.
+    """Evaluate runs on their test images; several runs also as the average of their probabilities.
 
     Writes metrics.json, predictions.parquet, per_class.csv, confusion.png and reliability.png into each run's
     folder, or, for an ensemble or another cache, into --out. An image without a face counts, with the
@@ -21,7 +21,7 @@ def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None
       landmarkfer evaluate gnn-tesselation-s0
       landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
     from landmarkfer.evaluation.report import summary_table

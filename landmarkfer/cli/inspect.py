@@ -33,7 +33,7 @@ def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None
       landmarkfer inspect
       landmarkfer inspect fer2013 --contact-sheet faces.png
       landmarkfer inspect fer2013 --json > audit.json
-    """  # noqa: D301 (click wants the character)
+    """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.inspect_report import audit_progress, print_audit
     from landmarkfer.data.audit import audit
     from landmarkfer.data.cache import LandmarkCache, find_cache

@@ -36,7 +36,7 @@ def train(
     assignments: tuple[str, ...],
     resumed: str | None,
 ) -> None:
-    r"""Train a model from a landmark cache.
+    """Train a model from a landmark cache.
 
     \b
     Examples:
@@ -45,7 +45,7 @@ def train(
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
       landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
       landmarkfer train --resume gnn-tesselation-s0
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and any(
         [model, cache, recipe, graph, epochs is not None, seed is not None, name, assignments]
     ):
