@@ -147,7 +147,7 @@ def graph_figure(
     Args:
         graph: points without an edge are drawn pale, hubs as large discs in the middle of their region.
         landmarks: `[478, 2]` or `[478, 3]`, in pixels where an image is given; the canonical face if None.
-        image: background.
+        image: background; the picture shows the part of it around the face.
         title: by default the name of the graph and its number of edges.
         legend: whether the colours are explained beside the face.
 
@@ -164,7 +164,8 @@ def graph_figure(
     figure = Figure(figsize=(7.6 if legend else 5.8, 6.4), layout="constrained")
     axes = figure.add_subplot()
     if image is not None:
-        axes.imshow(np.asarray(image), cmap="gray" if np.asarray(image).ndim == 2 else None)
+        pixels = np.asarray(image)
+        axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, interpolation="hanning")
     _draw_graph(axes, graph, graph.place(points), on_photo=image is not None)
     if image is None:
         _mark_sides(axes)
@@ -238,10 +239,13 @@ def _draw_graph(axes: "Axes", graph: FaceGraph, points: NDArray[np.float64], *, 
     if graph.num_hubs:
         hubs = axes.scatter(x[~mesh], y[~mesh], s=52, c=colours[~mesh], edgecolors="white", linewidths=1.0)
         hubs.set_zorder(5)
-    if not on_photo:
-        pad = 0.04 * float(np.ptp(points[:, 0]))
-        axes.set_xlim(points[:, 0].min() - pad, points[:, 0].max() + pad)
-        axes.set_ylim(points[:, 1].max() + pad, points[:, 1].min() - pad)
+    pad = (0.4 if on_photo else 0.04) * float(np.ptp(x))
+    left, right, top, bottom = x.min() - pad, x.max() + pad, y.min() - pad, y.max() + pad
+    if on_photo:
+        (first, last), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        left, right, top, bottom = max(left, first), min(right, last), max(top, low), min(bottom, high)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
 
 
 def _mark_sides(axes: "Axes") -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "landmarkfer"
 LAYERS = {
     **dict.fromkeys(["errors", "files", "landmarks", "geometry", "config", ""], 0),
     **dict.fromkeys(["topology", "neighbours", "graph_files", "data.cache", "data.parts", "data.rows"], 1),
-    **dict.fromkeys(["data.schema", "data.labels", "evaluation"], 1),
+    **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "track", "explain", "export", "benchmark"], 4),

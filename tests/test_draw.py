@@ -167,13 +167,21 @@ def test_legend_names_each_kind_of_region_once_with_both_sides():
     assert not graph_figure(build_graph("anatomical"), legend=False).legends
 
 
-def test_figure_on_a_photo_keeps_its_frame():
-    photo = np.zeros((120, 200, 3), dtype=np.uint8)
-    axes = graph_figure(build_graph("anatomical"), landmarks=face(120), image=photo).axes[0]
-    assert axes.get_xlim() == (-0.5, 199.5) and axes.get_ylim() == (119.5, -0.5)
+def test_figure_on_a_photo_shows_the_face_and_stays_within_the_photo():
+    photo = np.zeros((120, 400, 3), dtype=np.uint8)
+    points = face(120)
+    axes = graph_figure(build_graph("anatomical"), landmarks=points, image=photo).axes[0]
+    # The face is about 95 pixels wide, so that its margin reaches beyond the left border, but not the right.
+    left, right = axes.get_xlim()
+    width = np.ptp(points[:, 0])
+    assert left == -0.5 and right == pytest.approx(points[:, 0].max() + 0.4 * width, abs=0.01)
+    assert axes.get_ylim() == (119.5, -0.5)
     assert np.array_equal(axes.images[0].get_array(), photo)
-    segments = np.concatenate([np.concatenate(c.get_segments()) for c in axes.collections[:6]])
-    assert segments[:, 0].max() <= face(120)[:, 0].max() + 1e-4
+    lines = [c for c in axes.collections if isinstance(c, LineCollection)]
+    segments = np.concatenate([np.concatenate(c.get_segments()) for c in lines])
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    assert segments.min(axis=0) == pytest.approx(low, abs=1e-3)
+    assert segments.max(axis=0) == pytest.approx(high, abs=1e-3)
 
 
 def test_saved_pictures(tmp_path):

@@ -12,11 +12,12 @@ import rich_click as click
 from landmarkfer import __version__
 from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
+from landmarkfer.cli.graph import graph
 from landmarkfer.cli.inspect import inspect
 from landmarkfer.cli.train import train
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract, inspect, train, evaluate)
+COMMANDS = (extract, inspect, train, evaluate, graph)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
