@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+
+if TYPE_CHECKING:
+    from landmarkfer.extract.layouts import Layout
 
 
 class CropSize(click.ParamType):
@@ -61,7 +64,7 @@ def extract(
     cache: str | None,
     workers: int | None,
     landmarker: Path | None,
-    layout: str,
+    layout: "Layout",
     labels: Path | None,
     path_column: str | None,
     label_column: str | None,
@@ -88,6 +91,8 @@ def extract(
         label_column=label_column,
         split_column=split_column,
     )
+    for remark in images.remarks:
+        click.echo(remark, err=True)
     folder = cache_folder(cache, source)
     try:
         with live_progress(images.name) as progress:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from landmarkfer.data.blendshapes import N_BLENDSHAPES
 from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.parts import (
     part_digest,
@@ -29,10 +30,9 @@ from landmarkfer.data.parts import (
     replace_file,
     write_part,
 )
-from landmarkfer.data.rows import STATUSES, Row
+from landmarkfer.data.rows import STATUSES, Row, Status
 from landmarkfer.data.schema import (
     HEAVY_COLUMNS,
-    N_BLENDSHAPES,
     SCHEMA,
     SCHEMA_VERSION,
     DetectorInfo,
@@ -249,16 +249,20 @@ class CacheWriter:
         write_part(path, rows)
         return path
 
+    def statuses(self, number: int) -> list[Status]:
+        """Read the statuses of the rows of a part that is there."""
+        return read_part(part_path(self.path, number), ["status"]).column(0).to_pylist()
+
     def finish(self) -> LandmarkCache:
         """Mark the cache complete, with its counts per status, and open it.
 
         Raises:
             CacheError: Parts are missing, or the manifest cannot be written.
         """
-        missing = self.missing_parts()
-        if missing:
-            raise CacheError(f"{self.path} still lacks {len(missing)} of {self.manifest.n_parts} parts.")
-        found = LandmarkCache.open(self.path).table(["status"]).column(0).to_pylist()
+        cache = LandmarkCache.open(self.path)
+        if len(cache) != self.manifest.rows:
+            raise CacheError(f"{self.path} still lacks {self.manifest.rows - len(cache)} rows.")
+        found = cache.table(["status"]).column(0).to_pylist()
         counts = {status: found.count(status) for status in STATUSES}
         self.manifest = self.manifest.model_copy(update={"complete": True, "counts": counts})
         self._write_manifest()

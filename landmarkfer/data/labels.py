@@ -11,6 +11,9 @@ from collections.abc import Iterable
 FER2013_CLASSES: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's classes in the order of its `emotion` column: index 0 is angry, index 6 is neutral."""
 
+RAFDB_CLASSES: tuple[str, ...] = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+"""RAF-DB's classes in the order of its numbers, which begin at 1."""
+
 CLASS_ORDER: tuple[str, ...] = (*FER2013_CLASSES, "contempt")
 
 ALIASES: dict[str, str] = {

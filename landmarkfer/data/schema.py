@@ -22,7 +22,6 @@ from landmarkfer.errors import CacheError
 from landmarkfer.landmarks import N_LANDMARKS
 
 SCHEMA_VERSION = 1
-N_BLENDSHAPES = 52
 HEAVY_COLUMNS = ("landmarks", "blendshapes", "face")
 """Columns that a table of rows leaves out unless asked, because they make up nearly all of its size."""
 

@@ -1,0 +1,134 @@
+"""Image files to upright 8-bit RGB pixels, `uint8 [H, W, 3]`, whatever the file holds.
+
+EXIF orientation is applied, palettes and CMYK are converted, 16-bit samples are scaled to 8, transparency is
+laid over white, and of an animation the first frame is taken. Whatever cannot be shown as such pixels raises
+`UnreadableImage` with the reason, so that one bad file costs one row and not a run.
+"""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 100_000_000
+"""More pixels than this are taken for a decompression bomb (a 100-megapixel camera still fits)."""
+
+MAX_BYTES = 512 * 2**20
+"""Larger files are not read."""
+
+# File names that count as images; anything else in a folder is left out and counted.
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .jp2 .avif .tga".split()
+)
+
+_WHITE = (255, 255, 255, 255)
+_ORIENTATION = 0x0112
+
+
+class UnreadableImage(Exception):
+    """An image file cannot be decoded; the message is the reason that goes into its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """The pixels of an image file.
+
+    Attributes:
+        pixels: `uint8 [H, W, 3]`, upright RGB.
+        plain: Whether the file is an ordinary 8-bit JPEG or PNG that shows these pixels in any viewer, so
+            that its bytes can be kept as they are.
+    """
+
+    pixels: np.ndarray
+    plain: bool
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the shape and the pixels."""
+        height, width, _ = self.pixels.shape
+        digest = hashlib.sha256(f"{height}x{width}x3:".encode())
+        digest.update(self.pixels.tobytes())
+        return digest.hexdigest()
+
+
+def decode_image(data: bytes) -> DecodedImage:
+    """Decode an image file.
+
+    Args:
+        data: The file's content.
+
+    Returns:
+        Its pixels.
+
+    Raises:
+        UnreadableImage: It is empty, no image, damaged, too large, or of a kind that has no 8-bit RGB form.
+    """
+    if not data:
+        raise UnreadableImage("the file is empty")
+    with warnings.catch_warnings():
+        # Pillow warns of what is checked here anyway, and of metadata that does not matter here.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
+                plain = _is_plain(image)
+                image.load()
+                pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+        except UnreadableImage:
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableImage("not an image of a known format") from None
+        except Image.DecompressionBombError:
+            raise UnreadableImage(f"too many pixels: {_BOMB}") from None
+        except MemoryError:
+            raise UnreadableImage("too large for the memory there is") from None
+        except Exception as error:
+            # Decoders raise OSError, SyntaxError, ValueError, struct.error and more on damaged files.
+            reason = str(error) or type(error).__name__
+            raise UnreadableImage(f"damaged: {reason}") from error
+    if pixels.size == 0:
+        raise UnreadableImage("the image has no pixels")
+    return DecodedImage(pixels, plain)
+
+
+def pixels_of_grey(values: np.ndarray) -> DecodedImage:
+    """Make an image of grey values, `uint8 [H, W]`, that did not come from an image file."""
+    return DecodedImage(np.repeat(values[..., None], 3, axis=2), plain=False)
+
+
+_BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a decompression bomb"
+
+
+def _is_plain(image: Image.Image) -> bool:
+    return (
+        image.format in ("JPEG", "PNG")
+        and image.mode in ("L", "RGB")
+        and "transparency" not in image.info
+        and image.getexif().get(_ORIENTATION, 1) == 1
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_deep_grey(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        opaque = Image.new("RGBA", image.size, _WHITE)
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UnreadableImage("the pixels hold values that are not numbers")
+    if image.mode.startswith("I;16"):
+        top = 65535.0
+    else:
+        # 32-bit samples have no agreed white; the smallest usual depth that holds the values is taken.
+        top = next((t for t in (1.0, 255.0, 65535.0) if values.max() <= t), float(values.max()))
+        top = 255.0 if image.mode == "I" and top == 1.0 else top
+    return Image.fromarray(np.clip(values / top * 255.0 + 0.5, 0, 255).astype(np.uint8))

@@ -1,0 +1,167 @@
+"""Worker processes that survive their own deaths: entries in, rows out, nothing lost when one crashes.
+
+Every worker has a pipe of its own and answers in order, so when one dies, the image it was at is known. That
+image is tried once more in a new process, and if it kills that one too it is given up, with the signal as the
+reason.
+"""
+
+import logging
+import multiprocessing
+import signal
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+
+from landmarkfer.data.rows import Row
+from landmarkfer.errors import DetectorError
+from landmarkfer.extract.sources import Entry
+from landmarkfer.extract.worker import Job, serve
+
+logger = logging.getLogger(__name__)
+
+DEPTH = 8
+"""Entries that a worker has waiting, so that it never waits for the parent."""
+
+# So many deaths in a row, without one row between them, mean that it is not the images.
+_MAX_DEATHS = 6
+
+
+class _Worker:
+    """One process, its pipe, and the entries it has not answered."""
+
+    def __init__(self, job: Job, log: Path) -> None:
+        # Not forked: a fork would share locks and threads of whatever the caller has loaded.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.log = log
+        self.waiting: deque[tuple[int, Entry]] = deque()
+        self.process: BaseProcess = context.Process(target=serve, args=(theirs, job, str(log)), daemon=True)
+        self.process.start()
+        theirs.close()  # the child has its own copy; with this one open, its death would not close the pipe
+
+    def give(self, number: int, entry: Entry) -> None:
+        self.waiting.append((number, entry))
+        try:
+            self.pipe.send(entry)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has died, which the next reading from it will tell
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join(timeout=5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+class WorkerPool:
+    """Runs a job on entries in several processes; use it as a context manager.
+
+    Args:
+        job: What the workers need.
+        workers: How many to start.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._job = job
+        self._wanted = workers
+        self._workers: list[_Worker] = []
+        self._deaths: Counter[int] = Counter()
+        self._in_a_row = 0
+
+    def __enter__(self) -> "WorkerPool":
+        self._logs = tempfile.TemporaryDirectory(prefix="landmarkfer-")
+        for _ in range(self._wanted):
+            self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+        self._logs.cleanup()
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
+
+    def room(self) -> int:
+        """Return how many more entries can be given before a row is taken."""
+        return max(0, DEPTH * self._wanted - sum(len(worker.waiting) for worker in self._workers))
+
+    def give(self, number: int, entry: Entry) -> None:
+        """Hand an entry to the worker with the shortest queue; `number` comes back with its row."""
+        min(self._workers, key=lambda worker: len(worker.waiting)).give(number, entry)
+
+    def take(self) -> Iterator[tuple[int, Row]]:
+        """Wait for rows and yield all that are there, with the numbers of their entries.
+
+        Raises:
+            DetectorError: The detector does not work, or the workers die whatever they are given.
+        """
+        busy = [worker for worker in self._workers if worker.waiting]
+        ready = wait([worker.pipe for worker in busy])
+        for worker in [worker for worker in busy if worker.pipe in ready]:
+            try:
+                answer = worker.pipe.recv()
+            except (EOFError, ConnectionResetError):
+                yield from self._bury(worker)
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            number, _ = worker.waiting.popleft()
+            self._in_a_row = 0
+            yield number, answer
+
+    def _start(self) -> None:
+        self._workers.append(_Worker(self._job, Path(self._logs.name) / f"{len(self._workers)}.log"))
+
+    def _bury(self, worker: _Worker) -> Iterator[tuple[int, Row]]:
+        """Replace a dead worker; yield the row of the image that killed it if it has done so before."""
+        worker.process.join(timeout=5)
+        reason = _reason(worker.process.exitcode)
+        last_words = _last_line(worker.log)
+        number, entry = worker.waiting[0]
+        self._deaths[number] += 1
+        self._in_a_row += 1
+        logger.warning("a worker process ended by %s at the image %s; %s", reason, entry.id, last_words)
+        if self._in_a_row >= _MAX_DEATHS:
+            raise DetectorError(
+                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. A script that "
+                "calls this must do so under `if __name__ == '__main__':`; if memory is short, use fewer workers."
+            )
+        left = list(worker.waiting)
+        self._workers.remove(worker)
+        worker.end()
+        self._start()
+        if self._deaths[number] > 1:
+            left.pop(0)
+            error = f"the detector crashed on it twice ({reason})"
+            yield number, Row(entry.id, entry.label, entry.split, entry.subset, "unreadable", error)
+        for number, entry in left:
+            self._workers[-1].give(number, entry)
+
+
+def _reason(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"signal {-code}, {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "it left no message"
+    return f"its last message: {lines[-1]}" if lines else "it left no message"
