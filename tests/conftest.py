@@ -1,7 +1,14 @@
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from landmarkfer.config import TrainSettings
+    from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.data.rows import Row
 
 
 def _from_environment(variable: str) -> Path:
@@ -21,3 +28,118 @@ def fer2013_zip() -> Path:
 @pytest.fixture(scope="session")
 def landmarker_path() -> Path:
     return _from_environment("LANDMARKFER_LANDMARKER")
+
+
+def tiny_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]:
+    """Rows of a small, learnable cache of three classes, with every irregularity a real one has.
+
+    Per class: `train` and `test` faces of 200 x 100 pixels, the canonical face with a group of points moved by
+    class, turned and shifted at random. Besides: each class has a pair of identical images within train and
+    one test image that is identical to a training image; two training and three test images have no face,
+    one test image is unreadable, and one training image has no label.
+    """
+    from landmarkfer.data.rows import Row
+    from landmarkfer.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
+
+    rng = np.random.default_rng(seed)
+    moved = {
+        "happy": list(OUTER_LIPS_RING),
+        "sad": region_points("left_brow"),
+        "angry": region_points("nose"),
+    }
+    rows = []
+    for split, count in (("train", train), ("test", test)):
+        for label, points in moved.items():
+            for number in range(count):
+                face = CANONICAL + 0.02 * rng.standard_normal((478, 3))
+                face[points, 1] -= rng.uniform(0.1, 0.3)
+                turn = rng.normal(0, 0.2)
+                face[:, :2] = face[:, :2] @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+                pixels = face * 25 + [100, 50, 0] + [*rng.uniform(-10, 10, 2), 0]
+                rows.append(
+                    Row(
+                        id=f"{split}/{label}/{number:03}.png",
+                        label=label,
+                        split=split,
+                        subset="train" if split == "train" else ("public", "private")[number % 2],
+                        width=200,
+                        height=100,
+                        sha256=f"{len(rows):064x}",
+                        faces=1,
+                        detections=1,
+                        landmarks=(pixels / [200, 100, 200]).astype(np.float32),
+                    )
+                )
+    by_id = {row.id: row for row in rows}
+    for label in moved:
+        for twin in (by_id[f"train/{label}/001.png"], by_id[f"test/{label}/000.png"]):
+            first = by_id[f"train/{label}/000.png"]
+            twin.sha256, twin.landmarks = first.sha256, first.landmarks
+    for name in ("train/sad/002", "train/happy/002", "test/sad/001", "test/happy/001", "test/angry/001"):
+        missing = by_id[f"{name}.png"]
+        missing.status, missing.landmarks, missing.faces, missing.detections = "no_face", None, 0, 0
+    broken = by_id["test/happy/002.png"]
+    broken.status, broken.error, broken.landmarks = "unreadable", "the file is truncated", None
+    broken.width = broken.height = broken.sha256 = None
+    broken.faces = broken.detections = 0
+    by_id["train/angry/002.png"].label = None
+    return sorted(rows, key=lambda row: row.id)
+
+
+@pytest.fixture(scope="session")
+def make_rows():
+    """The function `tiny_rows`, for tests that change the rows before they write a cache."""
+    return tiny_rows
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
+    """The cache of `tiny_rows`, in two parts; never write to it."""
+    from landmarkfer.data.cache import write_cache
+
+    return write_cache(tmp_path_factory.mktemp("caches") / "tiny", tiny_rows(), part_rows=100)
+
+
+@pytest.fixture
+def tiny_settings(tiny_cache: "LandmarkCache"):
+    """Settings of a training that takes a second: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
+    from landmarkfer.config import load_settings
+
+    def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
+        small = {"model.name": model, "model.hidden": [16], "cache": str(tiny_cache.path)}
+        small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}
+        if model == "gnn":
+            small |= {"model.widths": [8], "model.node_width": 4, "model.identity": 2}
+        return load_settings(overrides=small | overrides)
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def detector(request):
+    """The default detector; where that is the landmarker, with the model the environment names, or skipped."""
+    from landmarkfer.extract.detectors import FaceMeshDetector, create_detector, default_detector
+
+    if default_detector() != FaceMeshDetector.name:
+        request.getfixturevalue("landmarker_path")
+    found = create_detector()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def made_faces():
+    """Fourteen labelled faces of 192 pixels, two of each class, with the landmarks they were made to have."""
+    from landmarkfer.data.synthetic import make_faces
+
+    return list(make_faces(14, seed=1))
+
+
+@pytest.fixture(scope="session")
+def made_dataset(tmp_path_factory):
+    """A folder of 28 made faces, `train/<class>/*.jpg` and `test/<class>/*.jpg`, and two faceless images."""
+    from landmarkfer.data.synthetic import write_dataset
+
+    folder = tmp_path_factory.mktemp("made") / "faces"
+    write_dataset(folder, per_class=4, seed=1)
+    return folder

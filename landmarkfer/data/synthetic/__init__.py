@@ -1,0 +1,24 @@
+"""Made faces: labelled images of expressions, warped out of one portrait, with landmarks that are known.
+
+For trying the whole path, and for tests with a real detector, where no data set is at hand. One person, moved
+by a table (`action_units.EXPRESSIONS`), is no evidence of how well anything recognises expressions of people.
+
+    for face in make_faces(14, seed=1):
+        face.image, face.label, face.landmarks
+
+The portrait is in the public domain; its landmarks are stored, so that making faces needs no detector.
+"""
+
+from landmarkfer.data.synthetic.dataset import write_dataset
+from landmarkfer.data.synthetic.faces import CLASSES, MadeFace, make_face, make_faceless, make_faces
+from landmarkfer.data.synthetic.parameters import FaceParameters
+
+__all__ = [
+    "CLASSES",
+    "FaceParameters",
+    "MadeFace",
+    "make_face",
+    "make_faceless",
+    "make_faces",
+    "write_dataset",
+]
