@@ -30,7 +30,7 @@ from landmarkfer.data.parts import (
     replace_file,
     write_part,
 )
-from landmarkfer.data.rows import STATUSES, Row, Status
+from landmarkfer.data.rows import STATUSES, Row, Status, listing_hash
 from landmarkfer.data.schema import (
     HEAVY_COLUMNS,
     SCHEMA,
@@ -39,7 +39,6 @@ from landmarkfer.data.schema import (
     Manifest,
     SourceInfo,
     check_same_making,
-    listing_hash,
 )
 from landmarkfer.errors import CacheError
 from landmarkfer.landmarks import N_LANDMARKS

@@ -5,6 +5,9 @@ is `(x0, y0, x1, y1)` in the same fractions, origin at the top left. Left and ri
 module is apart from the storage so that the processes that make rows need not load it.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,3 +60,11 @@ class Row:
     landmarks: np.ndarray | None = None
     blendshapes: np.ndarray | None = None
     face: bytes | None = None
+
+
+def listing_hash(entries: Iterable[tuple[str | None, ...]]) -> str:
+    """Hash the list of images of a source: tuples of id, label, split and subset, in order."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(json.dumps(entry).encode())
+    return digest.hexdigest()

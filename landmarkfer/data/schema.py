@@ -7,7 +7,7 @@ upright image. In a cache `landmarks` is never null: where no face was found it 
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -141,14 +141,6 @@ def check_same_making(path: Path, existing: Manifest, wanted: Manifest) -> None:
             f"{path} was made from another list of images or labels ({existing.rows} images then, "
             f"{wanted.rows} in {wanted.source.name} now); give another cache, or delete that folder."
         )
-
-
-def listing_hash(entries: Iterable[tuple[str | None, ...]]) -> str:
-    """Hash the list of images of a source: tuples of id, label, split and subset, in order."""
-    digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(json.dumps(entry).encode())
-    return digest.hexdigest()
 
 
 def rows_to_table(rows: Sequence[Row]) -> pa.Table:

@@ -135,8 +135,8 @@ class WorkerPool:
         logger.warning("a worker process ended by %s at the image %s; %s", reason, entry.id, last_words)
         if self._in_a_row >= _MAX_DEATHS:
             raise DetectorError(
-                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. A script that "
-                "calls this must do so under `if __name__ == '__main__':`; if memory is short, use fewer workers."
+                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. A script must "
+                "call this under `if __name__ == '__main__':`; if memory is short, use fewer workers."
             )
         left = list(worker.waiting)
         self._workers.remove(worker)

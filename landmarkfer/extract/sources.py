@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from landmarkfer.data.labels import sort_classes
-from landmarkfer.data.schema import listing_hash
+from landmarkfer.data.rows import listing_hash
 from landmarkfer.errors import SourceError
 from landmarkfer.extract.decode import IMAGE_SUFFIXES, MAX_BYTES, UnreadableImage
 from landmarkfer.extract.layouts import Layout, read_layout
