@@ -34,8 +34,9 @@ NODE_COLOURS = tuple(REGION_COLOURS[region] for region in REGIONS)
 
 # Long edges first, so that the small regions stay on top of them.
 _ORDER = (BETWEEN, HUBS, "oval", "right_oval", "left_oval", *dict.fromkeys(("lips", *REGIONS)))
-# From here on, edges across the face are drawn so faint that what lies within the regions is still seen.
-DENSE = 20_000
+# Edges across the face are a background to those within regions: from DENSE on a faint one; but as few as
+# this, they are what somebody wants to see.
+DENSE, FEW = 20_000, 200
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class EdgeGroup:
     label: str
     colour: str
     edges: NDArray[np.int64]
+
+    @property
+    def background(self) -> bool:
+        """Whether these are the thin lines under the rest."""
+        return self.label == HUBS or (self.label == BETWEEN and len(self.edges) >= FEW)
 
 
 def edge_groups(graph: FaceGraph) -> list[EdgeGroup]:
@@ -56,6 +62,8 @@ def edge_groups(graph: FaceGraph) -> list[EdgeGroup]:
     for index, kind in enumerate(graph.kinds):
         if kind in colours:
             labels[graph.undirected_kind == index] = kind
+    if np.count_nonzero(labels == BETWEEN) < FEW:
+        colours[BETWEEN] = BACKGROUND_COLOURS[HUBS]
     return [
         EdgeGroup(label, colours[label], graph.edges[labels == label])
         for label in dict.fromkeys(_ORDER)
@@ -218,9 +226,8 @@ def _draw_graph(axes: "Axes", graph: FaceGraph, points: NDArray[np.float64], *, 
     room = float(np.clip(2000 / max(len(graph.edges), 1), 0.0, 1.0))
     for order, group in enumerate(edge_groups(graph)):
         dense = len(group.edges) > DENSE
-        background = group.label in BACKGROUND_COLOURS
-        width = 0.5 + 0.3 * on_photo if background else 0.35 + 0.95 * room + 0.3 * on_photo
-        alpha = 0.8 if background else 0.35 + 0.6 * room
+        width = 0.5 + 0.3 * on_photo if group.background else 0.35 + 0.95 * room + 0.3 * on_photo
+        alpha = 0.8 if group.background else 0.35 + 0.6 * room
         axes.add_collection(
             LineCollection(
                 list(points[group.edges]),
@@ -262,7 +269,7 @@ def _add_legend(figure: "Figure", groups: Sequence[EdgeGroup]) -> None:
     for group in groups:
         side, _, rest = group.label.partition("_")
         label = rest if side in ("right", "left") else group.label
-        line = Line2D([], [], color=group.colour, linewidth=1 if group.label in BACKGROUND_COLOURS else 2.5)
+        line = Line2D([], [], color=group.colour, linewidth=1 if group.background else 2.5)
         entries.setdefault(label.replace("_", " "), []).append(line)
     handles: list[Any] = [tuple(lines) for lines in entries.values()]
     figure.legend(
@@ -273,6 +280,6 @@ def _add_legend(figure: "Figure", groups: Sequence[EdgeGroup]) -> None:
         frameon=False,
         fontsize=8,
         handlelength=2.6,
-        title="right · left",
+        title="right · left" if any(len(lines) > 1 for lines in entries.values()) else None,
         title_fontsize=8,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from landmarkfer.draw import BACKGROUND_COLOURS, DENSE, edge_groups, node_colours
+from landmarkfer.draw import DENSE, edge_groups, node_colours
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS, REGIONS
 from landmarkfer.topology import FaceGraph
 
@@ -43,14 +43,13 @@ def graph_figure_3d(
     for group in edge_groups(graph):
         ends = np.append(group.edges, np.full((len(group.edges), 1), -1), axis=1).reshape(-1)
         lines = [np.where(ends < 0, np.nan, axis[ends]).astype(np.float32) for axis in (x, y, z)]
-        background = group.label in BACKGROUND_COLOURS
         faint = 0.02 if len(group.edges) > DENSE else 0.5
         figure.add_scatter3d(
             **dict(zip("xyz", lines, strict=True)),
             mode="lines",
             name=group.label.replace("_", " "),
-            line={"color": group.colour, "width": 1 if background else 3},
-            opacity=faint if background else 1.0,
+            line={"color": group.colour, "width": 1 if group.background else 3},
+            opacity=faint if group.background else 1.0,
             hoverinfo="skip",
             connectgaps=False,
         )

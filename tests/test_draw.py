@@ -52,6 +52,15 @@ def test_edges_take_the_colour_of_region_or_contour():
     assert groups["right_eye"].colour == REGION_COLOURS["right_eye"]
 
 
+def test_few_edges_between_regions_are_not_drawn_as_a_background():
+    few = {(33, node): "own" for node in range(280, 290)}
+    many = {(source, target): "own" for source in (33, 133) for target in range(280, 390)}
+    (one,) = [g for g in edge_groups(FaceGraph.from_edges("few", few)) if g.label == "between regions"]
+    (other,) = [g for g in edge_groups(FaceGraph.from_edges("many", many)) if g.label == "between regions"]
+    assert not one.background and other.background
+    assert rgb(one.colour).mean() < rgb(other.colour).mean(), "darker"
+
+
 def test_edge_groups_of_a_graph_without_edges():
     assert edge_groups(FaceGraph.from_edges("empty", {})) == []
 
