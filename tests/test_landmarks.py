@@ -234,3 +234,37 @@ def test_iris_points_are_in_the_documented_order(iris):
 def test_unknown_region_is_named_with_the_choices():
     with pytest.raises(GraphError, match=r"no facial region 'ear'.*forehead"):
         lm.region_points("ear")
+
+
+@pytest.fixture(scope="module")
+def seen_both_ways(detector):
+    """A real face, and the same image mirrored, as the detector sees them: two `[478, 3]` in pixels."""
+    from skimage.data import astronaut
+
+    portrait = astronaut()[0:320, 60:380]
+    size = len(portrait)
+    found = [
+        detector.detect(np.ascontiguousarray(image))[0].landmarks * size
+        for image in (portrait, portrait[:, ::-1])
+    ]
+    return found[0], found[1] * (-1, 1, 1) + (size, 0, 0)
+
+
+def test_mirroring_an_image_and_its_landmarks_agree_within_detector_noise(seen_both_ways):
+    straight, mirrored = (points[:, :2] for points in seen_both_ways)
+    eyes = np.linalg.norm(straight[33] - straight[263])
+    noise = np.linalg.norm(mirrored[lm.MIRROR] - straight, axis=1) / eyes
+    assert np.median(noise) < 0.02 and noise.max() < 0.08
+    # Points that the mirror leaves in place agree without it, all others do not.
+    unswapped = np.linalg.norm(mirrored - straight, axis=1) / eyes
+    assert np.median(unswapped[lm.SIDE != 0]) > 0.3
+
+
+def test_no_other_partner_is_much_nearer(seen_both_ways):
+    """Were two partners exchanged, their points would lie on each other's place."""
+    straight, mirrored = seen_both_ways
+    eyes = np.linalg.norm((straight[33] - straight[263])[:2])
+    distance = np.linalg.norm(mirrored[:, None] - straight[None], axis=-1)  # [seen mirrored, seen straight]
+    chosen = distance[lm.MIRROR, np.arange(478)]
+    assert np.all(chosen - distance.min(axis=0) < 0.08 * eyes)
+    assert np.mean(distance.argmin(axis=0) == lm.MIRROR) > 0.7

@@ -31,8 +31,8 @@ def test_notebook_is_stored_without_outputs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
-def test_notebook_runs(path, tmp_path, monkeypatch):
-    """In an empty folder, so that it cannot lean on what lies around."""
+def test_notebook_runs(path, tmp_path, monkeypatch, detector):
+    """In an empty folder, so that it cannot lean on what lies around; `detector` tells that there is one."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
