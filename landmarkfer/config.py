@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from landmarkfer.errors import SettingsError
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid")
+_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelSettings(BaseModel):
@@ -229,7 +229,8 @@ def _explain(error: ValidationError, origin: str) -> str:
         table: Any = TrainSettings
         for part in first["loc"][:-1]:
             table = table.model_fields[str(part)].annotation
-        return f"{origin} has an unknown key '{key}'; known here: {', '.join(table.model_fields)}."
+        return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     given = json.dumps(first["input"], default=str)
     place = f"'{key}' = {given}" if key else given
-    return f"{origin}: {place} does not fit: {first['msg'][:1].lower()}{first['msg'][1:]}."
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{origin}: {place} does not fit: {reason[:1].lower()}{reason[1:]}."

@@ -17,6 +17,8 @@ Align = Literal["none", "roll"]
 Scale = Literal["rms", "interocular"]
 Floats = NDArray[np.float32]
 
+_NO_EXTENT = 1e-6  # pixels; below what float32 can tell apart
+
 
 def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
     """Midpoints of the corners of the subject's right and left eye.
@@ -105,7 +107,7 @@ def normalise(
     else:
         raise ValueError(f"scale must be 'rms' or 'interocular', got {scale!r}")
     # A face of no extent (every point in one place) has no shape; it must not become infinite.
-    size = np.maximum(size, np.finfo(np.float32).tiny)
+    size = np.where(size < _NO_EXTENT, np.float32(1), size)
     return (points / size[..., None, None]).astype(np.float32)
 
 

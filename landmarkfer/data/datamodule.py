@@ -90,7 +90,7 @@ def load_dataset(
         The dataset, in the cache's row order.
 
     Raises:
-        CacheError: The cache is not complete.
+        CacheError: The cache is not complete, or has landmarks of an image whose size it does not tell.
     """
     if not cache.complete:
         raise CacheError(
@@ -102,8 +102,14 @@ def load_dataset(
     raw = cache.landmarks()
     present = np.isfinite(raw).all(axis=(1, 2))
     landmarks = np.zeros_like(raw)
-    sizes = frame[["width", "height"]].to_numpy(dtype=np.float32, na_value=np.nan)[present]
-    landmarks[present] = normalise(raw[present], sizes[:, 0], sizes[:, 1], **normalisation.model_dump())
+    sizes = frame[["width", "height"]].to_numpy(dtype=np.float32, na_value=np.nan)
+    if np.isnan(sizes[present]).any():
+        row = np.flatnonzero(present & np.isnan(sizes).any(axis=1))[0]
+        raise CacheError(
+            f"{frame['id'].iloc[row]} of {cache.path} has landmarks, but not the width and height of its "
+            "image, without which they have no shape."
+        )
+    landmarks[present] = normalise(raw[present], *sizes[present].T, **normalisation.model_dump())
     number = {name: index for index, name in enumerate(classes)}
     labels = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
     faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(labels))

@@ -34,7 +34,8 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings) -> Splits:
 
     Validation is carved from the training images, stratified by class; where the cache has no test images,
     they are carved first. Images that are equal by pixels stay together within what is carved, and none of
-    them is on both sides of train and validation. Rows without a label belong to no split.
+    them is on both sides of train and validation: a training image with a twin among the cache's own
+    validation images is left out. Rows without a label belong to no split.
 
     Args:
         frame: Columns `label`, `split` and `sha256`, a row per image.
@@ -62,6 +63,10 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings) -> Splits:
         train, val = _fold(frame, np.union1d(train, val), settings)
     elif not len(val):
         train, val = _carve(frame, train, settings.validation, rng)
+    else:
+        train = train[~has_twin_in(frame, train, val)]
+        if not len(train):
+            raise CacheError("every training image of the cache is pixel-identical to a validation image.")
     return Splits(train, val, test)
 
 
