@@ -33,9 +33,9 @@ def landmarker_path() -> Path:
 def tiny_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]:
     """Rows of a small, learnable cache of three classes, with every irregularity a real one has.
 
-    Per class: `train` and `test` faces of 200 x 100 pixels, the canonical face with a group of points moved by
-    class, turned and shifted at random. Besides: each class has a pair of identical images within train and
-    one test image that is identical to a training image; two training and three test images have no face,
+    Per class: `train` and `test` faces of 200 x 100 pixels, the canonical face with a group of points moved
+    by class, turned and shifted at random. Besides: each class has a pair of identical images within train
+    and one test image that is identical to a training image; two training and three test images have no face,
     one test image is unreadable, and one training image has no label.
     """
     from landmarkfer.data.rows import Row

@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.config import AugmentSettings
+from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
+from landmarkfer.geometry import mirror
+from landmarkfer.landmarks import CANONICAL, MIRROR, REGION, REGIONS
+
+NOTHING = {"mirror": 0.0, "jitter": 0.0}
+MEAN = torch.from_numpy(CANONICAL + 0.01)
+STD = torch.rand(478, 3, generator=torch.Generator().manual_seed(9)) + 0.5
+
+
+@pytest.fixture
+def faces():
+    noise = torch.randn(64, 478, 3, generator=torch.Generator().manual_seed(1))
+    return torch.from_numpy(CANONICAL.copy()) + 0.1 * noise
+
+
+def augment(landmarks, seed=0, **settings):
+    torch.manual_seed(seed)
+    return augment_landmarks(landmarks, MEAN, STD, AugmentSettings(**NOTHING | settings))
+
+
+def test_mirror_is_that_of_geometry(faces):
+    np.testing.assert_array_equal(mirror_landmarks(faces).numpy(), mirror(faces.numpy()))
+
+
+def test_mirror_is_an_involution_that_keeps_every_point(faces):
+    torch.testing.assert_close(mirror_landmarks(mirror_landmarks(faces)), faces, rtol=0, atol=0)
+    kept = mirror_landmarks(faces)[0, :, 1].sort().values
+    torch.testing.assert_close(kept, faces[0, :, 1].sort().values, rtol=0, atol=0)
+
+
+def test_a_table_that_is_no_permutation_loses_points(faces, monkeypatch):
+    """The fault of a published system: the checks above must see it."""
+    faulty = MIRROR.copy()
+    faulty[[33, 61, 130]] = 263
+    monkeypatch.setattr("landmarkfer.data.augment._SWAP", torch.from_numpy(faulty))
+    assert (mirror_landmarks(mirror_landmarks(faces)) != faces).any()
+    assert len(mirror_landmarks(faces)[0, :, 1].unique()) < 478
+
+
+def test_mirroring_happens_to_about_the_given_share(faces):
+    many = faces.repeat(20, 1, 1)
+    result = augment(many, mirror=0.25)
+    mirrored = (result == mirror_landmarks(many)).all(dim=(1, 2))
+    kept = (result == many).all(dim=(1, 2))
+    assert (mirrored ^ kept).all(), "a face is mirrored as a whole or not at all"
+    # 1280 draws: the SD of the share is 0.012.
+    assert mirrored.float().mean().item() == pytest.approx(0.25, abs=0.05)
+    assert torch.equal(augment(faces, mirror=1.0), mirror_landmarks(faces))
+
+
+def test_nothing_set_changes_nothing(faces):
+    assert augment(faces) is faces
+
+
+def test_rotation_turns_the_face_in_the_plane(faces, monkeypatch):
+    monkeypatch.setattr(torch, "randn", lambda *shape, device: torch.ones(shape, device=device))
+    result = augment(faces, rotation=30.0)
+    cos, sin = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    x, y, z = faces.unbind(-1)
+    expected = torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
+    torch.testing.assert_close(result, expected)
+
+
+def test_rotation_has_the_given_sd_and_keeps_distances(faces):
+    many = faces.repeat(40, 1, 1)
+    result = augment(many, rotation=10.0)
+    torch.testing.assert_close(result.norm(dim=-1), many.norm(dim=-1))
+    torch.testing.assert_close(result[..., 2], many[..., 2], rtol=0, atol=0)
+    angle = torch.atan2(
+        many[:, 33, 0] * result[:, 33, 1] - many[:, 33, 1] * result[:, 33, 0],
+        (many[:, 33, :2] * result[:, 33, :2]).sum(-1),
+    ).rad2deg()
+    assert angle.std().item() == pytest.approx(10, rel=0.1)
+    assert abs(angle.mean().item()) < 1
+
+
+def test_scale_is_one_factor_for_all_of_a_face(faces):
+    many = faces.repeat(40, 1, 1)
+    factor = augment(many, scale=0.2) / many
+    assert (factor.amax(dim=(1, 2)) - factor.amin(dim=(1, 2))).max() < 1e-4
+    assert factor[:, 0, 0].log().std().item() == pytest.approx(0.2, rel=0.1)
+
+
+def test_jitter_is_measured_in_each_coordinates_own_sd(faces):
+    many = faces.repeat(40, 1, 1)
+    moved = (augment(many, jitter=0.1) - many) / STD
+    assert moved.std().item() == pytest.approx(0.1, rel=0.01)
+    # Over 2560 faces the SD of one coordinate's noise is known to 1.4 %.
+    assert (moved.std(dim=0) / 0.1 - 1).abs().max() < 0.1
+    assert abs(moved.mean().item()) < 1e-3
+
+
+def test_dropped_points_lie_exactly_on_the_mean_face(faces):
+    result = augment(faces, landmark_dropout=0.3)
+    dropped = (result == MEAN).all(dim=-1)
+    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert (dropped | (result == faces).all(dim=-1)).all(), "a point is dropped whole, or stays"
+    assert dropped.float().mean(dim=1).std() < 0.1, "points are dropped one by one"
+
+
+def test_dropped_regions_lie_exactly_on_the_mean_face_even_when_shaken(faces):
+    result = augment(faces, region_dropout=0.4, jitter=0.1)
+    dropped = (result == MEAN).all(dim=-1)  # [64, 478]
+    for region in range(len(REGIONS)):
+        points = dropped[:, REGION == region]
+        assert (points.all(dim=1) == points.any(dim=1)).all(), REGIONS[region]
+    first_of_each = dropped[:, np.unique(REGION, return_index=True)[1]].float()
+    assert first_of_each.mean().item() == pytest.approx(0.4, abs=0.05)
+    assert first_of_each.std(dim=0).min() > 0.2, "every region is dropped in some faces only"
+
+
+EVERYTHING = {
+    "mirror": 0.5,
+    "rotation": 5.0,
+    "scale": 0.1,
+    "jitter": 0.1,
+    "landmark_dropout": 0.1,
+    "region_dropout": 0.1,
+}
+
+
+@pytest.mark.parametrize("name", [*EVERYTHING, "all"])
+def test_the_input_is_not_changed(faces, name):
+    before = faces.clone()
+    result = augment(faces, **(EVERYTHING if name == "all" else {name: EVERYTHING[name]}))
+    assert torch.equal(faces, before)
+    assert not torch.equal(result, before)
+    assert result.shape == before.shape
+    assert torch.isfinite(result).all()
+
+
+def test_the_generator_decides_everything(faces):
+    assert torch.equal(augment(faces, seed=3, **EVERYTHING), augment(faces, seed=3, **EVERYTHING))
+    assert not torch.equal(augment(faces, seed=3, **EVERYTHING), augment(faces, seed=4, **EVERYTHING))

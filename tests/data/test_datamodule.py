@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.config import NormalisationSettings, SplitSettings
+from landmarkfer.data.cache import CacheWriter, LandmarkCache, write_cache
+from landmarkfer.data.datamodule import BatchLoader, FaceBatch, FaceDataModule, load_dataset
+from landmarkfer.data.rows import Row
+from landmarkfer.data.splits import make_splits
+from landmarkfer.errors import CacheError
+from landmarkfer.geometry import normalise
+from landmarkfer.landmarks import CANONICAL
+
+
+@pytest.fixture
+def dataset(tiny_cache):
+    return load_dataset(tiny_cache, NormalisationSettings())
+
+
+@pytest.fixture
+def module(dataset):
+    splits = make_splits(dataset.frame, SplitSettings(validation=0.3))
+    return FaceDataModule(dataset, splits, batch_size=16, seed=5)
+
+
+def numbered(n):
+    """Faces whose first coordinate tells their row."""
+    landmarks = torch.arange(n, dtype=torch.float32)[:, None, None].expand(n, 478, 3).clone()
+    return FaceBatch(landmarks, torch.ones(n, dtype=torch.bool), labels=torch.arange(n) % 3)
+
+
+def order(batches):
+    return [batch.landmarks[:, 0, 0].long().tolist() for batch in batches]
+
+
+class TestDataset:
+    def test_rows_are_those_of_the_cache(self, tiny_cache, dataset):
+        frame = tiny_cache.frame()
+        assert len(dataset) == len(frame)
+        assert list(dataset.frame["id"]) == list(frame["id"])
+        assert dataset.classes == ("angry", "happy", "sad")
+        assert dataset.faces.present.tolist() == (frame["status"] == "ok").tolist()
+        number = {"angry": 0, "happy": 1, "sad": 2}
+        expected = [
+            number[label] if known else -1
+            for label, known in zip(frame["label"], frame["label"].notna(), strict=True)
+        ]
+        assert dataset.faces.labels.tolist() == expected
+        assert expected.count(-1) == 1
+
+    def test_landmarks_are_normalised_with_the_size_of_their_image(self, tiny_cache, dataset):
+        raw = tiny_cache.landmarks()
+        present = dataset.faces.present.numpy()
+        expected = normalise(raw[present], 200, 100)
+        np.testing.assert_array_equal(dataset.faces.landmarks.numpy()[present], expected)
+        assert (dataset.faces.landmarks.numpy()[~present] == 0).all()
+        kept = load_dataset(tiny_cache, NormalisationSettings(align="none", scale="interocular"))
+        np.testing.assert_array_equal(
+            kept.faces.landmarks.numpy()[present],
+            normalise(raw[present], 200, 100, align="none", scale="interocular"),
+        )
+
+    def test_classes_of_a_model_trained_elsewhere(self, tiny_cache):
+        dataset = load_dataset(tiny_cache, NormalisationSettings(), ("sad", "fear", "angry"))
+        number = dict(zip(dataset.frame["label"], dataset.faces.labels.tolist(), strict=True))
+        assert (number["sad"], number["angry"], number["happy"]) == (0, 2, -1)
+
+    def test_an_unfinished_cache_is_refused(self, make_rows, tiny_cache, tmp_path):
+        rows = make_rows()
+        manifest = tiny_cache.manifest.model_copy(update={"complete": False, "counts": None})
+        with CacheWriter(tmp_path / "cut", manifest, [row.id for row in rows]) as writer:
+            writer.write_part(0, rows[:100])
+        with pytest.raises(CacheError, match=f"not complete \\(100 of {len(rows)} rows\\)"):
+            load_dataset(LandmarkCache.open(tmp_path / "cut"), NormalisationSettings())
+
+    def test_faces_without_the_size_of_their_image_are_refused(self, tmp_path):
+        row = Row(id="a.png", label="happy", landmarks=0.5 + CANONICAL / 10)
+        cache = write_cache(tmp_path / "sizeless", [row])
+        with pytest.raises(CacheError, match=r"a\.png.*width and height"):
+            load_dataset(cache, NormalisationSettings())
+
+
+class TestBatch:
+    def test_rows_and_device_keep_every_field(self):
+        batch = numbered(6)
+        picked = batch.rows(torch.tensor([4, 1]))
+        assert len(picked) == 2
+        assert order([picked]) == [[4, 1]]
+        assert picked.labels.tolist() == [1, 1]
+        assert picked.image is None
+        moved = batch.to("meta")
+        assert {moved.landmarks.device.type, moved.present.device.type, moved.labels.device.type} == {"meta"}
+        assert moved.blendshapes is None
+
+
+class TestLoader:
+    def test_every_row_once_in_an_order_of_seed_and_epoch(self):
+        faces, rows = numbered(50), np.arange(3, 43)
+        loader = BatchLoader(faces, rows, 8, seed=1)
+        first, second = order(loader), order(loader)
+        assert len(loader) == 5
+        assert sorted(np.ravel(first)) == sorted(np.ravel(second)) == rows.tolist()
+        assert first != second
+        assert np.ravel(first).tolist() != rows.tolist()
+        again = BatchLoader(faces, rows, 8, seed=1)
+        assert [order(again), order(again)] == [first, second]
+        assert order(BatchLoader(faces, rows, 8, seed=2)) != first
+
+    def test_a_short_last_batch_is_dropped_unless_it_is_the_only_one(self):
+        faces = numbered(50)
+        shuffled = BatchLoader(faces, np.arange(45), 8, seed=1)
+        assert [len(batch) for batch in shuffled] == [8] * len(shuffled) == [8] * 5
+        only = BatchLoader(faces, np.arange(5), 8, seed=1)
+        assert [len(batch) for batch in only] == [5] * len(only)
+        plain = BatchLoader(faces, np.arange(45), 8)
+        assert [len(batch) for batch in plain] == [8] * 5 + [5]
+        assert len(plain) == 6
+
+    def test_without_a_seed_the_order_is_kept_every_time(self):
+        loader = BatchLoader(numbered(20), np.array([7, 3, 19, 0]), 3)
+        assert order(loader) == order(loader) == [[7, 3, 19], [0]]
+
+    @pytest.mark.parametrize("position", range(11))
+    def test_going_on_gives_exactly_the_remaining_batches(self, position):
+        whole = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
+        unbroken = order(whole) + order(whole)  # 2 epochs of 5 batches
+        resumed = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
+        resumed.load_state_dict({"position": position})
+        rest = []
+        while len(rest) < 10 - position:
+            rest += order(resumed)
+        assert rest == unbroken[position:]
+
+    def test_the_state_is_the_number_of_batches_handed_out(self):
+        loader = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
+        iterator = iter(loader)
+        next(iterator), next(iterator)
+        assert loader.state_dict() == {"position": 2}
+
+    @staticmethod
+    def survives_writing(faces, loader):
+        before = faces.landmarks.clone()
+        for batch in loader:
+            batch.landmarks.fill_(-1)
+            batch.present.fill_(False)
+            batch.labels.fill_(9)
+        return torch.equal(faces.landmarks, before) and bool(faces.present.all()) and faces.labels.max() < 3
+
+    @pytest.mark.parametrize("seed", [1, None])
+    def test_writing_into_a_batch_changes_no_data(self, seed):
+        faces = numbered(40)
+        assert self.survives_writing(faces, BatchLoader(faces, np.arange(40), 40, seed))
+
+    def test_batches_that_share_memory_with_the_data_would_be_found(self):
+        """The published fault: what is done to a training batch is done to the validation data."""
+        faces = numbered(40)
+        views = [FaceBatch(faces.landmarks[:8], faces.present[:8], labels=faces.labels[:8])]
+        assert not self.survives_writing(faces, views)
+
+
+class TestModule:
+    def test_missing_faces_validate_but_never_train(self, dataset, module):
+        missing = set(np.flatnonzero(~dataset.faces.present.numpy()))
+        # A split seed that puts a face that was not found on either side.
+        seen = set()
+        for seed in range(8):
+            splits = make_splits(dataset.frame, SplitSettings(validation=0.3, seed=seed))
+            module = FaceDataModule(dataset, splits, 16, seed=5)
+            assert all(batch.present.all() for batch in module.train_dataloader())
+            assert not set(module.train_rows) & missing
+            assert set(module.train_rows) | (missing & set(splits.train)) == set(splits.train)
+            absent = sum(int((~batch.present).sum()) for batch in module.val_dataloader())
+            assert absent == len(missing & set(splits.val))
+            assert sum(map(len, module.val_dataloader())) == len(splits.val)
+            seen.add(absent)
+        assert max(seen) > 0, "the test must have seen one"
+
+    def test_validation_is_the_same_whatever_training_does(self, dataset, module):
+        before = [batch.landmarks.clone() for batch in module.val_dataloader()]
+        for batch in module.train_dataloader():
+            batch.landmarks.mul_(-3)
+        after = [batch.landmarks for batch in module.val_dataloader()]
+        assert all(map(torch.equal, before, after))
+        expected = dataset.faces.landmarks[torch.from_numpy(module._splits.val)]
+        assert torch.equal(torch.cat(after), expected), "validation sees the normalised landmarks as they are"
+
+    def test_every_label_is_known(self, module):
+        for loader in (module.train_dataloader(), module.val_dataloader()):
+            assert all((batch.labels >= 0).all() for batch in loader)

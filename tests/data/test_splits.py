@@ -1,0 +1,197 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmarkfer.config import SplitSettings
+from landmarkfer.data.splits import Splits, has_twin_in, make_splits
+from landmarkfer.errors import CacheError
+
+COUNTS = {"happy": 400, "sad": 200, "angry": 60}
+
+
+def table(counts=None, twins=0.3, splits=("train",), seed=0):
+    """A cache's table in random order: of each class that many images, a share of them copies of others.
+
+    Copies keep their own label, so some groups of identical pixels carry two.
+    """
+    counts = COUNTS if counts is None else counts
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation([name for name, count in counts.items() for _ in range(count)])
+    pixels = np.arange(len(labels))
+    copies = rng.random(len(labels)) < twins
+    pixels[copies] = rng.integers(0, len(labels), copies.sum())
+    frame = pd.DataFrame({"label": labels, "sha256": [f"{number:064x}" for number in pixels]})
+    frame["split"] = rng.choice(np.array(splits, dtype=object), len(frame))
+    frame["id"] = [f"{number}.png" for number in range(len(frame))]
+    return frame
+
+
+def hashes(frame, rows):
+    return set(frame["sha256"].iloc[rows])
+
+
+def assert_parts_of(frame, splits, rows):
+    together = np.concatenate([splits.train, splits.val, splits.test])
+    np.testing.assert_array_equal(np.sort(together), np.sort(rows))
+    for part in (splits.train, splits.val, splits.test):
+        assert (np.diff(part) > 0).all(), "rows are ascending"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_identical_images_never_straddle(seed):
+    frame = table(seed=seed)
+    splits = make_splits(frame, SplitSettings(seed=seed))
+    assert_parts_of(frame, splits, np.arange(len(frame)))
+    train, val, test = (hashes(frame, rows) for rows in (splits.train, splits.val, splits.test))
+    assert not train & val
+    assert not train & test
+    assert not val & test
+
+
+def test_a_split_that_ignores_the_pixels_would_straddle():
+    """The fault that the test above is there to find."""
+    frame = table()
+    unaware = make_splits(frame.assign(sha256=frame["id"]), SplitSettings())
+    assert hashes(frame, unaware.train) & hashes(frame, unaware.val)
+
+
+def test_shares_are_met_in_every_class():
+    frame = table(twins=0)
+    splits = make_splits(frame, SplitSettings(validation=0.1, test=0.2))
+    for name, count in COUNTS.items():
+        test = (frame["label"].iloc[splits.test] == name).sum()
+        val = (frame["label"].iloc[splits.val] == name).sum()
+        assert abs(test - 0.2 * count) <= 1
+        assert abs(val - 0.1 * 0.8 * count) <= 1
+
+
+def test_shares_are_about_met_with_twins():
+    frame = table()
+    splits = make_splits(frame, SplitSettings(validation=0.2, test=0.2))
+    for name, count in COUNTS.items():
+        share = (frame["label"].iloc[splits.val] == name).sum() / count
+        assert 0.08 < share < 0.24, name
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another():
+    frame = table()
+    first, again, other = (make_splits(frame, SplitSettings(seed=seed)) for seed in (4, 4, 5))
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert list(first.val) != list(other.val)
+    assert list(first.test) != list(other.test)
+
+
+def test_the_caches_own_splits_are_kept():
+    frame = table(splits=("train", "val", "test"), twins=0)
+    splits = make_splits(frame, SplitSettings())
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(splits, name), np.flatnonzero(frame["split"] == name))
+
+
+def test_validation_is_carved_from_train_alone():
+    frame = table(splits=("train", "test"))
+    splits = make_splits(frame, SplitSettings(seed=1))
+    np.testing.assert_array_equal(splits.test, np.flatnonzero(frame["split"] == "test"))
+    np.testing.assert_array_equal(
+        np.union1d(splits.train, splits.val), np.flatnonzero(frame["split"] == "train")
+    )
+    assert not hashes(frame, splits.train) & hashes(frame, splits.val)
+
+
+def test_twins_of_the_caches_own_validation_images_are_not_trained_on():
+    frame = pd.DataFrame(
+        {
+            "label": ["happy", "sad", "happy", "sad", "happy", "sad"],
+            "split": ["train", "train", "train", "val", "val", "test"],
+            "sha256": ["a", "b", "c", "a", "d", "b"],
+        }
+    )
+    splits = make_splits(frame, SplitSettings())
+    assert (list(splits.train), list(splits.val), list(splits.test)) == ([1, 2], [3, 4], [5])
+    with pytest.raises(CacheError, match="identical to a validation image"):
+        make_splits(frame.iloc[[0, 3, 5]].reset_index(drop=True), SplitSettings())
+
+
+def test_folds_cover_everything_once_and_straddle_nothing():
+    frame = table(splits=("train", "val", "test"))
+    pool = np.flatnonzero(frame["split"] != "test")
+    parts = [make_splits(frame, SplitSettings(folds=4, fold=fold)) for fold in range(4)]
+    np.testing.assert_array_equal(np.sort(np.concatenate([part.val for part in parts])), pool)
+    for part in parts:
+        assert_parts_of(frame, part, np.arange(len(frame)))
+        assert not hashes(frame, part.train) & hashes(frame, part.val)
+        share = (frame["label"].iloc[part.val] == "angry").sum() / (
+            frame["label"].iloc[pool] == "angry"
+        ).sum()
+        assert 0.1 < share < 0.45
+    assert list(make_splits(frame, SplitSettings(folds=4, seed=1)).val) != list(parts[0].val)
+
+
+def test_folds_with_a_test_part_carved_first_share_it():
+    frame = table()
+    parts = [make_splits(frame, SplitSettings(folds=3, fold=fold)) for fold in range(3)]
+    for part in parts:
+        np.testing.assert_array_equal(part.test, parts[0].test)
+        assert_parts_of(frame, part, np.arange(len(frame)))
+
+
+def test_unlabelled_rows_belong_nowhere():
+    frame = table(splits=("train", "test"))
+    frame.loc[[0, 5, 77], "label"] = None
+    splits = make_splits(frame, SplitSettings())
+    assert_parts_of(frame, splits, np.setdiff1d(np.arange(len(frame)), [0, 5, 77]))
+
+
+def test_images_without_a_hash_are_nobodys_twins():
+    frame = table(twins=0)
+    frame["sha256"] = None  # as of unreadable images
+    splits = make_splits(frame, SplitSettings(validation=0.5, test=0.5))
+    assert_parts_of(frame, splits, np.arange(len(frame)))
+    assert min(len(splits.train), len(splits.val), len(splits.test)) > 100
+
+
+def test_images_without_a_split_train():
+    frame = table(splits=("test", None), twins=0)
+    splits = make_splits(frame, SplitSettings())
+    np.testing.assert_array_equal(splits.test, np.flatnonzero(frame["split"] == "test"))
+    assert len(splits.train)
+
+
+def test_a_rare_class_is_named():
+    with pytest.raises(CacheError, match=r"2 classes \('sad' has 1\)"):
+        make_splits(table({"happy": 50, "sad": 1}, twins=0), SplitSettings())
+    with pytest.raises(CacheError, match="cannot be carved from 3 distinct images"):
+        make_splits(table({"happy": 3}, twins=0), SplitSettings(test=0.99))
+    frame = table({"happy": 50, "sad": 3}, twins=0)
+    frame.loc[frame.index[frame["label"] == "happy"][:9], "split"] = "test"
+    with pytest.raises(CacheError, match="4 folds need 4 distinct images of each class; one has 3"):
+        make_splits(frame, SplitSettings(folds=4))
+
+
+def test_many_copies_of_one_image_are_one_distinct_image():
+    frame = table({"happy": 40, "sad": 40}, twins=0)
+    frame.loc[frame["label"] == "sad", "sha256"] = "same"
+    with pytest.raises(CacheError, match="'sad' has 1"):
+        make_splits(frame, SplitSettings())
+
+
+def test_nothing_to_train_on():
+    frame = table(splits=("test",))
+    with pytest.raises(CacheError, match="no labelled training image"):
+        make_splits(frame, SplitSettings())
+    with pytest.raises(CacheError, match="no labelled training image"):
+        make_splits(table().assign(label=None), SplitSettings())
+
+
+def test_twins_by_hand():
+    frame = pd.DataFrame({"sha256": ["a", "b", "a", None, None, "c"]})
+    found = has_twin_in(frame, np.array([0, 1, 3, 5]), np.array([2, 4, 5]))
+    assert found.tolist() == [True, False, False, True]
+    assert has_twin_in(frame, np.array([0]), np.array([], dtype=np.int64)).tolist() == [False]
+
+
+def test_saved_as_ids():
+    frame = pd.DataFrame({"id": ["x/é.png", "y.png", "z.png"]})
+    splits = Splits(np.array([2]), np.array([0]), np.array([], dtype=np.int64))
+    assert splits.as_ids(frame["id"]) == {"train": ["z.png"], "val": ["x/é.png"], "test": []}
