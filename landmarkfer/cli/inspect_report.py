@@ -86,10 +86,9 @@ def _counts_cells(rows: list[Count], splits: list[str | None]) -> Iterator[str]:
 
 
 def _findings_table(found: Audit) -> Table:
-    readable = found.rows - len(found.unreadable)
     stored = "stored images" if found.crop is None else f"stored crops of {found.crop} pixels"
     table = _table("Findings", "finding", "count", "")
-    table.add_row("distinct images", f"{found.distinct:,}", f"of {readable:,}, by their pixels")
+    table.add_row("distinct images", f"{found.distinct:,}", f"of {found.decoded:,}, by their pixels")
     groups, images = len(found.identical), sum(len(group.ids) for group in found.identical)
     table.add_row("groups of identical images", f"{groups:,}", f"{images:,} images")
     table.add_row("... with conflicting labels", _alarm(len(found.conflicting)), "")

@@ -1,8 +1,9 @@
 """What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
 
 Pixel-identical images are told by the hash of their decoded pixels (`sha256`), over whole images. Constant
-images and near-duplicates are looked for in the stored image of each row (`face`): the image as it was, or,
-in a cache extracted with a crop size, the crop, so that the rest of such an image plays no part.
+images and near-duplicates are looked for in the stored picture of each row (`face`): the image itself (made
+smaller if it was large) or, in a cache extracted with a crop size, the crop, so that the rest of such an
+image plays no part.
 """
 
 import io
@@ -54,6 +55,7 @@ def audit(
         cache=str(cache.path),
         complete=cache.complete,
         rows=len(frame),
+        decoded=int(np.sum(group >= 0)),
         detector=cache.manifest.detector.name,
         crop=crop,
         classes=cache.manifest.classes,

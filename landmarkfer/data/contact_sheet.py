@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.parts import part_length, read_part
 from landmarkfer.draw import draw_landmarks
+from landmarkfer.extract.crop import crop_landmarks
 from landmarkfer.files import replacing
 from landmarkfer.geometry import to_pixels
 from landmarkfer.landmarks import N_LANDMARKS
@@ -38,13 +39,14 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
         path: File to write or replace.
         seed: Seed of the choice; the same cache and seed give the same sheet.
     """
-    frame = cache.frame(["id", "label", "status"])
+    frame = cache.frame(["label", "status", "width", "height"])
     rng = np.random.default_rng(seed)
     labels = [name for name in cache.manifest.classes if (frame["label"] == name).any()]
     groups = [(name, frame[frame["label"] == name]) for name in labels]
     if (unlabelled := frame[frame["label"].isna()]).size:
         groups.append(("no label", unlabelled))
     chosen = [_choose(group, rng) for _, group in groups]
+    crop = cache.manifest.settings.get("crop")
     width = _LABEL + COLUMNS * (TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, _HEAD + max(1, len(groups)) * (TILE + _GAP) + _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -54,7 +56,7 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
     for number, ((name, group), rows) in enumerate(zip(groups, chosen, strict=True)):
         top = _HEAD + _GAP + number * (TILE + _GAP)
         _label(pen, top, name, group)
-        for column, (tile, found) in enumerate(_tiles(cache, rows)):
+        for column, (tile, found) in enumerate(_tiles(cache, frame.iloc[rows], crop)):
             left = _LABEL + column * (TILE + _GAP)
             sheet.paste(tile, (left, top))
             if not found:
@@ -83,10 +85,12 @@ def _label(pen: ImageDraw.ImageDraw, top: int, name: str, group: pd.DataFrame) -
     pen.text((2 * _GAP, middle + 27), f"{100 * detected:.1f} % found", _FAINT, font=_font(14), anchor="lm")
 
 
-def _tiles(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[tuple[Image.Image, bool]]:
+def _tiles(cache: LandmarkCache, chosen: pd.DataFrame, crop: int | None) -> list[tuple[Image.Image, bool]]:
     """Each image as a square tile with its landmarks, and whether a face was found in it."""
+    rows = chosen.index.to_numpy(np.int64)
+    sides = zip(chosen["width"], chosen["height"], strict=True)
     tiles = []
-    for data, points in zip(cache.faces(rows), _landmarks(cache, rows), strict=True):
+    for data, points, (width, height) in zip(cache.faces(rows), _landmarks(cache, rows), sides, strict=True):
         tile = Image.new("RGB", (TILE, TILE), "#e5e7eb")
         found = bool(np.isfinite(points).all())
         if data is not None:
@@ -96,7 +100,8 @@ def _tiles(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[tuple[Image.Im
             scale = TILE / max(picture.size)
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             picture = picture.resize(size, Image.Resampling.BICUBIC)
-            picture = draw_landmarks(picture, to_pixels(points[None], size[0], size[1])[0], point_size=1.8)
+            placed = to_pixels(points, *size) if crop is None else crop_landmarks(points, width, height, TILE)
+            picture = draw_landmarks(picture, placed, point_size=1.8)
             tile.paste(picture, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
         tiles.append((tile, found))
     return tiles

@@ -57,7 +57,7 @@ class Leak(_Frozen):
 
 
 class Unreadable(_Frozen):
-    """An image that could not be decoded, and why."""
+    """An image that could not be decoded, or on which the detector failed, and why."""
 
     id: str
     reason: str
@@ -70,23 +70,25 @@ class Audit(_Frozen):
         cache: Folder of the cache.
         complete: Whether the extraction that writes it has finished; if not, only what is there was audited.
         rows: Images audited.
+        decoded: Those whose pixels could be read, a detector's failure on them notwithstanding.
         detector: Name of the detector.
         crop: Side of the stored crops in pixels, None where images are stored as they were.
         classes: Class names in their canonical order.
         counts: Images by class and split.
-        distinct: Number of different images, by pixels, among the readable ones.
+        distinct: Number of different images, by pixels, among the decoded ones.
         identical: Groups of pixel-identical images.
         near_radius: Distance of perceptual hashes up to which images count as near, None if not looked for.
         near: Pairs of images that look alike.
         near_groups: Groups that these pairs link together.
         leaks: Images that occur in another split too; a pair of splits without any is left out.
         constant: Ids of images whose stored pixels are all equal.
-        unreadable: Images that could not be decoded.
+        unreadable: Images that could not be decoded, or on which the detector failed.
     """
 
     cache: str
     complete: bool
     rows: int
+    decoded: int
     detector: str
     crop: int | None
     classes: list[str]

@@ -57,15 +57,31 @@ def aligned_crop(pixels: np.ndarray, landmarks: np.ndarray | None, size: int) ->
     """
     height, width = pixels.shape[:2]
     if landmarks is None:
-        side = float(min(width, height))
+        side = float(max(1, min(width, height)))
         centre, along = np.array([width / 2, height / 2]), np.array([1.0, 0.0])
     else:
-        points = to_pixels(landmarks, width, height)[:, :2]
-        eyes, along, unit = _frame(points)
-        across = np.array([-along[1], along[0]])
-        side = unit * _SIDE
-        centre = eyes + unit * (_CENTRE[0] * along + _CENTRE[1] * across)
-    return _cut(pixels, centre, along, max(side, 1.0), size)
+        centre, along, side = _square(to_pixels(landmarks, width, height)[:, :2])
+    return _cut(pixels, centre, along, side, size)
+
+
+def crop_landmarks(landmarks: np.ndarray, width: int, height: int, size: int) -> np.ndarray:
+    """Where a face's landmarks lie in its aligned crop.
+
+    Args:
+        landmarks: `[478, 3]` fractions of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the crop in pixels.
+
+    Returns:
+        `[478, 3]` float32 in pixels of the crop, z on the same scale.
+    """
+    points = to_pixels(landmarks, width, height)
+    centre, along, side = _square(points[:, :2])
+    across = np.array([-along[1], along[0]])
+    turned = (points[:, :2] - centre) @ np.stack([along, across], axis=1)  # [478, 2]
+    scaled = np.column_stack([turned, points[:, 2]]) * (size / side)
+    return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
 
 
 def encode(pixels: np.ndarray, *, lossless: bool = True) -> bytes:
@@ -78,6 +94,14 @@ def encode(pixels: np.ndarray, *, lossless: bool = True) -> bytes:
     else:
         picture.save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
+
+
+def _square(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the crop's centre, the direction of its upper side and its side, in pixels of the image."""
+    eyes, along, unit = _frame(points)
+    across = np.array([-along[1], along[0]])
+    centre = eyes + unit * (_CENTRE[0] * along + _CENTRE[1] * across)
+    return centre, along, max(unit * _SIDE, 1.0)
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -172,6 +172,14 @@ def test_a_cache_of_unreadable_images_only(tmp_path):
     assert found.detection_rate == {"sad": 0}
 
 
+def test_an_image_on_which_the_detector_failed_still_has_pixels(tmp_path):
+    rows = [row("a", picture(1), "sad", "train"), row("b", picture(1), "sad", "test")]
+    rows[1].status, rows[1].error, rows[1].landmarks = "unreadable", "the detector failed", None
+    found = audit(write_cache(tmp_path / "c", rows))
+    assert (found.decoded, found.distinct, found.leaked("test", "train")) == (2, 1, 1)
+    assert [item.reason for item in found.unreadable] == ["the detector failed"]
+
+
 def test_the_crop_size_is_told(rows, tmp_path):
     assert audit(write_cache(tmp_path / "c", rows, settings={"crop": 96})).crop == 96
 

@@ -8,6 +8,8 @@ from landmarkfer.data import contact_sheet
 from landmarkfer.data.cache import write_cache
 from landmarkfer.data.contact_sheet import TILE, write_contact_sheet
 from landmarkfer.data.rows import Row
+from landmarkfer.extract.crop import aligned_crop, crop_landmarks, encode
+from landmarkfer.landmarks import CANONICAL, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 
 LEFT, TOP, STEP = contact_sheet._LABEL, contact_sheet._HEAD + contact_sheet._GAP, TILE + contact_sheet._GAP
 RED = (220, 38, 38)
@@ -57,6 +59,31 @@ def test_an_image_that_is_not_square_keeps_its_shape(tmp_path):
     assert inside[TILE // 4] and inside[3 * TILE // 4 - 1]
     drawn = np.argwhere((shown != 90).any(axis=-1) & inside[:, None])
     assert np.abs(drawn.mean(axis=0) - TILE / 2).max() < 1
+
+
+def test_landmarks_are_drawn_into_an_aligned_crop_where_the_crop_has_them(tmp_path):
+    # A tilted face whose points are marked in the picture by a bright square about the nose tip.
+    angle = 0.5
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points = np.zeros((478, 3), np.float32)
+    points[:, :2] = (CANONICAL[:, :2] @ turn * 60 + [150, 110]) / [300, 220]
+    pixels = np.full((220, 300, 3), 60, np.uint8)
+    x, y = np.round(points[1, :2] * [300, 220]).astype(int)
+    pixels[y - 6 : y + 7, x - 6 : x + 7] = 255
+    face = Row(id="a", label="sad", width=300, height=220, landmarks=points)
+    face.face = encode(aligned_crop(pixels, points, 96))
+    path = tmp_path / "sheet.png"
+    write_contact_sheet(write_cache(tmp_path / "c", [face], settings={"crop": 96}), path)
+    with Image.open(path) as picture:
+        shown = tile(np.array(picture.convert("RGB")), 0, 0).astype(int)
+    placed = crop_landmarks(points, 300, 220, TILE)
+    bright = np.argwhere((shown > 200).all(axis=-1))
+    assert np.abs(bright.mean(axis=0)[::-1] - placed[1, :2]).max() < 3, "the square and the nose tip agree"
+    eyes = [placed[list(corners), 1].mean() for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
+    assert abs(eyes[0] - eyes[1]) < 1, "the crop has level eyes"
+    coloured = np.argwhere(np.ptp(shown, axis=-1) > 40)
+    assert np.abs(coloured.min(axis=0)[::-1] - placed[:, :2].min(axis=0)).max() < 6
+    assert np.abs(coloured.max(axis=0)[::-1] - placed[:, :2].max(axis=0)).max() < 6
 
 
 def test_missed_faces_have_the_last_places_of_a_full_row(tmp_path):
