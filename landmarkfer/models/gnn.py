@@ -62,7 +62,7 @@ class GNN(LandmarkModel):
         *,
         graph: FaceGraph | str = "tesselation",
         k: int = DEFAULT_K,
-        conv: str = "gcn",
+        conv: str = "sage",
         widths: Sequence[int] = (32, 32, 32),
         readout: str = "nodewise",
         identity: int = 8,
