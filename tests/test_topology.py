@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -102,6 +103,18 @@ def test_statistics_by_hand():
     assert build_graph("full").statistics().diameter == 1
     empty = FaceGraph.from_edges("empty", {}).statistics()
     assert (empty.edges, empty.components, empty.largest, empty.diameter) == (0, 0, 0, 0)
+
+
+def test_the_table_of_graphs_in_the_readme_is_right():
+    text = (graphs_dir() / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| .* \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", text, re.MULTILINE
+    )
+    found = {name: tuple(int(value.replace(",", "")) for value in values) for name, *values in rows}
+    for name in graph_names():
+        statistics = build_graph(name).statistics()
+        expected = (statistics.nodes, statistics.edges, statistics.connected, statistics.components)
+        assert found[name] == expected, name
 
 
 def test_edges_of_the_hand_made_graph():
