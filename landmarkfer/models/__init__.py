@@ -4,8 +4,11 @@ The table holds import paths, so that reading the names loads no torch.
 """
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from landmarkfer.errors import SettingsError
 
@@ -36,6 +39,27 @@ def model_keywords(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
+def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
+    """Check keywords against what the constructor of a model says of them.
+
+    Raises:
+        SettingsError: One is unknown or does not fit; the message names it.
+    """
+    known = model_keywords(name)
+    hints = get_type_hints(model_class(name).__init__, include_extras=True)
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    for keyword, value in keywords.items():
+        if keyword not in known:
+            raise SettingsError(f"'{keyword}' is no setting of model '{name}'; it has {', '.join(known)}.")
+        try:
+            TypeAdapter(hints[keyword], config=config).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise SettingsError(
+                f"'{keyword}' = {value!r} does not fit model '{name}': {reason[:1].lower()}{reason[1:]}."
+            ) from None
+
+
 def build_model(name: str, num_classes: int, **keywords: Any) -> "LandmarkModel":
     """Build a model with fresh weights.
 
@@ -50,11 +74,8 @@ def build_model(name: str, num_classes: int, **keywords: Any) -> "LandmarkModel"
     Raises:
         SettingsError: The name or a keyword is unknown, or a keyword's value does not fit.
     """
-    known = model_keywords(name)
-    for keyword in keywords:
-        if keyword not in known:
-            raise SettingsError(f"'{keyword}' is no setting of model '{name}'; it has {', '.join(known)}.")
+    check_keywords(name, keywords)
     try:
         return model_class(name)(num_classes, **keywords)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(f"model '{name}' cannot be built so: {error}.") from error

@@ -1,16 +1,21 @@
 """What models that see landmarks alone have in common: their features, and what they say without a face."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 
+# What keywords of models may be; `build_model` checks them against the annotations of the constructor.
 Features = Literal["displacement", "coordinates", "both"]
+Widths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LandmarkModel(nn.Module, ABC):
@@ -31,8 +36,6 @@ class LandmarkModel(nn.Module, ABC):
 
     def __init__(self, num_classes: int, *, features: Features = "displacement") -> None:
         super().__init__()
-        if features not in get_args(Features):
-            raise ValueError(f"features must be one of {', '.join(get_args(Features))}, not '{features}'")
         self.num_classes = num_classes
         self.features = features
         self.num_features = 6 if features == "both" else 3

@@ -43,10 +43,11 @@ class Aggregation:
         """The weighted sum over each node's neighbours, `[N, B, F]`."""
         matrices = self._on_device.get(x.device)
         if matrices is None:
-            matrices = (self._forward.to(x.device), self._backward.to(x.device))
+            with torch.inference_mode(False):  # training may follow
+                matrices = (self._forward.to(x.device), self._backward.to(x.device))
             self._on_device[x.device] = matrices
         n, b, f = x.shape
-        return _SparseProduct.apply(*matrices, x.reshape(n, b * f)).view(n, b, f)
+        return _SparseProduct.apply(*matrices, x.reshape(n, b * f).float()).view(n, b, f)
 
 
 def _csr(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
@@ -57,18 +58,24 @@ def _csr(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Sparse times dense, with the transposed matrix at hand for the gradient."""
+    """Sparse times dense, with the transposed matrix at hand for the gradient; always in single precision."""
 
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx, matrix: Tensor, transposed: Tensor, x: Tensor
     ) -> Tensor:
         ctx.transposed = transposed  # type: ignore[attr-defined]
-        return matrix @ x.to(matrix.dtype)
+        return _multiply(matrix, x)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ grads[0].contiguous()  # type: ignore[attr-defined]
+        return None, None, _multiply(ctx.transposed, grads[0].contiguous())  # type: ignore[attr-defined]
+
+
+def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
+    # Automatic mixed precision would bring both to a type that sparse products do not know on every device.
+    with torch.autocast(x.device.type, enabled=False):
+        return matrix @ x
 
 
 def sum_aggregation(graph: FaceGraph) -> Aggregation:
@@ -173,8 +180,9 @@ class PyGLayer(nn.Module):
         if self._edges is None:
             raise ValueError("this layer was built without a graph and needs an edge_index")
         if self._repeated is None or self._repeated[0] != b or self._repeated[1].device != device:
-            # [2, E, 1] * B + [B] -> [2, E, B] -> [2, E * B]
-            repeated = (self._edges[:, :, None] * b + torch.arange(b)).flatten(1).to(device)
+            with torch.inference_mode(False):  # validation may be the first to ask, and training the next
+                # [2, E, 1] * B + [B] -> [2, E, B] -> [2, E * B]
+                repeated = (self._edges[:, :, None] * b + torch.arange(b)).flatten(1).to(device)
             self._repeated = (b, repeated)
         return self._repeated[1]
 

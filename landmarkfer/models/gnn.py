@@ -6,13 +6,12 @@ and a small perceptron classifies it. The defaults are what measured best at equ
 `experiments/recipes/fer2013-gcn-published.toml`.
 """
 
-from collections.abc import Sequence
-
 import torch
+from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.models.base import Features, LandmarkModel, dense_layers
+from landmarkfer.models.base import Features, LandmarkModel, Share, Widths, dense_layers
 from landmarkfer.models.convs import build_conv
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.neighbours import dynamic_knn
@@ -60,24 +59,22 @@ class GNN(LandmarkModel):
         self,
         num_classes: int,
         *,
-        graph: FaceGraph | str = "tesselation",
-        k: int = DEFAULT_K,
+        graph: InstanceOf[FaceGraph] | str = "tesselation",
+        k: PositiveInt = DEFAULT_K,
         conv: str = "sage",
-        widths: Sequence[int] = (32, 32, 32),
+        widths: Widths = (32, 32, 32),
         readout: str = "nodewise",
-        identity: int = 8,
-        node_width: int = 8,
-        hidden: Sequence[int] = (256,),
-        dropout: float = 0.4,
+        identity: NonNegativeInt = 8,
+        node_width: PositiveInt = 8,
+        hidden: Widths = (256,),
+        dropout: Share = 0.4,
         residual: bool = True,
-        dynamic_k: int = 0,
+        dynamic_k: NonNegativeInt = 0,
         features: Features = "displacement",
     ) -> None:
         super().__init__(num_classes, features=features)
         if readout not in READOUTS:
             raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
-        if not widths or not hidden:
-            raise ValueError("widths and hidden need at least one width each")
         self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
         self.dynamic_k = dynamic_k
         if dynamic_k and self.graph.num_hubs:

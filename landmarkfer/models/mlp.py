@@ -1,12 +1,10 @@
 """A multi-layer perceptron on all landmarks at once: no graph, and hard to beat."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS
-from landmarkfer.models.base import Features, LandmarkModel, dense_layers
+from landmarkfer.models.base import Features, LandmarkModel, Share, Widths, dense_layers
 
 
 class MLP(LandmarkModel):
@@ -23,13 +21,11 @@ class MLP(LandmarkModel):
         self,
         num_classes: int,
         *,
-        hidden: Sequence[int] = (512, 256),
-        dropout: float = 0.4,
+        hidden: Widths = (512, 256),
+        dropout: Share = 0.4,
         features: Features = "displacement",
     ) -> None:
         super().__init__(num_classes, features=features)
-        if not hidden:
-            raise ValueError("hidden needs at least one width")
         self.layers = dense_layers([N_LANDMARKS * self.num_features, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
