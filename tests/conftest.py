@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+# Before torch is loaded: on tensors as small as the tests' ones, threads cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from landmarkfer.config import TrainSettings
     from landmarkfer.data.cache import LandmarkCache

@@ -1,0 +1,248 @@
+"""One tester for every model: each read-out, each graph convolution and each graph, at tiny sizes."""
+
+import pytest
+import torch
+from torch_geometric.nn import GCNConv
+
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.errors import GraphError, SettingsError
+from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.models import MODELS, build_model, model_class, model_keywords
+from landmarkfer.models.convs import PYG_LAYERS
+from landmarkfer.models.readout import READOUTS
+from landmarkfer.topology import GRAPHS
+
+CLASSES = 4
+GNN = {"graph": "anatomical", "widths": [4, 6], "hidden": [10], "identity": 3, "node_width": 2}
+VARIANTS = {
+    "mlp": ("mlp", {"hidden": [12, 10]}),
+    "mlp-both": ("mlp", {"hidden": [12, 10], "features": "both"}),
+    "mlp-coordinates": ("mlp", {"hidden": [10], "features": "coordinates"}),
+    **{f"gnn-{name}": ("gnn", GNN | {"readout": name}) for name in READOUTS},
+    **{f"gnn-{name}": ("gnn", GNN | {"conv": name}) for name in PYG_LAYERS},
+    **{f"gnn-{name}": ("gnn", GNN | {"graph": name}) for name in GRAPHS},
+    **{f"gnn-regions-{name}": ("gnn", GNN | {"graph": "regions", "readout": name}) for name in READOUTS},
+    "gnn-regions-gat": ("gnn", GNN | {"graph": "regions", "conv": "gat"}),
+    "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
+    "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
+    "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
+    "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
+}
+
+
+def make_batch(n=6, seed=0):
+    """Faces of which no two are alike."""
+    generator = torch.Generator().manual_seed(seed)
+    landmarks = torch.tensor(CANONICAL) + 0.2 * torch.randn(n, N_LANDMARKS, 3, generator=generator)
+    return FaceBatch(landmarks, torch.ones(n, dtype=torch.bool), labels=torch.arange(n) % CLASSES)
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request):
+    name, keywords = VARIANTS[request.param]
+    torch.manual_seed(0)
+    model = build_model(name, CLASSES, **keywords)
+    prior = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    model.set_statistics(torch.tensor(CANONICAL), torch.full((N_LANDMARKS, 3), 0.2), prior)
+    return model
+
+
+def test_every_model_is_tried():
+    assert {name for name, _ in VARIANTS.values()} == set(MODELS)
+
+
+def test_every_model_keeps_the_contract(model):
+    batch = make_batch()
+    # Forward and backward.
+    logits = model(batch)
+    assert logits.shape == (6, CLASSES)
+    torch.nn.functional.cross_entropy(logits, batch.labels).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert torch.isfinite(parameter.grad).all(), name
+
+    # In evaluation, a face's logits do not depend on what else is in the batch, nor on the call.
+    model.eval()
+    with torch.inference_mode():
+        logits = model(batch)
+        assert torch.isfinite(logits).all()
+        assert logits.std(dim=0).min() > 1e-4, "the logits depend on the face"
+        for rows in ([2], [5, 2, 0]):
+            part = model(batch.rows(torch.tensor(rows)))
+            torch.testing.assert_close(part, logits[rows], rtol=1e-4, atol=1e-5)
+        embedding = model.embed(batch)
+        assert embedding.shape == (6, 10)
+        torch.testing.assert_close(model.classify(embedding), logits, rtol=1e-4, atol=1e-5)
+
+        # A face that was not found gets exactly the log prior, whatever its landmarks hold.
+        landmarks = batch.landmarks.clone()
+        landmarks[1], landmarks[4] = torch.nan, 0
+        present = torch.tensor([True, False, True, True, False, True])
+        missing = model(FaceBatch(landmarks, present))
+        assert torch.equal(missing[~present], model.log_prior.expand(2, -1))
+        torch.testing.assert_close(missing[present], logits[present], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(missing[1].softmax(0), torch.tensor([0.1, 0.2, 0.3, 0.4]))
+
+
+@pytest.mark.parametrize("name", ["mlp", *[f"gnn-{readout}" for readout in READOUTS]])
+def test_every_model_can_learn_64_faces_by_heart(name):
+    name, keywords = VARIANTS[name]
+    wider = {"hidden": [32], "dropout": 0.0} | ({"widths": [16], "conv": "sage"} if name == "gnn" else {})
+    torch.manual_seed(0)
+    model = build_model(name, CLASSES, **keywords | wider)
+    batch = make_batch(64)
+    model.set_statistics(batch.landmarks.mean(0), batch.landmarks.std(0), torch.ones(CLASSES) / CLASSES)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.02)
+    for step in range(80):
+        optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / 80)
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(batch), batch.labels)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.05
+    with torch.inference_mode():
+        assert (model.eval()(batch).argmax(dim=1) == batch.labels).all()
+
+
+def test_the_default_perceptron_has_the_published_size():
+    parameters = sum(parameter.numel() for parameter in build_model("mlp", 7).parameters())
+    assert parameters == pytest.approx(850_000, rel=0.03)
+
+
+class TestFeatures:
+    def test_displacement_is_counted_in_sds_of_each_coordinate(self):
+        model = build_model("mlp", 2, hidden=[4])
+        mean = torch.tensor(CANONICAL) + 1
+        std = torch.full((N_LANDMARKS, 3), 0.5)
+        std[7] = 2
+        model.set_statistics(mean, std, torch.tensor([0.5, 0.5]))
+        landmarks = mean.expand(1, -1, -1).clone()
+        landmarks[0, 3, 1] += 1
+        landmarks[0, 7, 2] -= 1
+        described = model.describe(landmarks)
+        expected = torch.zeros(1, N_LANDMARKS, 3)
+        expected[0, 3, 1], expected[0, 7, 2] = 2, -0.5
+        torch.testing.assert_close(described, expected)
+
+    def test_both_is_coordinates_then_displacement(self):
+        keywords = {"hidden": [4]}
+        models = {
+            f: build_model("mlp", 2, features=f, **keywords) for f in ("both", "coordinates", "displacement")
+        }
+        landmarks = make_batch().landmarks
+        both = models["both"].describe(landmarks)
+        assert torch.equal(both[..., :3], landmarks)
+        assert torch.equal(both[..., 3:], models["displacement"].describe(landmarks))
+        assert torch.equal(models["coordinates"].describe(landmarks), landmarks)
+
+    def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
+        model = build_model("mlp", 3, hidden=[4]).eval()
+        std = torch.zeros(N_LANDMARKS, 3)
+        model.set_statistics(torch.tensor(CANONICAL), std, torch.tensor([0.0, 0.4, 0.6]))
+        logits = model(FaceBatch(torch.tensor(CANONICAL)[None], torch.tensor([True])))
+        assert torch.isfinite(logits).all()
+        assert torch.isfinite(model.log_prior).all()
+        assert model.log_prior.argmin() == 0
+
+
+class TestGraphs:
+    def test_hubs_are_described_by_the_mean_of_their_region(self):
+        model = build_model("gnn", 2, **GNN | {"graph": "regions", "identity": 0})
+        batch = make_batch()
+        nodes = model.nodes(batch.landmarks)
+        described = model.describe(batch.landmarks)
+        points = torch.from_numpy(model.graph.node_region[:N_LANDMARKS] == 4)
+        torch.testing.assert_close(nodes[N_LANDMARKS + 4], model.input(described[:, points].mean(dim=1)))
+
+    def test_own_neighbours_without_limit_are_the_full_graph(self):
+        torch.manual_seed(0)
+        own = build_model("gnn", 3, **GNN | {"dynamic_k": N_LANDMARKS - 1})
+        full = build_model("gnn", 3, **GNN | {"graph": "full"})
+        # PyTorch Geometric's layer lies one attribute deeper than the package's own.
+        full.load_state_dict({k.replace(".conv.layer.", ".conv."): v for k, v in own.state_dict().items()})
+        batch = make_batch(2)
+        torch.testing.assert_close(own.eval()(batch), full.eval()(batch), rtol=1e-4, atol=1e-5)
+
+    def test_own_neighbours_are_those_of_each_face(self):
+        """One convolution on faces of one batch, against the directed edges of each, found one by one."""
+        torch.manual_seed(0)
+        model = build_model("gnn", 3, **GNN | {"dynamic_k": 4})
+        landmarks = make_batch(3).landmarks
+        landmarks[2] = landmarks[0]
+        x = model.nodes(landmarks)
+        conv = model.blocks[0].conv
+        result = conv(x, model._own_edges(landmarks))
+        layer: GCNConv = conv.layer
+        for sample in range(3):
+            distance = torch.cdist(landmarks[sample].double(), landmarks[sample].double()).fill_diagonal_(9)
+            nearest = distance.argsort(dim=1)[:, :4]  # [478, 4]
+            edges = torch.stack([nearest.flatten(), torch.arange(N_LANDMARKS).repeat_interleave(4)])
+            torch.testing.assert_close(result[:, sample], layer(x[:, sample], edges), rtol=1e-4, atol=1e-5)
+        assert torch.equal(result[:, 0], result[:, 2])
+        # Edges found on another face give another result, so the check above is one.
+        assert not torch.allclose(result[:, 1], layer(x[:, 1], edges), atol=1e-3)
+
+    def test_identity_tells_nodes_apart(self):
+        plain = build_model("gnn", 2, **GNN | {"identity": 0})
+        known = build_model("gnn", 2, **GNN)
+        same = torch.zeros(1, N_LANDMARKS, 3) + torch.tensor(CANONICAL)  # no displacement anywhere
+        assert plain.nodes(same).std(dim=0).max() < 1e-6
+        assert known.nodes(same).std(dim=0).min() > 1e-3
+
+
+class TestErrors:
+    def test_unknown_models_are_refused_and_the_known_ones_listed(self):
+        for function in (model_class, model_keywords):
+            with pytest.raises(SettingsError, match=r"no model 'cnn'; the models are mlp, gnn"):
+                function("cnn")
+
+    @pytest.mark.parametrize(("name", "known"), [("mlp", "hidden"), ("gnn", "readout")])
+    def test_unknown_keywords_are_refused_and_the_known_ones_listed(self, name, known):
+        with pytest.raises(SettingsError, match=rf"'kernel' is no setting of model '{name}'; .*{known}"):
+            build_model(name, 3, kernel=3)
+
+    @pytest.mark.parametrize(
+        ("keywords", "reason"),
+        [
+            ({"features": "pixels"}, "'displacement', 'coordinates' or 'both'"),
+            ({"hidden": []}, "at least 1 item"),
+            ({"hidden": 5}, "hidden"),
+            ({"hidden": ["a"]}, "hidden"),
+            ({"hidden": [-3]}, "hidden"),
+            ({"dropout": 2.0}, "'dropout' = 2.0 .*less than 1"),
+            ({"dropout": "much"}, "'dropout'.*number"),
+        ],
+    )
+    @pytest.mark.parametrize("name", MODELS)
+    def test_values_that_do_not_fit(self, name, keywords, reason):
+        with pytest.raises(SettingsError, match=reason):
+            build_model(name, 3, **keywords)
+
+    @pytest.mark.parametrize(
+        ("keywords", "reason"),
+        [
+            ({"widths": []}, "at least 1 item"),
+            ({"widths": 8}, "'widths' = 8 .*Sequence"),
+            ({"widths": [0]}, "widths"),
+            ({"readout": "sum"}, "mean, max, attention, region, nodewise"),
+            ({"conv": "mlp"}, "gcn, sage, gin"),
+            ({"identity": -1}, "identity"),
+            ({"node_width": 0}, "node_width"),
+            ({"dynamic_k": -2}, "dynamic_k"),
+            ({"k": 0}, "'k' = 0"),
+            ({"k": True}, "'k' = True"),
+            ({"graph": 5}, "'graph' = 5"),
+            ({"dynamic_k": 4, "graph": "regions"}, "hubs of 'regions'"),
+        ],
+    )
+    def test_values_that_do_not_fit_a_graph_network(self, keywords, reason):
+        with pytest.raises(SettingsError, match=reason):
+            build_model("gnn", 3, **keywords)
+
+    def test_unknown_graphs_are_refused_and_the_known_ones_listed(self):
+        with pytest.raises(GraphError, match=r"'mesh'.*anatomical.*tesselation"):
+            build_model("gnn", 3, graph="mesh")
+
+    def test_keywords_are_the_constructors(self):
+        assert model_keywords("mlp") == {"hidden": (512, 256), "dropout": 0.4, "features": "displacement"}
+        assert {"graph", "k", "conv", "widths", "readout"} <= set(model_keywords("gnn"))
