@@ -91,7 +91,7 @@ class _MediaPipeDetector:
         key = (threshold, max_faces)
         with contextlib.nullcontext() if key in self._quiet else _native_stderr_closed():
             if key not in self._graphs:
-                self._graphs[key] = self._start(threshold, max_faces)
+                self._graphs[key] = self._checked_start(threshold, max_faces)
             found = self._run(self._graphs[key], np.ascontiguousarray(image))
         if found:
             self._quiet.add(key)
@@ -100,6 +100,18 @@ class _MediaPipeDetector:
     def close(self) -> None:
         """Free the models."""
         _close_all(self._graphs)
+
+    def _checked_start(self, threshold: float, max_faces: int) -> Any:
+        try:
+            return self._start(threshold, max_faces)
+        except Exception as error:
+            # A missing library or a file that is no model: every other image would meet it too.
+            raise DetectorError(
+                f"{self._source()} cannot be started with {_mediapipe_version()}: {error}"
+            ) from error
+
+    def _source(self) -> str:
+        return f"the detector {self.name}"
 
     def _start(self, threshold: float, max_faces: int) -> Any:
         raise NotImplementedError
@@ -192,6 +204,9 @@ class LandmarkerDetector(_MediaPipeDetector):
     def identity(cls, model: Path | None = None) -> DetectorIdentity:
         """Return the name, the version and the hash of the model file."""
         return DetectorIdentity(cls.name, _mediapipe_version(), sha256_of(find_landmarker(model)))
+
+    def _source(self) -> str:
+        return f"the landmarker's model {self._model}"
 
     def _start(self, threshold: float, max_faces: int) -> Any:
         from mediapipe.tasks.python import vision

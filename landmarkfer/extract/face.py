@@ -104,20 +104,22 @@ def _look(
 ) -> list[Detection]:
     """Search windows and return the distinct faces, best scored first, in fractions of the image."""
     height, width = image.shape[:2]
-    found = []
+    found: list[tuple[float, Detection]] = []
     for window in opened:
         for face in detector.detect(window.canvas(image), threshold=threshold, max_faces=max_faces):
             shapes = face.blendshapes
             if window.mirrored and shapes is not None:
                 shapes = shapes[BLENDSHAPE_MIRROR]
+            off_centre = float(np.abs(face.landmarks[:, :2].mean(axis=0) - 0.5).max())
             points = window.to_image(face.landmarks, width, height)
-            found.append(replace(face, landmarks=points, blendshapes=shapes))
-    found.sort(key=lambda face: -(face.confidence or 0.0))
+            found.append((off_centre, replace(face, landmarks=points, blendshapes=shapes)))
+    # Overlapping tiles show a face more than once, and the one that has it in its middle shows it whole.
+    found.sort(key=lambda pair: pair[0])
     distinct: list[Detection] = []
-    for face in found:
-        # Overlapping tiles show a face more than once.
+    for _, face in found:
         if all(_overlap(face, other) <= SAME_FACE for other in distinct):
             distinct.append(face)
+    distinct.sort(key=lambda face: -(face.confidence or 0.0))
     return distinct[:max_faces]
 
 

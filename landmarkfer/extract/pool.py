@@ -8,13 +8,15 @@ reason.
 import logging
 import multiprocessing
 import signal
+import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from landmarkfer.data.rows import Row
 from landmarkfer.errors import DetectorError
@@ -40,7 +42,8 @@ class _Worker:
         self.log = log
         self.waiting: deque[tuple[int, Entry]] = deque()
         self.process: BaseProcess = context.Process(target=serve, args=(theirs, job, str(log)), daemon=True)
-        self.process.start()
+        with _nothing_as_main():
+            self.process.start()
         theirs.close()  # the child has its own copy; with this one open, its death would not close the pipe
 
     def give(self, number: int, entry: Entry) -> None:
@@ -135,8 +138,8 @@ class WorkerPool:
         logger.warning("a worker process ended by %s at the image %s; %s", reason, entry.id, last_words)
         if self._in_a_row >= _MAX_DEATHS:
             raise DetectorError(
-                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. A script must "
-                "call this under `if __name__ == '__main__':`; if memory is short, use fewer workers."
+                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. "
+                "If memory is short, use fewer workers."
             )
         left = list(worker.waiting)
         self._workers.remove(worker)
@@ -148,6 +151,21 @@ class WorkerPool:
             yield number, Row(entry.id, entry.label, entry.split, entry.subset, "unreadable", error)
         for number, entry in left:
             self._workers[-1].give(number, entry)
+
+
+@contextmanager
+def _nothing_as_main() -> Iterator[None]:
+    """Keep new processes from running the caller's script, as they otherwise do before anything else.
+
+    They need nothing from it, it may take long, and a script without `if __name__ == "__main__":` would start
+    workers of its own.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _reason(code: int | None) -> str:
