@@ -102,11 +102,11 @@ def _findings_table(found: Audit) -> Table:
 
 def _leaks_table(found: Audit) -> Table:
     table = _table("Images that occur in another split too", "images of", "also in", "identical", "near only")
-    for leak in found.leaks:
-        part = leak.split if leak.subset in (None, leak.split) else f"{leak.split} ({leak.subset})"
-        table.add_row(escape(part), escape(leak.other), _alarm(leak.identical), _near(leak.near))
     for split, other in dict.fromkeys((leak.split, leak.other) for leak in found.leaks):
         parts = [leak for leak in found.leaks if (leak.split, leak.other) == (split, other)]
+        for leak in parts:
+            part = split if leak.subset in (None, split) else f"{split} ({leak.subset})"
+            table.add_row(escape(part), escape(other), _alarm(leak.identical), _near(leak.near))
         if len(parts) > 1:
             near = None if found.near_radius is None else sum(leak.near or 0 for leak in parts)
             identical = _alarm(found.leaked(split, other))
