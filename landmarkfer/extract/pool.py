@@ -42,7 +42,7 @@ class _Worker:
         self.log = log
         self.waiting: deque[tuple[int, Entry]] = deque()
         self.process: BaseProcess = context.Process(target=serve, args=(theirs, job, str(log)), daemon=True)
-        with _nothing_as_main():
+        with _nothing_as_main(), _interrupts_held():
             self.process.start()
         theirs.close()  # the child has its own copy; with this one open, its death would not close the pipe
 
@@ -166,6 +166,19 @@ def _nothing_as_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that never see Ctrl-C, not even while they start; here it is only put off."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _reason(code: int | None) -> str:

@@ -37,7 +37,7 @@ def serve(pipe: Connection, job: Job, log: str) -> None:
         job: What to do with them.
         log: File that takes what native code writes to the standard error.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     _redirect_stderr(log)
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")

@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from landmarkfer.cli import cli
+from landmarkfer.cli.extract_report import cache_folder, duration, live_progress
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.errors import CacheError, SettingsError, SourceError
+from landmarkfer.extract.pipeline import Tally
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli, ["extract", *map(str, arguments)])
+
+    return invoke
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """A folder of files that need no detector, and a file that passes for its model."""
+    for name in ("train/happy/a.jpg", "train/happy/b.jpg", "test/sad/a.jpg", "test/sad/notes.txt"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no image")
+    (tmp_path / "unused.task").write_bytes(b"")
+    return tmp_path / "photos", "--detector", "landmarker", "--landmarker", tmp_path / "unused.task"
+
+
+def lines(output):
+    return [" ".join(line.replace("│", " ").split()) for line in output.splitlines()]
+
+
+def test_a_source_becomes_a_cache_of_its_name_and_a_table(invoke, blank, tmp_path):
+    result = invoke(*blank, "--workers", "1")
+    assert result.exit_code == 0, result.output
+    shown = lines(result.stdout)
+    assert "happy 2 0 0 2 0.0%" in shown
+    assert "sad 1 0 0 1 0.0%" in shown
+    assert "all 3 0 0 3 0.0%" in shown
+    assert any("cache/photos is complete: 3 rows, 3 of them made now in" in line for line in shown)
+    assert "1 files that are no images were left out." in shown
+    assert "photos: 3 of 3" in result.stderr
+    assert "0 found, 0 no face, 3 unreadable" in result.stderr
+    frame = LandmarkCache.open(tmp_path / "cache" / "photos").frame()
+    assert frame["id"].tolist() == ["test/sad/a.jpg", "train/happy/a.jpg", "train/happy/b.jpg"]
+
+    again = invoke(*blank)
+    assert again.exit_code == 0
+    assert "cache/photos was complete already: 3 rows; nothing was detected." in lines(again.stdout)
+
+
+def test_settings_reach_the_manifest(invoke, blank, tmp_path):
+    options = ["--passes", 2, "--retries", 3, "--threshold", 0.4, "--max-faces", 4, "--keep", "central"]
+    result = invoke(*blank, *options, "--crop", 64, "--cache", tmp_path / "elsewhere", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert LandmarkCache.open(tmp_path / "elsewhere").manifest.settings == {
+        "passes": 2,
+        "retries": 3,
+        "threshold": 0.4,
+        "max_faces": 4,
+        "keep": "central",
+        "crop": 64,
+    }
+    refused = invoke(*blank, "--cache", tmp_path / "elsewhere", "--crop", "none")
+    assert isinstance(refused.exception, CacheError)
+    assert "crop is 64 there and None now" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "does not exist"),
+        (["photos", "--crop", "big"], "'big' is neither `none` nor a number of pixels from 16 to 1024"),
+        (["photos", "--crop", "4"], "from 16 to 1024"),
+        (["photos", "--keep", "nicest"], "'nicest' is not one of"),
+        (["photos", "--workers", "0"], "x>=1"),
+        (["photos", "--detector", "dlib"], "'dlib' is not one of"),
+    ],
+)
+def test_wrong_usage_ends_with_two(invoke, blank, arguments, message):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["photos", "--passes", "99"], SettingsError, "passes is 99"),
+        (["photos", "--label-column", "x"], SourceError, "--labels FILE"),
+        (["photos/test/sad", "--layout", "classes"], SourceError, "no image lies in a class folder"),
+    ],
+)
+def test_what_cannot_be_done_is_a_known_error(invoke, blank, arguments, error, message):
+    result = invoke(*arguments)
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
+
+
+def test_remarks_on_the_source_are_shown(invoke, blank, tmp_path):
+    (tmp_path / "photos").rename(tmp_path / "old")
+    for album in ("2021", "2022"):
+        (tmp_path / "photos" / album).mkdir(parents=True)
+        (tmp_path / "photos" / album / "a.jpg").write_text("no image")
+    result = invoke(*blank, "--workers", "1")
+    assert "The folders 2021, 2022 are not named like expressions" in result.stderr
+    assert "(no label) 2 0 0 2 0.0%" in lines(result.stdout)
+
+
+def test_labels_come_from_a_table(invoke, blank, tmp_path):
+    (tmp_path / "t.csv").write_text("user.id,image,emotion\n1,test/sad/a.jpg,ANGER\n2,gone.jpg,fear\n")
+    options = ["--labels", tmp_path / "t.csv", "--path-column", "image", "--label-column", "emotion"]
+    result = invoke(*blank, *options, "--workers", "1")
+    assert result.exit_code == 0, result.output
+    frame = LandmarkCache.open(tmp_path / "cache/photos").frame()
+    assert frame[["id", "label"]].to_numpy().tolist() == [["gone.jpg", "fear"], ["test/sad/a.jpg", "angry"]]
+
+
+def test_where_a_cache_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "v1.2").mkdir()
+    (tmp_path / "fer.zip").touch()
+    names = [
+        (None, "fer.zip", "cache/fer"),
+        (None, "v1.2", "cache/v1.2"),
+        (None, ".", f"cache/{tmp_path.name}"),
+        ("mine", "fer.zip", "cache/mine"),
+        ("there", "fer.zip", "there"),
+        ("a/b", "fer.zip", "a/b"),
+    ]
+    assert [str(cache_folder(cache, Path(source))) for cache, source, _ in names] == [n[2] for n in names]
+
+
+def test_durations_are_said_as_people_do():
+    said = ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "2 h 5 min"]
+    assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == said
+
+
+def test_a_bar_is_drawn_on_a_terminal(monkeypatch, capsys):
+    from landmarkfer.cli import extract_report
+
+    console = Console(force_terminal=True, width=140, stderr=True)
+    monkeypatch.setattr(extract_report, "Console", lambda **_: console)
+    with live_progress("faces") as progress:
+        tally = Tally(200, reused=50)
+        tally.counts.update(ok=90, no_face=7, unreadable=3)
+        progress(tally)
+    shown = capsys.readouterr().err
+    assert "faces" in shown
+    assert "100/200" in shown
+    assert "90 found, 7 no face, 3 unreadable" in shown
+    assert "/s" in shown
