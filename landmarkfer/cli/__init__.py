@@ -6,10 +6,12 @@ and matplotlib are imported inside the commands.
 
 import logging
 import sys
+import warnings
 
 import rich_click as click
 
 from landmarkfer import __version__
+from landmarkfer.cli.demo import demo
 from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
 from landmarkfer.cli.graph import graph
@@ -17,7 +19,7 @@ from landmarkfer.cli.inspect import inspect
 from landmarkfer.cli.train import train
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract, inspect, train, evaluate, graph)
+COMMANDS = (extract, inspect, train, evaluate, graph, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -32,10 +34,13 @@ def cli(debug: bool) -> None:
       landmarkfer extract PHOTOS                    images -> landmark cache
       landmarkfer train --model gnn                 cache -> trained model
       landmarkfer evaluate RUN                      the protocol's figures and pictures
-    """
+    """  # noqa: D301 (click wants the character)
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    if not debug:
+        # Libraries tell each other of deprecations; a user of the command line can do nothing about them.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\b.*")
 
 
 for command in COMMANDS:
@@ -43,11 +48,13 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: a known error is one sentence on stderr and exit code 1, unless `--debug` is given."""
+    """Entry point: an error is one sentence on stderr and exit code 1, with a traceback under `--debug`."""
     try:
         cli()
-    except LandmarkferError as error:
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.secho(f"Error: {error}", err=True, fg="red")
+        known = isinstance(error, LandmarkferError | OSError)
+        advice = "" if known else f" ({type(error).__name__}; `landmarkfer --debug ...` shows where)"
+        click.secho(f"Error: {error}{advice}", err=True, fg="red")
         sys.exit(1)

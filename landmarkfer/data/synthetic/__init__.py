@@ -12,6 +12,7 @@ The portrait is in the public domain; its landmarks are stored, so that making f
 from landmarkfer.data.synthetic.dataset import write_dataset
 from landmarkfer.data.synthetic.faces import CLASSES, MadeFace, make_face, make_faceless, make_faces
 from landmarkfer.data.synthetic.parameters import FaceParameters
+from landmarkfer.data.synthetic.sheet import write_expression_sheet
 
 __all__ = [
     "CLASSES",
@@ -21,4 +22,5 @@ __all__ = [
     "make_faceless",
     "make_faces",
     "write_dataset",
+    "write_expression_sheet",
 ]

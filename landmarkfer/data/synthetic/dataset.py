@@ -100,8 +100,8 @@ def write_dataset(
         _claim(folder, plan)
         for path in {path.rpartition("/")[0] for path, _, _ in plan.faces}:
             (folder / path).mkdir(parents=True, exist_ok=True)
-        for split in ("train", "test"):
-            _save(make_faceless(size), folder / split / "neutral" / FACELESS)
+        for number, split in enumerate(("train", "test")):
+            _save(make_faceless(number, size), folder / split / "neutral" / FACELESS)
         _write_faces(folder, plan, workers, lambda done: report(done + 2, total))
     except OSError as error:
         raise SourceError(f"cannot write made faces to {folder}: {error.strerror or error}.") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from landmarkfer.data.synthetic.action_units import EXPRESSIONS
 from landmarkfer.data.synthetic.parameters import FaceParameters, draw_parameters
@@ -14,7 +15,7 @@ from landmarkfer.data.synthetic.rendering import expose, render
 CLASSES: tuple[str, ...] = tuple(EXPRESSIONS)
 SMALLEST_SIZE = 32
 
-_BACKDROP = (0, 0, 130, 130)  # left, top, right, bottom in the picture
+_CORNERS = ((0, 0, 130, 130), (370, 0, 500, 130))  # left, top, right, bottom in the picture
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,8 @@ def make_faces(
         yield make_face(classes[number % len(classes)], number, size, seed)
 
 
-def make_faceless(size: int = 192) -> NDArray[np.uint8]:
-    """An image without a face, uint8 `[S, S, 3]`: the backdrop of the portrait."""
-    from PIL import Image
-
+def make_faceless(number: int = 0, size: int = 192) -> NDArray[np.uint8]:
+    """An image without a face, uint8 `[S, S, 3]`: the upper left or right corner of the portrait."""
     picture = Image.fromarray(load_portrait().image[TOP_BORDER:])
-    corner = picture.crop(_BACKDROP).resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(corner)
+    left, top, right, bottom = _CORNERS[number % len(_CORNERS)]
+    return np.asarray(picture.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BICUBIC))

@@ -46,8 +46,8 @@ def test_the_source_reader_takes_it_as_it_is(written):
 
 def test_processes_and_repetition_change_no_byte(written, tmp_path):
     other = tmp_path / "faces"
-    write_dataset(other, per_class=14, seed=2, size=64, workers=2)
-    write_dataset(tmp_path / "alone", per_class=14, seed=2, size=64)
+    write_dataset(other, per_class=7, seed=2, size=64, workers=2)
+    write_dataset(tmp_path / "alone", per_class=7, seed=2, size=64)
     assert content(other) == content(tmp_path / "alone")
 
 

@@ -86,7 +86,11 @@ def test_the_detector_sees_the_mouth_open_as_far_as_meant(detector):
 
 
 def test_no_face_where_none_was_made(detector):
-    assert not detector.detect(make_faceless(), threshold=0.3)
+    first, second = make_faceless(0), make_faceless(1)
+    assert not np.array_equal(first, second)
+    for image in (first, second):
+        assert image.shape == (192, 192, 3)
+        assert not detector.detect(image, threshold=0.3)
 
 
 def test_one_half_moves_alone_and_the_mirror_image_moves_the_same_half():

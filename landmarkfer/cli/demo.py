@@ -1,0 +1,54 @@
+"""`landmarkfer demo`: the whole path on faces it makes itself."""
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="landmarkfer-demo",
+    show_default=True,
+    help="Folder for everything it makes.",
+)
+@click.option(
+    "--per-class", type=click.IntRange(min=16), default=150, show_default=True, help="Faces per expression."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of both models. [30 for mlp, 25 for gnn]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes. [number of cores]")
+@click.option(
+    "--landmarker", type=click.Path(path_type=Path), help="The landmarker's model, face_landmarker.task."
+)
+def demo(
+    out: Path, per_class: int, seed: int, epochs: int | None, workers: int | None, landmarker: Path | None
+) -> None:
+    """Go the whole path on made faces: no data, no download, no arguments, a few minutes.
+
+    Makes labelled faces by moving the mesh of a public-domain portrait into seven expressions, finds their
+    landmarks with MediaPipe, trains an mlp and a gnn, evaluates both, and leaves pictures. Called again, it
+    takes the faces and landmarks that are there and trains anew.
+    """
+    # Threads that wait for each other must not keep a core busy: with anything else running on the machine,
+    # training small models would take many times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from rich.console import Console
+
+    from landmarkfer.cli.demo_report import print_demo, print_opening
+    from landmarkfer.demo import run_demo
+
+    console = Console()
+    print_opening(out, console)
+    made = run_demo(
+        out,
+        console,
+        per_class=per_class,
+        seed=seed,
+        epochs=epochs,
+        workers=workers,
+        landmarker=landmarker,
+    )
+    print_demo(made, console)
