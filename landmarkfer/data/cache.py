@@ -120,8 +120,9 @@ class LandmarkCache:
         if unknown:
             raise CacheError(f"a cache has no column {', '.join(unknown)}; it has {', '.join(SCHEMA.names)}.")
         parts = [read_part(part, names) for part in self.parts]
-        empty = pa.schema([SCHEMA.field(name) for name in names]).empty_table()
-        return pa.concat_tables(parts) if parts else empty
+        if not parts:
+            return pa.schema([SCHEMA.field(name) for name in names]).empty_table()
+        return pa.concat_tables(parts)
 
     def frame(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Read columns as a DataFrame, in row order; a missing value is NaN or None: test with `.isna()`."""

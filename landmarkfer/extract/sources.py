@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -226,7 +226,7 @@ def _list_zip(path: Path) -> Source:
     ignored = 0
     for number, member in enumerate(members):
         name = member.filename.replace("\\", "/").lstrip("/")
-        if member.is_dir() or not all(map(_is_visible, PurePosixPath(name).parts)):
+        if member.is_dir() or not all(map(_is_visible, name.split("/"))):
             continue
         if _is_image(name):
             # A name that occurs twice means its last occurrence, as it does when the archive is unpacked.

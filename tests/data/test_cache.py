@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import resource
 import subprocess
@@ -228,38 +227,38 @@ def test_a_part_takes_exactly_its_rows(tmp_path):
             writer.write_part(0, rows[4:])
 
 
-def hold(folder, ready, done):
-    rows = rows_of(4)
-    with CacheWriter(folder, manifest_of(rows), [row.id for row in rows]):
-        ready.set()
-        done.wait(30)
+HOLD = """
+import sys
+from landmarkfer.data.cache import CacheWriter
+from landmarkfer.data.schema import Manifest
+with CacheWriter(sys.argv[1], Manifest.model_validate_json(sys.argv[2]), ["0000.png"]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
-def test_two_processes_exclude_each_other_and_the_holder_is_named(tmp_path):
-    context = multiprocessing.get_context("fork")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=hold, args=(tmp_path / "c", ready, done))
-    holder.start()
-    rows = rows_of(4)
-    try:
-        assert ready.wait(30)
-        with pytest.raises(CacheError, match=rf"another process \(process {holder.pid} on .*\) is writing"):
-            write_parts(tmp_path / "c", rows, [0])
-    finally:
-        done.set()
-        holder.join()
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of the cache `tmp_path / "c"`."""
+    arguments = [sys.executable, "-c", HOLD, str(tmp_path / "c"), manifest_of(rows_of(1)).model_dump_json()]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_two_processes_exclude_each_other_and_the_holder_is_named(tmp_path, holder):
+    rows = rows_of(1)
+    with pytest.raises(CacheError, match=rf"another process \(process {holder.pid} on .*\) is writing"):
+        write_parts(tmp_path / "c", rows, [0])
+    holder.communicate()
     write_parts(tmp_path / "c", rows, [0])
 
 
-def test_a_lock_does_not_outlive_a_killed_holder(tmp_path):
-    context = multiprocessing.get_context("fork")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=hold, args=(tmp_path / "c", ready, done))
-    holder.start()
-    assert ready.wait(30)
+def test_a_lock_does_not_outlive_a_killed_holder(tmp_path, holder):
     holder.kill()
-    holder.join()
-    write_parts(tmp_path / "c", rows_of(4), [0])
+    holder.wait()
+    write_parts(tmp_path / "c", rows_of(1), [0])
 
 
 def test_a_write_that_fails_in_the_middle_leaves_a_cache_that_opens(tmp_path):
