@@ -67,8 +67,9 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
 
 def _choose(group: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int64]:
     """Row numbers of the images to show, those with a face first."""
-    found = group.index[group["status"] == "ok"].to_numpy()
-    missed = group.index[group["status"] == "no_face"].to_numpy()
+    # Copies: an index is read-only, and `permutation` of some NumPy versions wants to write.
+    found = group.index[group["status"] == "ok"].to_numpy(copy=True)
+    missed = group.index[group["status"] == "no_face"].to_numpy(copy=True)
     kept = max(UNDETECTED_COLUMNS, COLUMNS - len(found))
     missed = np.sort(rng.permutation(missed)[:kept])
     found = np.sort(rng.permutation(found)[: COLUMNS - len(missed)])
