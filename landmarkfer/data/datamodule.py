@@ -6,7 +6,7 @@ immutable, and augmentation belongs to the training step, so training cannot cha
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Self
 
 import lightning.pytorch as pl
 import numpy as np
@@ -119,8 +119,8 @@ def load_dataset(
 class BatchLoader:
     """Batches of some rows, in a new order each epoch, that can go on from any batch.
 
-    The order is a function of the seed and the epoch alone. The loader counts the batches it has handed out
-    over its whole life; Lightning saves that count in each checkpoint and gives it back on resuming.
+    The order is a function of the seed and the epoch alone, and the epoch follows from the number of batches
+    handed out so far. That is also the number of training steps, which every checkpoint holds.
 
     Args:
         faces: The batch of all faces.
@@ -128,14 +128,17 @@ class BatchLoader:
         batch_size: Faces per batch.
         seed: Shuffles if given; the order of `rows` if None. A shuffled epoch drops its last, smaller batch
             (batch statistics of a few faces are noise), unless it is the only one.
+        position: Shuffled batches that were handed out before, in this epoch and all earlier ones.
     """
 
-    def __init__(self, faces: FaceBatch, rows: Rows, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, faces: FaceBatch, rows: Rows, batch_size: int, seed: int | None = None, position: int = 0
+    ) -> None:
         self._faces = faces
-        self._rows = torch.as_tensor(rows)
+        self._rows = torch.from_numpy(rows.copy())
         self._batch_size = batch_size
         self._seed = seed
-        self._position = 0
+        self._position = position
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -155,14 +158,6 @@ class BatchLoader:
             self._position += self._seed is not None
             yield self._faces.rows(rows[batch * self._batch_size : (batch + 1) * self._batch_size])
 
-    def state_dict(self) -> dict[str, Any]:
-        """The number of batches handed out."""
-        return {"position": self._position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after that many batches."""
-        self._position = int(state["position"])
-
 
 class FaceDataModule(pl.LightningDataModule):
     """Loaders over one dataset and its splits. Faces that were not found are never trained on.
@@ -172,14 +167,18 @@ class FaceDataModule(pl.LightningDataModule):
         splits: Which rows train, validate and test.
         batch_size: Faces per training batch.
         seed: Of the training order.
+        steps: Training steps that were taken before.
     """
 
-    def __init__(self, dataset: FaceDataset, splits: Splits, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, dataset: FaceDataset, splits: Splits, batch_size: int, seed: int, steps: int = 0
+    ) -> None:
         super().__init__()
         self._dataset = dataset
         self._splits = splits
         self._batch_size = batch_size
         self._seed = seed
+        self._steps = steps
 
     @property
     def train_rows(self) -> Rows:
@@ -188,8 +187,10 @@ class FaceDataModule(pl.LightningDataModule):
         return self._splits.train[present[self._splits.train]]
 
     def train_dataloader(self) -> BatchLoader:
-        """Shuffled training batches."""
-        return BatchLoader(self._dataset.faces, self.train_rows, self._batch_size, self._seed)
+        """Shuffled training batches, from where training stands."""
+        return BatchLoader(
+            self._dataset.faces, self.train_rows, self._batch_size, self._seed, position=self._steps
+        )
 
     def val_dataloader(self) -> BatchLoader:
         """All validation images, undetected ones too: they count in the validation figures."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import (
@@ -37,6 +38,43 @@ class WholeCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
+class OneCheckpoint(ModelCheckpoint):
+    """One checkpoint file that is written over, wherever the run's folder lies now.
+
+    Args:
+        path: The file.
+        **keywords: Of `ModelCheckpoint`: when to write it.
+    """
+
+    def __init__(self, path: Path, **keywords: Any) -> None:
+        super().__init__(path.parent, path.stem, enable_version_counter=False, **keywords)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Save every N steps, but not at the end of an epoch.
+
+        Lightning would take an epoch for validated whose last step was saved, and the epoch's own checkpoint
+        follows at once.
+        """
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *args, **kwargs)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best score also in a folder that was moved or copied, where Lightning forgets it."""
+        path = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
+        state = state_dict | {"dirpath": self.dirpath, "best_model_path": path}
+        if state_dict["best_k_models"]:
+            state |= {"best_k_models": {path: state_dict["best_model_score"]}, "kth_best_model_path": path}
+        super().load_state_dict(state)
+
+
+class Patience(EarlyStopping):
+    """Early stopping that remembers, when a run is resumed, that it had stopped."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop again if the run was cut off between its last epoch and its end."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
+
+
 class EpochTable(pl.Callback):
     """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced."""
 
@@ -44,12 +82,13 @@ class EpochTable(pl.Callback):
         self._path = path
         self._started = 0.0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, also in the middle of an epoch."""
+        self._started = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing is known yet of the training loss; wait for the end of the epoch."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row."""

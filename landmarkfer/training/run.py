@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from landmarkfer.topology import FaceGraph
 
 RUNS_ROOT = Path("experiments/runs")
 FORMAT = 1
+PARTS = ("train", "val", "test")
 _GRAPH = "graph."
 _PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "mediapipe")
 
@@ -51,6 +53,14 @@ class GraphInfo(BaseModel):
     kinds: tuple[str, ...]
     nodes: int
     edges: int
+
+    @classmethod
+    def of(cls, model: LandmarkModel) -> "GraphInfo | None":
+        """What there is to say of a model's graph; None if it has none."""
+        graph = getattr(model, "graph", None)
+        if graph is None:
+            return None
+        return cls(name=graph.name, kinds=graph.kinds, nodes=graph.num_nodes, edges=len(graph.edges))
 
 
 class RunConfig(BaseModel):
@@ -136,19 +146,41 @@ class RunFolder:
             RunError: It is missing or damaged.
         """
         try:
-            return json.loads(self.splits_file.read_text(encoding="utf-8"))
+            content = json.loads(self.splits_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{self.splits_file} cannot be read: {error}.") from error
+        if not isinstance(content, dict) or any(not isinstance(content.get(p), list) for p in PARTS):
+            raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
+        return content
 
     def write_weights(self, model: LandmarkModel) -> None:
-        """Write `model.safetensors`: weights, statistics and, of a graph model, the graph."""
+        """Write `model.safetensors`: weights, statistics and, of a graph model, the graph.
+
+        The same tensors give the same bytes: with more than one entry of metadata, their order would not be
+        the same each time.
+        """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         graph = getattr(model, "graph", None)
         if graph is not None:
             for field in ("edge_index", "edge_kind", "node_region"):
                 tensors[_GRAPH + field] = torch.from_numpy(getattr(graph, field).copy())
         with replacing(self.weights_file) as path:
-            save_file(tensors, path, metadata={"format": "pt", "landmarkfer": landmarkfer.__version__})
+            save_file(tensors, path, metadata={"landmarkfer": landmarkfer.__version__})
+
+    def read_checkpoint(self, path: Path) -> dict[str, Any]:
+        """Read one of the checkpoints, on the CPU; nothing but tensors and plain data is unpickled.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # the reader of a damaged file may stumble over anything
+            reason = str(error).partition("\n")[0][:200]
+            raise RunError(
+                f"{path} is damaged ({type(error).__name__}: {reason}); delete {self.checkpoints} and "
+                f"`landmarkfer train --resume {self.name}` begins again."
+            ) from error
 
     def load(self) -> TrainedModel:
         """The trained model, in evaluation mode, on the CPU.
@@ -204,7 +236,7 @@ def find_run(where: str | os.PathLike[str]) -> RunFolder:
 
 
 def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder:
-    """A folder for a new run.
+    """Make the folder of a new run; of several processes that ask at once, each gets its own.
 
     Args:
         name: The wanted name; must not be taken.
@@ -214,20 +246,20 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
     Raises:
         RunError: The name is taken or is no plain folder name.
     """
-    if name is None:
-        taken = 1
-        name = default
-        while (root / name).exists():
-            taken += 1
-            name = f"{default}-{taken}"
-    elif Path(name).name != name or name in ("", ".", ".."):
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise RunError(f"'{name}' cannot name a run: give a plain folder name.")
-    elif (root / name).exists():
-        raise RunError(
-            f"there is a run '{name}' in {root}; go on with `landmarkfer train --resume {name}`, choose "
-            "another --name, or delete that folder."
-        )
-    return RunFolder(root / name)
+    for number in count(1):
+        path = root / (name or (default if number == 1 else f"{default}-{number}"))
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if name is not None:
+                raise RunError(
+                    f"there is a run '{name}' in {root}; go on with `landmarkfer train --resume {name}`, "
+                    "choose another --name, or delete that folder."
+                ) from None
+    return RunFolder(path)
 
 
 def environment() -> dict[str, Any]:

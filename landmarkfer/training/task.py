@@ -6,7 +6,7 @@ wherever it was cut, without any generator state being stored.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from landmarkfer.config import OptimiserSettings, TrainSettings
@@ -46,10 +46,20 @@ class ExpressionTask(pl.LightningModule):
             {
                 "accuracy": MulticlassAccuracy(classes, average="micro"),
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
-            }
+            },
+            compute_groups=False,
         )
+        self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.train_metrics = metrics.clone("train_")
         self.val_metrics = metrics.clone("val_")
+        # Part of every checkpoint, so that an epoch cut in two has the figures of a whole one.
+        self.train_loss.persistent(True)
+        self.train_metrics.persistent(True)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin to count anew; Lightning does so too, but only after the epoch's checkpoint."""
+        self.train_loss.reset()
+        self.train_metrics.reset()
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
         """Augment, predict, and return the loss."""
@@ -63,12 +73,15 @@ class ExpressionTask(pl.LightningModule):
         """Predict as it is."""
         self._step(batch, "val")
 
-    def _step(self, batch: FaceBatch, stage: str) -> Tensor:
+    def _step(self, batch: FaceBatch, stage: Literal["train", "val"]) -> Tensor:
         logits = self.model(batch).float()
         loss = self.loss(logits, batch.labels)
-        metrics = self.train_metrics if stage == "train" else self.val_metrics
+        train = stage == "train"
+        mean_loss = self.train_loss if train else self.val_loss
+        metrics = self.train_metrics if train else self.val_metrics
+        mean_loss.update(loss.detach(), len(batch))
         metrics.update(logits, batch.labels)
-        self.log(f"{stage}_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log(f"{stage}_loss", mean_loss, on_step=False, on_epoch=True, batch_size=len(batch))
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
