@@ -124,18 +124,11 @@ class TestLoader:
     def test_going_on_gives_exactly_the_remaining_batches(self, position):
         whole = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
         unbroken = order(whole) + order(whole)  # 2 epochs of 5 batches
-        resumed = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
-        resumed.load_state_dict({"position": position})
+        resumed = BatchLoader(numbered(40), np.arange(40), 8, seed=1, position=position)
         rest = []
         while len(rest) < 10 - position:
             rest += order(resumed)
         assert rest == unbroken[position:]
-
-    def test_the_state_is_the_number_of_batches_handed_out(self):
-        loader = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
-        iterator = iter(loader)
-        next(iterator), next(iterator)
-        assert loader.state_dict() == {"position": 2}
 
     @staticmethod
     def survives_writing(faces, loader):
@@ -187,3 +180,9 @@ class TestModule:
     def test_every_label_is_known(self, module):
         for loader in (module.train_dataloader(), module.val_dataloader()):
             assert all((batch.labels >= 0).all() for batch in loader)
+
+    def test_training_goes_on_where_it_stood(self, dataset, module):
+        whole = module.train_dataloader()
+        labels = [batch.labels.tolist() for _ in range(2) for batch in whole]
+        rest = FaceDataModule(dataset, module._splits, 16, seed=5, steps=len(whole) + 1).train_dataloader()
+        assert [batch.labels.tolist() for batch in rest] == labels[len(whole) + 1 :]
