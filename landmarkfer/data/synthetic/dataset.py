@@ -1,6 +1,7 @@
 """Made faces as a folder of images, as data sets come: `train/<class>/x.jpg` and `test/<class>/x.jpg`."""
 
 import json
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -138,11 +139,19 @@ def _write_faces(folder: Path, plan: DatasetPlan, workers: int, report: Callable
             report(done)
         return
     # Spawned, not forked: a fork of a process in which torch or MediaPipe runs threads can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(_write_chunk, folder, plan, chunk) for chunk in chunks]
-        for future in as_completed(waiting):
-            done += future.result()
-            report(done)
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_parent) as pool:
+        try:
+            waiting = [pool.submit(_write_chunk, folder, plan, chunk) for chunk in chunks]
+            for future in as_completed(waiting):
+                done += future.result()
+                report(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_chunk(folder: Path, plan: DatasetPlan, chunk: list[tuple[str, str, int]]) -> int:
