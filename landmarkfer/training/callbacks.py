@@ -76,11 +76,15 @@ class Patience(EarlyStopping):
 
 
 class EpochTable(pl.Callback):
-    """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced."""
+    """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced.
+
+    `lr` is the learning rate of the epoch's last step; `seconds` begin anew where an epoch is resumed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._started = 0.0
+        self._lr = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, also in the middle of an epoch."""
@@ -90,13 +94,17 @@ class EpochTable(pl.Callback):
         """Start the clock."""
         self._started = time.perf_counter()
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Note the learning rate, which the schedule changes after the step."""
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row."""
         row = {name: value.item() for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row |= {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self._lr,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
         table = read_epochs(self._path)

@@ -102,8 +102,8 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
+        """The folder's name, also where it is given as `.`."""
+        return Path(os.path.abspath(self.path)).name
 
     def read_config(self) -> RunConfig:
         """Read `config.json`.

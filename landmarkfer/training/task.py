@@ -49,7 +49,8 @@ class ExpressionTask(pl.LightningModule):
             },
             compute_groups=False,
         )
-        self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
+        # A loss that is no number makes the mean none; "disable" would do so too, but forgets the weights.
+        self.train_loss, self.val_loss = (MeanMetric(nan_strategy=math.nan) for _ in range(2))
         self.train_metrics = metrics.clone("train_")
         self.val_metrics = metrics.clone("val_")
         # Part of every checkpoint, so that an epoch cut in two has the figures of a whole one.
