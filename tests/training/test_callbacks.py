@@ -1,0 +1,68 @@
+import io
+import re
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from landmarkfer.training.callbacks import COLUMNS, WholeCheckpointIO, read_epochs
+from landmarkfer.training.curves import draw_curves
+from landmarkfer.training.fit import train
+
+
+def shown(console, settings, tmp_path):
+    train(settings, runs_root=tmp_path, console=console)
+    return console.file.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal(tiny_settings, tmp_path):
+    console = Console(file=io.StringIO(), width=100)
+    lines = shown(console, tiny_settings(), tmp_path).splitlines()
+    pattern = r"epoch (\d)/2  loss \d\.\d{3}  val accuracy \d+\.\d%  best \d+\.\d%"
+    assert [re.fullmatch(pattern, line)[1] for line in lines] == ["1", "2"]
+    table = pd.read_csv(next(tmp_path.glob("*/metrics.csv")))
+    assert f"loss {table['train_loss'].iloc[1]:.3f}" in lines[1]
+    assert f"best {table['val_accuracy'].max():.1%}" in lines[1]
+
+
+def test_a_bar_over_all_steps_on_a_terminal(tiny_settings, tmp_path):
+    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
+    text = shown(console, tiny_settings(), tmp_path)
+    assert "10/10" in text
+    assert "steps/s" in text
+    assert "\x1b[?25h" in text, "the cursor is given back"
+
+
+def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    saver = WholeCheckpointIO()
+    saver.save_checkpoint({"x": torch.ones(3)}, path)
+    before = path.read_bytes()
+
+    def half(checkpoint, target, *args):
+        target.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(
+        "lightning.pytorch.plugins.io.TorchCheckpointIO.save_checkpoint", lambda _, *a: half(*a)
+    )
+    with pytest.raises(OSError, match="No space"):
+        saver.save_checkpoint({"x": torch.zeros(3)}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_epochs_yet(tmp_path):
+    assert list(read_epochs(tmp_path / "metrics.csv").columns) == COLUMNS
+
+
+@pytest.mark.parametrize("epochs", [1, 7])
+def test_curves_are_drawn(tmp_path, epochs):
+    table = pd.DataFrame({name: [0.1 * (n + 1) for n in range(epochs)] for name in COLUMNS})
+    table["epoch"] = range(1, epochs + 1)
+    draw_curves(table, tmp_path / "curves.png", "a run")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > picture.height > 300
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.config import NormalisationSettings, SplitSettings, load_settings
+from landmarkfer.data.augment import mirror_landmarks
+from landmarkfer.data.cache import write_cache
+from landmarkfer.data.datamodule import load_dataset
+from landmarkfer.data.splits import make_splits
+from landmarkfer.errors import CacheError, GraphError, SettingsError
+from landmarkfer.landmarks import CANONICAL
+from landmarkfer.topology import build_graph
+from landmarkfer.training.prepare import class_counts, landmark_statistics, new_model, resolved
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_cache):
+    return load_dataset(tiny_cache, NormalisationSettings())
+
+
+@pytest.fixture(scope="module")
+def splits(dataset):
+    return make_splits(dataset.frame, SplitSettings())
+
+
+def gnn(**keywords):
+    small = {"widths": [4], "hidden": [4], "identity": 0, "node_width": 1} | keywords
+    return resolved(load_settings(overrides={f"model.{key}": value for key, value in small.items()}))
+
+
+def test_statistics_are_those_of_the_faces_and_their_mirror_images():
+    faces = torch.tensor(CANONICAL) + 0.2 * torch.randn(50, 478, 3) + torch.tensor([0.3, 0.0, 0.1])
+    mean, std = landmark_statistics(faces)
+    both = torch.cat([faces, mirror_landmarks(faces)])
+    torch.testing.assert_close(mean, both.mean(dim=0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(std, both.std(dim=0, unbiased=False), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mirror_landmarks(mean), mean)
+
+
+def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
+    model = new_model(resolved(load_settings(overrides={"model.name": "mlp"})), dataset, splits)
+    present = dataset.faces.present.numpy()
+    faces = dataset.faces.landmarks[splits.train[present[splits.train]]]
+    torch.testing.assert_close(model.mean, landmark_statistics(faces)[0])
+    torch.testing.assert_close(model.std, landmark_statistics(faces)[1])
+    labels = dataset.frame["label"].iloc[splits.train]
+    prior = torch.tensor([(labels == name).mean() for name in ("angry", "happy", "sad")]).float()
+    torch.testing.assert_close(model.log_prior.exp(), prior)
+    assert class_counts(dataset, splits).sum() == len(splits.train), "images without a face count"
+    assert not present[splits.train].all()
+
+
+def test_the_seed_decides_the_weights(dataset, splits):
+    first, again, other = (
+        new_model(resolved(load_settings(overrides={"model.name": "mlp", "seed": seed})), dataset, splits)
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_a_graph_by_distance_is_built_on_the_mean_training_face(dataset, splits):
+    model = new_model(gnn(graph="knn", k=4), dataset, splits)
+    expected = build_graph("knn", mean_face=model.mean.numpy(), k=4)
+    np.testing.assert_array_equal(model.graph.edge_index, expected.edge_index)
+
+
+def test_every_keyword_is_stated():
+    settings = resolved(load_settings(overrides={"model.name": "mlp", "model.hidden": [3]}))
+    assert settings.model.keywords == {"hidden": [3], "dropout": 0.4, "features": "displacement"}
+    assert resolved(settings) == settings
+    assert settings.model.name == "mlp"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"model.name": "cnn"}, "no model 'cnn'"),
+        ({"model.name": "mlp", "model.graph": "knn"}, "'graph' is no setting of model 'mlp'"),
+        ({"model.hiden": [3]}, "'hiden' is no setting of model 'gnn'"),
+        ({"model.graph": build_graph("anatomical")}, "must be a name or the path"),
+        ({"model.graph": 3}, "'graph' = 3"),
+        ({"model.k": 2.5}, "'k' = 2.5"),
+    ],
+)
+def test_settings_are_checked_before_any_data_is_read(overrides, reason):
+    with pytest.raises(SettingsError, match=reason):
+        resolved(load_settings(overrides=overrides))
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=f"'{device}', but PyTorch finds no such device"):
+        resolved(load_settings(overrides={"fit.device": device}))
+
+
+def test_an_unknown_graph(dataset, splits):
+    with pytest.raises(GraphError, match="'mesh'"):
+        new_model(gnn(graph="mesh"), dataset, splits)
+
+
+def test_too_few_faces_or_classes(make_rows, tmp_path):
+    happy = [row for row in make_rows() if row.label == "happy"]
+    for number, rows in enumerate((happy, happy[-3:])):
+        cache = write_cache(tmp_path / str(number), rows)
+        dataset = load_dataset(cache, NormalisationSettings())
+        splits = make_splits(dataset.frame.assign(split=None), SplitSettings(validation=0.5))
+        with pytest.raises(CacheError, match=r"at least two faces and two classes.* 1 classes"):
+            new_model(resolved(load_settings(overrides={"model.name": "mlp"})), dataset, splits)
