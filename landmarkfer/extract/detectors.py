@@ -14,7 +14,9 @@ import hashlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -220,7 +222,9 @@ class LandmarkerDetector(_MediaPipeDetector):
             min_face_presence_confidence=0.5,
             output_face_blendshapes=True,
         )
-        return vision.FaceLandmarker.create_from_options(options)
+        graph = vision.FaceLandmarker.create_from_options(options)
+        _ignore_profiling_signal()
+        return graph
 
     def _run(self, graph: Any, image: np.ndarray) -> list[Detection]:
         import mediapipe
@@ -296,6 +300,18 @@ def _mediapipe_version() -> str:
 def _close_all(graphs: dict[tuple[float, int], Any]) -> None:
     while graphs:
         graphs.popitem()[1].close()
+
+
+def _ignore_profiling_signal() -> None:
+    """Make Python know that SIGPROF is ignored.
+
+    MediaPipe 1.x ignores the signal without telling Python, and goes on sending it to the process. A library
+    that puts back the handlers it found, as Lightning does after a training, would then let it kill us.
+    """
+    if not hasattr(signal, "SIGPROF") or threading.current_thread() is not threading.main_thread():
+        return  # Python sets handlers in the main thread only
+    if signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
 
 
 def _as_array(points: Any) -> np.ndarray:

@@ -104,6 +104,29 @@ def test_native_messages_stay_off_the_terminal(detector):
     assert result.stderr == ""
 
 
+def test_putting_back_signal_handlers_kills_no_process(landmarker_path):
+    # As Lightning does after a training. MediaPipe 1.x keeps sending SIGPROF to the process it runs in.
+    code = f"""
+import signal, time
+from pathlib import Path
+import numpy as np
+from skimage.data import astronaut
+from landmarkfer.extract.detectors import create_detector
+detector = create_detector("landmarker", Path({str(landmarker_path)!r}))
+image = np.ascontiguousarray(astronaut()[:256, 100:356])
+detector.detect(image)
+for number in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP}}:
+    if signal.getsignal(number) is not None:
+        signal.signal(number, signal.getsignal(number))
+end = time.process_time() + 3
+while time.process_time() < end:
+    detector.detect(image)
+print("alive")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "alive\n")
+
+
 def test_the_default_is_facemesh_where_there_is_one():
     assert default_detector() == ("facemesh" if FACEMESH else "landmarker")
 
