@@ -1,0 +1,122 @@
+import json
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from landmarkfer.cli import cli, main
+from landmarkfer.config import load_settings
+from landmarkfer.data.cache import write_cache
+from landmarkfer.training.fit import train
+
+FILES = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png", "reliability.png"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, make_rows):
+    """A working folder with two caches and two trained runs."""
+    folder = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_cache("cache/faces", make_rows())
+        write_cache("cache/others", make_rows(train=6, test=6, seed=8))
+        for seed in (0, 1):
+            small = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "seed": seed}
+            small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}
+            train(load_settings(overrides=small))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in FILES:
+        for run in ("mlp-s0", "mlp-s1"):
+            (place / "experiments/runs" / run / name).unlink(missing_ok=True)
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["evaluate", *map(str, arguments)], catch_exceptions=False)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+def test_evaluate_as_a_user_would(place):
+    result = run("mlp-s0")
+    assert result.exit_code == 0, result.output
+    folder = place / "experiments/runs/mlp-s0"
+    assert names(folder) >= FILES
+    figures = json.loads((folder / "metrics.json").read_text())["subsets"]
+    assert list(figures) == ["test", "test_detected", "public", "private", "clean"]
+    table = pd.read_parquet(folder / "predictions.parquet")
+    accuracy = (table["label"] == table["predicted"]).mean()
+    assert figures["test"]["accuracy"] == pytest.approx(accuracy)
+    assert f"{100 * accuracy:.2f}" in result.output
+    assert "test_detected" in result.output
+    assert "experiments/runs/mlp-s0" in result.output
+
+
+def test_several_runs_and_their_average(place, tmp_path):
+    result = run("mlp-s0", place / "experiments/runs/mlp-s1", "--out", tmp_path / "both")
+    assert result.exit_code == 0, result.output
+    assert "average of 2 runs" in result.output
+    assert names(tmp_path / "both") == FILES
+    for name in ("mlp-s0", "mlp-s1"):
+        assert names(place / "experiments/runs" / name) >= FILES
+    both = pd.read_parquet(tmp_path / "both/predictions.parquet")
+    each = [pd.read_parquet(place / f"experiments/runs/mlp-s{seed}/predictions.parquet") for seed in (0, 1)]
+    expected = (each[0]["p_happy"] + each[1]["p_happy"]) / 2
+    assert both["p_happy"].tolist() == pytest.approx(expected.tolist())
+
+
+def test_another_cache_leaves_the_run_alone(place, tmp_path):
+    result = run("mlp-s0", "--cache", "others")
+    assert result.exit_code == 0, result.output
+    assert "18" in result.output, "the test images of the other cache"
+    assert not FILES & names(place / "experiments/runs/mlp-s0")
+    assert run("mlp-s0", "--cache", "others", "--out", tmp_path / "other").exit_code == 0
+    assert names(tmp_path / "other") == FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "Missing argument 'RUN...'"),
+        (["mlp-s0", "--mirror"], "No such option"),
+        (["mlp-s0", "--out", "cache/faces/manifest.json"], "is a file"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, reason):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reasons"),
+    [
+        (["mlp-s7"], ["'mlp-s7' is no run", "there are mlp-s0, mlp-s1"]),
+        (["mlp-s0", "cache/faces"], ["'cache/faces' is no run"]),
+        (["mlp-s0", "--cache", "third"], ["third is no landmark cache", "faces, others"]),
+    ],
+)
+def test_failures_are_one_sentence_and_exit_with_1(monkeypatch, capfd, arguments, reasons):
+    monkeypatch.setattr(sys, "argv", ["landmarkfer", "evaluate", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("Error: ")
+    for reason in reasons:
+        assert reason in error
+
+
+def test_help_shows_examples():
+    text = run("--help").output
+    assert "landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out" in text
+    assert "--cache" in text

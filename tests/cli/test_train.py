@@ -1,0 +1,167 @@
+import os
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from landmarkfer.cli import cli, main
+from landmarkfer.data.cache import write_cache
+from landmarkfer.training.run import RunFolder
+from landmarkfer.training.task import ExpressionTask
+
+SMALL = ["--set", "model.hidden=[16]", "--set", "fit.batch_size=16", "--set", "fit.device=cpu"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch, make_rows):
+    """A working folder with one cache under `./cache`, as after `landmarkfer extract`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    write_cache("cache/faces", make_rows())
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["train", *map(str, arguments)], catch_exceptions=False)
+
+
+def fails(monkeypatch, capfd, *arguments):
+    """Call the installed command's entry point; it must end with one sentence and exit code 1."""
+    monkeypatch.setattr(sys, "argv", ["landmarkfer", "train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("Error: ")
+    assert "Traceback" not in error
+    return error
+
+
+def test_train_as_a_user_would(place):
+    result = run("--model", "mlp", "--epochs", 2, "--seed", 3, *SMALL, "--set", "augment.jitter=0.1")
+    assert result.exit_code == 0, result.output
+    folder = RunFolder(place / "experiments/runs/mlp-s3")
+    settings = folder.read_config().settings
+    assert (settings.seed, settings.fit.epochs, settings.augment.jitter) == (3, 2, 0.1)
+    assert settings.model.keywords["hidden"] == [16]
+    assert folder.weights_file.exists()
+    assert "epoch 1/2" in result.output
+    assert "epoch 2/2" in result.output
+    assert "augment.jitter=0.1" in result.output
+    assert "model.hidden=[16]" in result.output
+    assert os.path.join("experiments", "runs", "mlp-s3") in result.output
+    assert "landmarkfer evaluate mlp-s3" in result.output
+    assert folder.read_config().cache.path == "cache/faces"
+
+
+def test_a_graph_model_by_a_recipe_and_options(place):
+    (place / "recipe.toml").write_text(
+        'seed = 2\n[model]\nname = "gnn"\ngraph = "knn"\nwidths = [4]\n[fit]\nepochs = 9\nbatch_size = 16\n'
+    )
+    result = run(
+        "--recipe", "recipe.toml", "--graph", "anatomical", "--epochs", 1, "--cache", "faces", *SMALL
+    )
+    assert result.exit_code == 0, result.output
+    config = RunFolder(place / "experiments/runs/gnn-anatomical-s2").read_config()
+    assert config.settings.model.keywords["widths"] == [4]
+    assert (config.graph.edges, config.settings.fit.epochs) == (157, 1)
+
+
+def test_resume_as_a_user_would(place, monkeypatch, capfd):
+    original = ExpressionTask.training_step
+
+    def full(self, batch, batch_idx):
+        if self.global_step == 8:
+            raise OSError(28, "No space left on device")
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExpressionTask, "training_step", full)
+        error = fails(monkeypatch, capfd, "--model", "mlp", "--epochs", 3, "--name", "mine", *SMALL)
+    assert "No space left" in error
+    assert "--resume mine" in error
+    result = run("--resume", "mine")
+    assert result.exit_code == 0, result.output
+    folder = RunFolder(place / "experiments/runs/mine")
+    assert pd.read_csv(folder.metrics_file)["epoch"].tolist() == [1, 2, 3]
+    assert "epoch 1/3" not in result.output
+    assert "landmarkfer evaluate mine" in result.output
+    assert "is finished" in fails(monkeypatch, capfd, "--resume", "mine")
+
+
+def test_ctrl_c_says_how_to_go_on(place, monkeypatch, caplog):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ExpressionTask, "training_step", interrupted)
+    result = run("--model", "mlp", "--name", "mine", *SMALL)
+    assert result.exit_code == 1
+    assert "Aborted" in result.output
+    assert "--resume mine" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--model", "cnn"], "'mlp', 'gnn'"),
+        (["--epochs", "many"], "not a valid integer"),
+        (["--seed", "1.5"], "not a valid integer"),
+        (["--modle", "mlp"], "No such option"),
+        (["mlp"], "unexpected extra argument"),
+        (["--resume", "x", "--epochs", "3"], "give no other option"),
+        (["--resume", "x", "--seed", "0"], "give no other option"),
+        (["--resume", "x", "--set", "a=b"], "give no other option"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, reason):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.output.replace("│", " ").split())
+    assert not os.path.exists("experiments")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reasons"),
+    [
+        (["--cache", "nowhere"], ["nowhere is no landmark cache", "faces"]),
+        (["--recipe", "no.toml"], ["there is no recipe no.toml"]),
+        (["--graph", "mesh"], ["there is no graph 'mesh'", "tesselation"]),
+        (["--model", "mlp", "--graph", "knn"], ["'graph' is no setting of model 'mlp'", "hidden"]),
+        (["--epochs", "0"], ["'fit.epochs' = 0"]),
+        (["--set", "fit.epoch=3"], ["'fit.epoch'", "epochs"]),
+        (["--set", "fit"], ["table.key=value"]),
+        (["--set", "model.dropout=2"], ["'dropout' = 2"]),
+        (["--set", "model.conv=cnn"], ["no graph layer 'cnn'", "gcn"]),
+        (["--name", "a/b"], ["plain folder name"]),
+        (["--set", "split.folds=99"], ["99 folds need 99 distinct images"]),
+        (["--resume", "nobody"], ["'nobody' is no run", "there is none under"]),
+    ],
+)
+def test_failures_are_one_sentence_and_exit_with_1(monkeypatch, capfd, arguments, reasons):
+    error = fails(monkeypatch, capfd, *arguments)
+    for reason in reasons:
+        assert reason in error
+    assert not os.path.exists("experiments"), "nothing is left behind"
+
+
+def test_which_cache_is_to_be_said_where_there_are_several(make_rows, monkeypatch, capfd):
+    write_cache("cache/others", make_rows(train=6, test=3))
+    error = fails(monkeypatch, capfd)
+    assert "there are 2 caches under ./cache (faces, others)" in error
+    assert "--cache" in error
+
+
+def test_a_name_that_is_taken(place, monkeypatch, capfd):
+    (place / "experiments/runs/mine").mkdir(parents=True)
+    error = fails(monkeypatch, capfd, "--name", "mine", "--model", "mlp")
+    assert "there is a run 'mine'" in error
+
+
+def test_help_shows_examples():
+    text = run("--help").output
+    assert "landmarkfer train --model gnn" in text
+    assert "landmarkfer train --resume gnn-tesselation-s0" in text
+    for option in ("--model", "--cache", "--recipe", "--graph", "--epochs", "--seed", "--name", "--set"):
+        assert option in text
