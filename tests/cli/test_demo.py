@@ -14,6 +14,17 @@ from landmarkfer.extract.detectors import FaceMeshDetector
 SMALL = ("--per-class", "16", "--epochs", "1", "--workers", "1")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads only get in each other's way on models and data this small."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("demo") / "out"
