@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from landmarkfer.training.run import RunFolder
 
 # Epochs of each model, for a thousand faces on two cores within four minutes.
-EPOCHS = {"mlp": 30, "gnn": 25}
+EPOCHS = {"mlp": 30, "gnn": 20}
 # Faces per class from which on a tenth of the training faces, for validation, holds some of each class.
 FEWEST = 16
 _BATCH = 64

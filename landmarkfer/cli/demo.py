@@ -18,7 +18,7 @@ import rich_click as click
     "--per-class", type=click.IntRange(min=16), default=150, show_default=True, help="Faces per expression."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of both models. [30 for mlp, 25 for gnn]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of both models. [30 for mlp, 20 for gnn]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes. [number of cores]")
 @click.option(
     "--landmarker", type=click.Path(path_type=Path), help="The landmarker's model, face_landmarker.task."
