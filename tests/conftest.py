@@ -120,7 +120,7 @@ def tiny_settings(tiny_cache: "LandmarkCache"):
 
 @pytest.fixture(scope="session")
 def detector(request):
-    """The default detector; where that is the landmarker, with the model the environment names, or skipped."""
+    """The default detector; if that is the landmarker, with the model the environment names, or skipped."""
     from landmarkfer.extract.detectors import FaceMeshDetector, create_detector, default_detector
 
     if default_detector() != FaceMeshDetector.name:
