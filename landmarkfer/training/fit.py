@@ -1,7 +1,6 @@
 """Train a model from settings and leave a run folder; go on with one that was cut off."""
 
 import logging
-import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -170,15 +169,12 @@ def _fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:
-            # On Ctrl-C Lightning goes deaf to further ones and leaves the process, which is not its to leave.
-            signal.signal(signal.SIGINT, interrupt)
-        if trainer.interrupted:
+        except SystemExit as stop:
+            # What Lightning makes of Ctrl-C; to leave the process is not for a library to decide.
             logger.warning("training was stopped; %s", again)
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt from stop
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name)
         run.write_weights(task.model)  # last, since this file says that the run is finished

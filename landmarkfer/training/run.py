@@ -168,13 +168,14 @@ class RunFolder:
             save_file(tensors, path, metadata={"landmarkfer": landmarkfer.__version__})
 
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
-        """Read one of the checkpoints, on the CPU; nothing but tensors and plain data is unpickled.
+        """Read `global_step` and `state_dict` of a checkpoint; only tensors and plain data are unpickled.
 
         Raises:
             RunError: It cannot be read.
         """
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            return {"global_step": content["global_step"], "state_dict": content["state_dict"]}
         except Exception as error:  # the reader of a damaged file may stumble over anything
             reason = str(error).partition("\n")[0][:200]
             raise RunError(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from landmarkfer.config import NormalisationSettings
 from landmarkfer.data.cache import write_cache
-from landmarkfer.data.datamodule import FaceDataModule, load_dataset
+from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.errors import CacheError, LandmarkferError, RunError
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.run import RunFolder
@@ -161,24 +161,6 @@ class TestVariants:
         assert table.notna().all(axis=None)
         assert validation_accuracy(run, tiny_cache) == pytest.approx(table["val_accuracy"].max(), abs=0.1)
 
-    def test_training_and_validation_batches_of_one_size(self, tiny_settings, tiny_cache, tmp_path):
-        """Layers keep what they made for a batch size; made in validation, it must serve training too."""
-        settings = tiny_settings("gnn", **{"model.conv": "graph", "split.validation": 0.3})
-        sizes = []
-        original = FaceDataModule.val_dataloader
-
-        def watched(self):
-            loader = original(self)
-            sizes.append(len(loader._rows))
-            return loader
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(FaceDataModule, "val_dataloader", watched)
-            train(settings, runs_root=tmp_path)
-            fit = settings.fit.model_copy(update={"batch_size": sizes[0]})
-            train(settings.model_copy(update={"fit": fit}), runs_root=tmp_path)
-        assert sizes[0] == sizes[1] > 10
-
 
 class TestResumeErrors:
     @pytest.fixture
@@ -284,7 +266,3 @@ class TestStopping:
         if limit == 20_000:
             run = resume(RunFolder(tmp_path / "full"))
             assert pd.read_csv(run.metrics_file)["epoch"].tolist() == [1, 2]
-
-    def test_what_training_leaves_in_the_process(self, run):
-        assert torch.is_grad_enabled()
-        assert not torch.is_inference_mode_enabled()

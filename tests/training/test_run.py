@@ -251,6 +251,12 @@ class TestDamage:
             saved.read_checkpoint(saved.last_checkpoint)
         sentence(error)
 
+    def test_a_checkpoint_of_something_else(self, saved):
+        saved.checkpoints.mkdir()
+        torch.save({"weights": torch.ones(2)}, saved.last_checkpoint)
+        with pytest.raises(RunError, match=r"last\.ckpt is damaged .KeyError"):
+            saved.read_checkpoint(saved.last_checkpoint)
+
     def test_a_checkpoint_that_would_run_code(self, saved, tmp_path):
         class Trap:
             def __reduce__(self):
