@@ -226,6 +226,8 @@ def test_an_interrupted_run_says_where_it_is_and_leaves_no_process(faces, detect
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Tests that run in the background of a script inherit an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(children_of(process.pid)) >= 2, process)
     workers = children_of(process.pid)
