@@ -1,14 +1,12 @@
 """The models by name: one table that `build_model`, the command line and error messages read.
 
-The table holds import paths, so that reading the names loads no torch.
+The table holds import paths, so that reading the names loads neither torch nor pydantic.
 """
 
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from landmarkfer.errors import SettingsError
 
@@ -45,6 +43,8 @@ def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: One is unknown or does not fit; the message names it.
     """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
     known = model_keywords(name)
     hints = get_type_hints(model_class(name).__init__, include_extras=True)
     config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)

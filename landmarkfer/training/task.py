@@ -20,6 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from landmarkfer.config import OptimiserSettings, TrainSettings
 from landmarkfer.data.augment import augment_landmarks
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.errors import RunError
 from landmarkfer.models.base import LandmarkModel
 
 
@@ -73,6 +74,19 @@ class ExpressionTask(pl.LightningModule):
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Predict as it is."""
         self._step(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Give up when the weights are no numbers any more.
+
+        Raises:
+            RunError: The validation loss is not finite.
+        """
+        if not torch.isfinite(self.val_loss.compute()):
+            rate = self._settings.optimiser.lr
+            raise RunError(
+                f"training diverged in epoch {self.current_epoch + 1}: the validation loss is not finite; "
+                f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train anew."
+            )
 
     def _step(self, batch: FaceBatch, stage: Literal["train", "val"]) -> Tensor:
         logits = self.model(batch).float()

@@ -162,6 +162,14 @@ class TestVariants:
         assert validation_accuracy(run, tiny_cache) == pytest.approx(table["val_accuracy"].max(), abs=0.1)
 
 
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_a_training_that_diverges_is_no_model(tiny_settings, tmp_path, monitor):
+    settings = tiny_settings(name="run", **{"optimiser.lr": 1e30, "fit.monitor": monitor, "fit.patience": 1})
+    with pytest.raises(RunError, match=r"diverged in epoch 1.*optimiser\.lr \(it is 1e\+30\)"):
+        train(settings, runs_root=tmp_path)
+    assert not RunFolder(tmp_path / "run").weights_file.exists()
+
+
 class TestResumeErrors:
     @pytest.fixture
     def cut(self, run):
