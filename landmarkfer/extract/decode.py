@@ -75,9 +75,10 @@ def decode_image(data: bytes) -> DecodedImage:
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
-                plain = _is_plain(image)
+                upright = image.getexif().get(_ORIENTATION, 1) == 1
+                plain = upright and _is_plain(image)
                 image.load()
-                pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+                pixels = np.asarray(_to_rgb(image if upright else ImageOps.exif_transpose(image)))
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
@@ -104,12 +105,7 @@ _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a de
 
 
 def _is_plain(image: Image.Image) -> bool:
-    return (
-        image.format in ("JPEG", "PNG")
-        and image.mode in ("L", "RGB")
-        and "transparency" not in image.info
-        and image.getexif().get(_ORIENTATION, 1) == 1
-    )
+    return image.format in ("JPEG", "PNG") and image.mode in ("L", "RGB") and "transparency" not in image.info
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

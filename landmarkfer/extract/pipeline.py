@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from landmarkfer.data.cache import CacheWriter, LandmarkCache
 from landmarkfer.data.rows import Row, Status
-from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making
+from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making, rows_to_table
 from landmarkfer.errors import CacheError
 from landmarkfer.extract.detectors import detector_identity
 from landmarkfer.extract.pool import WorkerPool
@@ -24,6 +25,9 @@ from landmarkfer.extract.sources import Source, open_source
 from landmarkfer.extract.worker import Job
 
 logger = logging.getLogger(__name__)
+
+MAX_BATCH = 8
+"""Images that travel between processes together; fewer if there are few."""
 
 
 @dataclass
@@ -38,6 +42,11 @@ class Tally:
     def done(self) -> int:
         """Rows there are now."""
         return self.counts.total()
+
+    @property
+    def extracted(self) -> int:
+        """Rows made by this run."""
+        return self.done - self.reused
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +128,14 @@ def extract(
             logger.warning("%s is damaged and is made again", damaged)
         tally = _tally_of_existing(writer, missing)
         if missing:
-            count = min(
-                workers or os.cpu_count() or 1, sum(len(writer.manifest.part_range(p)) for p in missing)
-            )
-            with WorkerPool(job, count) as pool:
+            images = sum(len(writer.manifest.part_range(part)) for part in missing)
+            count = min(workers or os.cpu_count() or 1, images)
+            batch = max(1, min(MAX_BATCH, images // (4 * count)))
+            with WorkerPool(job, count, batch) as pool:
                 for part, rows in _parts(pool, source, writer.manifest, missing, tally, progress):
                     writer.write_part(part, rows)
         complete = writer.finish()
-    return _summary(complete, tally.done - tally.reused, started)
+    return _summary(complete, tally.extracted, started)
 
 
 def _finished(folder: Path) -> LandmarkCache | None:
@@ -161,9 +170,10 @@ def _parts(
         lacking = len(numbers) - sum(number in rows for number in numbers)
         while lacking:
             # Rows of later parts count as given away too, so that they cannot pile up behind a slow image.
-            beyond = sum(number >= numbers.stop for number in rows)
-            for number in _some(ahead, pool.room() - beyond):
-                pool.give(number, source.entries[number])
+            beyond = len(rows) - (len(numbers) - lacking)
+            pool.give([(n, source.entries[n]) for n in islice(ahead, max(0, pool.room() - beyond))])
+            if not tally.extracted:
+                rows_to_table([])  # the first call loads libraries: now, while the workers load theirs
             for number, row in pool.take():
                 rows[number] = row
                 lacking -= number in numbers
@@ -171,11 +181,6 @@ def _parts(
                 if progress is not None:
                     progress(tally)
         yield part, [rows.pop(number) for number in numbers]
-
-
-def _some(numbers: Iterator[int], count: int) -> Iterator[int]:
-    for _, number in zip(range(count), numbers, strict=False):
-        yield number
 
 
 def _summary(cache: LandmarkCache, extracted: int, started: float) -> ExtractionSummary:

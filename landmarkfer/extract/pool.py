@@ -1,8 +1,8 @@
-"""Worker processes that survive their own deaths: entries in, rows out, nothing lost when one crashes.
+"""Worker processes that survive their own deaths: entries in, rows out, nothing lost in a crash.
 
-Every worker has a pipe of its own and answers in order, so when one dies, the image it was at is known. That
-image is tried once more in a new process, and if it kills that one too it is given up, with the signal as the
-reason.
+Entries travel in batches. Every worker has a pipe of its own and answers in order, so when one dies, the
+batch it was at is known. The images of that batch are then tried one by one, and one that kills its process
+too is given up, with the signal as the reason.
 """
 
 import logging
@@ -10,8 +10,8 @@ import multiprocessing
 import signal
 import sys
 import tempfile
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -25,31 +25,34 @@ from landmarkfer.extract.worker import Job, serve
 
 logger = logging.getLogger(__name__)
 
-DEPTH = 8
-"""Entries that a worker has waiting, so that it never waits for the parent."""
+DEPTH = 3
+"""Batches that a worker has waiting, so that it is not idle while the parent writes a part."""
+
+Batch = Sequence[tuple[int, Entry]]
+"""Entries with the numbers that come back with their rows."""
 
 # So many deaths in a row, without one row between them, mean that it is not the images.
 _MAX_DEATHS = 6
 
 
 class _Worker:
-    """One process, its pipe, and the entries it has not answered."""
+    """One process, its pipe, and the batches it has not answered."""
 
     def __init__(self, job: Job, log: Path) -> None:
         # Not forked: a fork would share locks and threads of whatever the caller has loaded.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.log = log
-        self.waiting: deque[tuple[int, Entry]] = deque()
+        self.waiting: deque[Batch] = deque()
         self.process: BaseProcess = context.Process(target=serve, args=(theirs, job, str(log)), daemon=True)
         with _nothing_as_main(), _interrupts_held():
             self.process.start()
         theirs.close()  # the child has its own copy; with this one open, its death would not close the pipe
 
-    def give(self, number: int, entry: Entry) -> None:
-        self.waiting.append((number, entry))
+    def give(self, batch: Batch) -> None:
+        self.waiting.append(batch)
         try:
-            self.pipe.send(entry)
+            self.pipe.send([entry for _, entry in batch])
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has died, which the next reading from it will tell
 
@@ -68,13 +71,15 @@ class WorkerPool:
     Args:
         job: What the workers need.
         workers: How many to start.
+        batch: How many entries travel together.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, job: Job, workers: int, batch: int = 1) -> None:
         self._job = job
+        self._batch = batch
         self._wanted = workers
         self._workers: list[_Worker] = []
-        self._deaths: Counter[int] = Counter()
+        self._suspects: set[int] = set()
         self._in_a_row = 0
 
     def __enter__(self) -> "WorkerPool":
@@ -97,12 +102,14 @@ class WorkerPool:
         return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
 
     def room(self) -> int:
-        """Return how many more entries can be given before a row is taken."""
-        return max(0, DEPTH * self._wanted - sum(len(worker.waiting) for worker in self._workers))
+        """Return how many more entries can be given before rows have to be taken."""
+        return self._batch * sum(max(0, DEPTH - len(worker.waiting)) for worker in self._workers)
 
-    def give(self, number: int, entry: Entry) -> None:
-        """Hand an entry to the worker with the shortest queue; `number` comes back with its row."""
-        min(self._workers, key=lambda worker: len(worker.waiting)).give(number, entry)
+    def give(self, items: Batch) -> None:
+        """Hand entries out in batches, each to the worker with the shortest queue."""
+        for start in range(0, len(items), self._batch):
+            worker = min(self._workers, key=lambda worker: len(worker.waiting))
+            worker.give(items[start : start + self._batch])
 
     def take(self) -> Iterator[tuple[int, Row]]:
         """Wait for rows and yield all that are there, with the numbers of their entries.
@@ -120,37 +127,39 @@ class WorkerPool:
                 continue
             if isinstance(answer, Exception):
                 raise answer
-            number, _ = worker.waiting.popleft()
             self._in_a_row = 0
-            yield number, answer
+            for (number, _), row in zip(worker.waiting.popleft(), answer, strict=True):
+                yield number, row
 
     def _start(self) -> None:
         self._workers.append(_Worker(self._job, Path(self._logs.name) / f"{len(self._workers)}.log"))
 
     def _bury(self, worker: _Worker) -> Iterator[tuple[int, Row]]:
-        """Replace a dead worker; yield the row of the image that killed it if it has done so before."""
+        """Replace a dead worker; yield the row of the image that killed it if it was alone in its batch."""
         worker.process.join(timeout=5)
         reason = _reason(worker.process.exitcode)
         last_words = _last_line(worker.log)
-        number, entry = worker.waiting[0]
-        self._deaths[number] += 1
+        batch, *later = worker.waiting
+        names = " to ".join(dict.fromkeys([batch[0][1].id, batch[-1][1].id]))
         self._in_a_row += 1
-        logger.warning("a worker process ended by %s at the image %s; %s", reason, entry.id, last_words)
+        logger.warning("a worker process ended by %s at %s; %s", reason, names, last_words)
         if self._in_a_row >= _MAX_DEATHS:
             raise DetectorError(
-                f"worker processes keep dying ({reason}, lastly at {entry.id}): {last_words}. "
+                f"worker processes keep dying ({reason}, lastly at {names}): {last_words}. "
                 "If memory is short, use fewer workers."
             )
-        left = list(worker.waiting)
         self._workers.remove(worker)
         worker.end()
         self._start()
-        if self._deaths[number] > 1:
-            left.pop(0)
+        tried_alone = len(batch) == 1 and batch[0][0] in self._suspects
+        again = [] if tried_alone else [[item] for item in batch]
+        self._suspects.update(number for number, _ in batch)
+        for part in [*again, *later]:
+            self._workers[-1].give(part)
+        if tried_alone:
+            number, entry = batch[0]
             error = f"the detector crashed on it twice ({reason})"
             yield number, Row(entry.id, entry.label, entry.split, entry.subset, "unreadable", error)
-        for number, entry in left:
-            self._workers[-1].give(number, entry)
 
 
 @contextmanager

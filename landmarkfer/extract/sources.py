@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from landmarkfer.extract.layouts import Layout, read_layout
 Key = str | int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One image of a source; `key` is what its reader finds it by, None if it is known not to be there."""
 
     id: str
@@ -34,7 +33,7 @@ class Entry:
 
 
 class Reader(Protocol):
-    """Reads images of one source by their keys; picklable before the first read, opened on it."""
+    """Reads images of one source by their keys; opened by the first read, and closed again in a pickle."""
 
     def read(self, key: Key) -> bytes | np.ndarray:
         """Return an image file's bytes, or pixels `uint8 [H, W]` where the source holds no files.
@@ -166,6 +165,9 @@ class ZipReader:
     path: str
     _archive: zipfile.ZipFile | None = field(default=None, init=False, repr=False)
     _members: list[zipfile.ZipInfo] = field(default_factory=list, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[type["ZipReader"], tuple[str]]:
+        return ZipReader, (self.path,)
 
     def read(self, key: Key) -> bytes:
         """Return a member's bytes; see `Reader.read`."""

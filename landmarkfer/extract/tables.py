@@ -7,7 +7,7 @@ with spaces between) and `Usage` (`Training`, `PublicTest`, `PrivateTest`); the 
 import csv
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -37,6 +37,9 @@ class PixelCsvReader:
     path: str
     column: int
     _file: IO[bytes] | None = field(default=None, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[type["PixelCsvReader"], tuple[str, int]]:
+        return PixelCsvReader, (self.path, self.column)
 
     def read(self, key: Key) -> np.ndarray:
         """Return one image, `uint8 [S, S]`; see `sources.Reader.read`."""
@@ -150,7 +153,7 @@ def apply_label_table(
         if entries.setdefault(name, entry).label != entry.label:
             conflicting.add(name)
     for name in conflicting:
-        entries[name] = replace(entries[name], label=None)
+        entries[name] = entries[name]._replace(label=None)
     if conflicting:
         remarks.append(
             f"{len(conflicting)} images have two different labels in {path.name}; they are kept unlabelled."

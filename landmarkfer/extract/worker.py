@@ -1,4 +1,4 @@
-"""What a worker process does: take entries from its pipe, send back their rows.
+"""What a worker process does: take batches of entries from its pipe, send back their rows.
 
 A worker imports neither torch nor the storage of caches. It ends when its pipe does, so that it outlives a
 killed parent by no more than the image it is at.
@@ -30,10 +30,10 @@ class Job:
 
 
 def serve(pipe: Connection, job: Job, log: str) -> None:
-    """Turn entries into rows until the pipe closes or says None.
+    """Turn batches of entries into rows until the pipe closes or says None.
 
     Args:
-        pipe: Gives entries; takes a row for each, in order, or the error that stops the detector.
+        pipe: Gives lists of entries; takes a list of rows for each, or the error that stops the detector.
         job: What to do with them.
         log: File that takes what native code writes to the standard error.
     """
@@ -42,12 +42,12 @@ def serve(pipe: Connection, job: Job, log: str) -> None:
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")
     from landmarkfer.extract.detectors import create_detector
-    from landmarkfer.extract.record import make_row
+    from landmarkfer.extract.record import make_rows
 
     try:
         detector = create_detector(job.detector, job.model)
-        while (entry := pipe.recv()) is not None:
-            pipe.send(make_row(entry, job.reader, detector, job.settings))
+        while (entries := pipe.recv()) is not None:
+            pipe.send(make_rows(entries, job.reader, detector, job.settings))
     except LandmarkferError as error:
         pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):

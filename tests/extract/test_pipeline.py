@@ -3,7 +3,7 @@ import pytest
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
 from landmarkfer.extract import pipeline
-from landmarkfer.extract.pipeline import extract
+from landmarkfer.extract.pipeline import MAX_BATCH, extract
 from landmarkfer.extract.pool import DEPTH
 from landmarkfer.extract.settings import ExtractSettings
 
@@ -64,7 +64,7 @@ def test_a_run_that_stops_goes_on_where_it_was(run, odd_source, tmp_path):
     assert not cache.complete
     kept = len(cache)
     # Rows arrive a little out of order, so up to what two workers hold may be missing from earlier parts.
-    assert kept >= 23 - 5 - 2 * DEPTH
+    assert kept >= 23 - 5 - 2 * DEPTH * 5
     assert kept % 5 == 0
     made = {part.name: part.stat().st_mtime_ns for part in cache.parts}
     before = len(odd_source.read())
@@ -83,7 +83,7 @@ def test_work_does_not_run_far_ahead_of_a_slow_image(run, odd_source):
     run(odd_source(*keys), progress=lambda tally: counts.append((tally.done, len(odd_source.read()))))
     # While the first image is waited for, the other worker gets what there is room for and no more.
     ahead = max(read - done for done, read in counts)
-    assert ahead <= 2 * DEPTH
+    assert ahead <= 2 * DEPTH * MAX_BATCH
 
 
 def test_a_complete_cache_starts_nothing(run, odd_source, monkeypatch):

@@ -16,15 +16,16 @@ from landmarkfer.extract.worker import Job
 def run(odd_source, unused_model):
     """Give the keys to a pool and return the errors of the rows, by number."""
 
-    def run(*keys, workers=2):
+    def run(*keys, workers=2, batch=1):
         source = odd_source(*keys)
         rows = {}
         waiting = list(enumerate(source.entries))
-        with WorkerPool(Job(source.reader, ExtractSettings(), "landmarker", unused_model), workers) as crew:
+        job = Job(source.reader, ExtractSettings(), "landmarker", unused_model)
+        with WorkerPool(job, workers, batch) as crew:
             while len(rows) < len(keys):
-                for number, entry in waiting[: crew.room()]:
-                    crew.give(number, entry)
-                    waiting.remove((number, entry))
+                count = crew.room()
+                crew.give(waiting[:count])
+                del waiting[:count]
                 rows.update(crew.take())
         assert [rows[n].id for n in range(len(keys))] == [entry.id for entry in source.entries]
         assert {row.label for row in rows.values()} == {"happy"}
@@ -33,9 +34,10 @@ def run(odd_source, unused_model):
     return run
 
 
-def test_every_entry_comes_back_as_its_row(run):
-    keys = [f"key{n}" for n in range(3 * DEPTH)]
-    assert run(*keys) == [f"read {key}" for key in keys]
+@pytest.mark.parametrize("batch", [1, 4])
+def test_every_entry_comes_back_as_its_row(run, batch):
+    keys = [f"key{n}" for n in range(4 * DEPTH * batch + 1)]
+    assert run(*keys, batch=batch) == [f"read {key}" for key in keys]
     assert multiprocessing.active_children() == []
 
 
@@ -53,6 +55,13 @@ def test_an_image_that_kills_the_worker_is_given_up_after_two_tries(run, odd_sou
         "none other is repeated"
     )
     assert "ended by signal" in caplog.text
+
+
+def test_a_batch_that_kills_is_tried_image_by_image(run, odd_source):
+    errors = run("a", "b", "die:11", "c", "d", "e", workers=1, batch=4)
+    assert "crashed" in errors[2]
+    assert [errors[n] for n in (0, 1, 3, 4, 5)] == ["read a", "read b", "read c", "read d", "read e"]
+    assert odd_source.read() == ["a", "b", "die:11", "a", "b", "die:11", "c", "d", "e"]
 
 
 def test_a_worker_that_dies_once_loses_nothing(run):
@@ -75,7 +84,7 @@ def test_workers_that_always_die_stop_the_run_with_their_last_words(run, monkeyp
 def test_a_detector_that_does_not_start_stops_the_run(odd_source, tmp_path):
     source = odd_source("a")
     with WorkerPool(Job(source.reader, ExtractSettings(), "landmarker", tmp_path / "gone"), 1) as crew:
-        crew.give(0, source.entries[0])
+        crew.give([(0, source.entries[0])])
         with pytest.raises(DetectorError, match="not a file"):
             list(crew.take())
 
@@ -83,7 +92,7 @@ def test_a_detector_that_does_not_start_stops_the_run(odd_source, tmp_path):
 def test_leaving_the_pool_does_not_wait_for_a_slow_image(odd_source, unused_model):
     source = odd_source("wait:60")
     with WorkerPool(Job(source.reader, ExtractSettings(), "landmarker", unused_model), 1) as crew:
-        crew.give(0, source.entries[0])
+        crew.give([(0, source.entries[0])])
         while not odd_source.read():
             time.sleep(0.02)
         started = time.monotonic()

@@ -51,6 +51,13 @@ def contents(source):
 
 
 @pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_a_reader_can_be_sent_on_after_it_has_read(tmp_path, make):
+    source = open_source(make(tmp_path / "faces"))
+    assert source.reader.read(source.entries[0].key) == b"3"
+    assert contents(source) == EXPECTED
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
 def test_folder_and_zip_are_read_alike(tmp_path, make):
     source = open_source(make(tmp_path / ("faces.zip" if make is make_zip else "faces")))
     assert contents(source) == EXPECTED
