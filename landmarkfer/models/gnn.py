@@ -1,8 +1,8 @@
 """Graph networks on the facial graph.
 
 Landmarks become node features, graph convolutions mix neighbours, a read-out makes one vector of the face,
-and a small perceptron classifies it. The defaults are what measured best at equal cost
-(`experiments/results/fer2013-landmarks.md`); the published five-layer GCN is
+and a small perceptron classifies it. What each choice contributes is measured in
+`experiments/results/fer2013-landmarks.md`; the published five-layer GCN is
 `experiments/recipes/fer2013-gcn-published.toml`.
 """
 
