@@ -86,8 +86,7 @@ def _train(experiment: Experiment, seed: int, threads: int) -> str:
         command += [part for setting in experiment.settings for part in ("--set", setting)]
     RUNS.mkdir(parents=True, exist_ok=True)
     with (RUNS / f"{name}.log").open("a") as log:
-        # Threads that wait for each other at barriers must not spin when two trainings share the cores.
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         code = subprocess.run(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
         ).returncode

@@ -5,6 +5,7 @@ and matplotlib are imported inside the commands.
 """
 
 import logging
+import os
 import sys
 import warnings
 
@@ -38,6 +39,9 @@ def cli(debug: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    # Threads that wait for each other must not keep a core busy: with anything else running on the machine,
+    # training small models would take many times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not debug:
         # Libraries tell each other of deprecations; a user of the command line can do nothing about them.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\b.*")

@@ -1,6 +1,5 @@
 """`landmarkfer demo`: the whole path on faces it makes itself."""
 
-import os
 from pathlib import Path
 
 import rich_click as click
@@ -32,9 +31,6 @@ def demo(
     landmarks with MediaPipe, trains an mlp and a gnn, evaluates both, and leaves pictures. Called again, it
     takes the faces and landmarks that are there and trains anew.
     """
-    # Threads that wait for each other must not keep a core busy: with anything else running on the machine,
-    # training small models would take many times as long. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rich.console import Console
 
     from landmarkfer.cli.demo_report import print_demo, print_opening
