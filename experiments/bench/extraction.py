@@ -78,8 +78,8 @@ def main(source: Path, images: int, workers: int, repeats: int, memory_images: i
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=machine(),
         introduction=(
-            f"{images:,} evenly spaced images of {source.name}, default settings; medians of {repeats} turns. "
-            "`share` is the median ratio to the line above it."
+            f"{images:,} evenly spaced images of {source.name}, default settings; medians of {repeats} "
+            "turns. `share` is the median ratio to the line above it."
         ),
     )
     render_bench(results, results.with_suffix(".md"), header)
