@@ -96,7 +96,7 @@ def _train(experiment: Experiment, seed: int, threads: int) -> str:
 def _tabulate(pairs: list[tuple[Experiment, int]]) -> None:
     from landmarkfer.evaluation.pages import Contrast, Header, Published, package_versions, render_results
     from landmarkfer.evaluation.report import write_evaluation
-    from landmarkfer.evaluation.results import append_results, evaluation_rows
+    from landmarkfer.evaluation.results import append_results, evaluation_rows, read_results
     from landmarkfer.predict import evaluate_run
     from landmarkfer.training.callbacks import read_epochs
     from landmarkfer.training.run import find_run
@@ -122,7 +122,7 @@ def _tabulate(pairs: list[tuple[Experiment, int]]) -> None:
         )
         append_results(csv, rows)
         click.echo(f"{run.name}: {evaluation.subsets['test'].accuracy:.2%} of all test images")
-    there = {experiment.name for experiment, _ in _finished(pairs)}
+    there = set(read_results(csv)["experiment"])
     contrasts = [
         Contrast("node-wise read-out instead of the mean", "gnn-tesselation", "gnn-mean-readout"),
         Contrast("node-wise read-out instead of regions", "gnn-tesselation", "gnn-region-readout"),
@@ -159,7 +159,10 @@ def _tabulate(pairs: list[tuple[Experiment, int]]) -> None:
         ],
         versions=package_versions(),
         date=datetime.now(UTC).date().isoformat(),
-        machine=f"{os.cpu_count()} CPU cores, two trainings at a time with one thread each",
+        machine=(
+            f"{os.cpu_count()} CPU cores, two trainings at a time with one thread each, beside other work: "
+            "times are upper bounds"
+        ),
         introduction=INTRODUCTION,
     )
     render_results(
