@@ -159,7 +159,7 @@ def children_of(pid):
     return found
 
 
-def gone(pids, seconds=20):
+def gone(pids, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         alive = [pid for pid in pids if is_alive(pid)]
