@@ -43,7 +43,7 @@ class CropSize(click.ParamType):
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Detector's score from which a face counts.")
 @click.option("--max-faces", type=click.IntRange(min=1), help="How many faces to look for. [1]")
-@click.option("--keep", type=click.Choice(["largest", "central"]), help="Which of several faces. [largest]")
+@click.option("--keep", type=click.Choice(["largest", "central"]), help="Which face of several. [largest]")
 @click.option(
     "--crop", type=CropSize(), help="Store an aligned face of SIZE pixels instead of the image. [none]"
 )

@@ -19,9 +19,12 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 512 * 2**20
 """Larger files are not read."""
 
-# File names that count as images; anything else in a folder is left out and counted.
+# File names that count as images; anything else in a folder is left out and counted. Some need a plug-in of
+# Pillow's (HEIC): without it they are rows that say so, rather than missing.
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .jp2 .avif .tga".split()
+    """
+    .jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .jp2 .avif .heic .heif .tga
+    """.split()
 )
 
 _WHITE = (255, 255, 255, 255)
@@ -75,7 +78,7 @@ def decode_image(data: bytes) -> DecodedImage:
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
-                upright = image.getexif().get(_ORIENTATION, 1) == 1
+                upright = _is_upright(image)
                 plain = upright and _is_plain(image)
                 image.load()
                 pixels = np.asarray(_to_rgb(image if upright else ImageOps.exif_transpose(image)))
@@ -102,6 +105,13 @@ def pixels_of_grey(values: np.ndarray) -> DecodedImage:
 
 
 _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a decompression bomb"
+
+
+def _is_upright(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(_ORIENTATION, 1) == 1
+    except Exception:
+        return True  # damaged EXIF data is no reason to lose the pixels
 
 
 def _is_plain(image: Image.Image) -> bool:

@@ -45,6 +45,11 @@ def test_exif_orientation_is_applied(orientation, expected):
     assert image.plain == (orientation == 1)
 
 
+def test_damaged_exif_data_does_not_cost_the_pixels():
+    image = decode_image(encoded(CORNERS, exif=b"Exif\0\0MM\0*\0\0\xff\xff garbage"))
+    np.testing.assert_array_equal(image.pixels, CORNERS)
+
+
 def test_palette_is_resolved():
     picture = Image.new("P", (3, 1))
     picture.putpalette([10, 20, 30, 200, 100, 0, 7, 8, 9])
