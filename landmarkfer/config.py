@@ -108,7 +108,7 @@ class FitSettings(BaseModel):
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 for none")
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
 

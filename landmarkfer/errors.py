@@ -2,11 +2,15 @@
 
 
 class LandmarkferError(Exception):
-    """Base of every error whose message is meant for the user; the command line prints it and exits 1."""
+    """Base of every error whose message is meant for the user; the command line prints it and exits."""
+
+    exit_code = 1
 
 
 class SettingsError(LandmarkferError):
-    """A setting is unknown, of the wrong type or out of range."""
+    """A setting is unknown, of the wrong type or out of range: a matter of usage."""
+
+    exit_code = 2
 
 
 class SourceError(LandmarkferError):

@@ -52,7 +52,10 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: an error is one sentence on stderr and exit code 1, with a traceback under `--debug`."""
+    """Entry point: an error is one sentence on stderr, with a traceback under `--debug`.
+
+    The exit code is 2 where the command or a setting is wrong, and 1 for every other failure.
+    """
     try:
         cli()
     except Exception as error:
@@ -61,4 +64,4 @@ def main() -> None:
         known = isinstance(error, LandmarkferError | OSError)
         advice = "" if known else f" ({type(error).__name__}; `landmarkfer --debug ...` shows where)"
         click.secho(f"Error: {error}{advice}", err=True, fg="red")
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, LandmarkferError) else 1)

@@ -330,6 +330,9 @@ def write_cache(
     ids = [row.id for row in rows]
     if len(set(ids)) != len(ids):
         raise ValueError("every row needs an id of its own")
+    for row in rows:
+        if (row.status == "ok") != (row.landmarks is not None):
+            raise ValueError(f"{row.id}: a row has the status 'ok' if and only if it has landmarks")
     manifest = Manifest(
         source=SourceInfo(
             kind="rows", name=source, listing=listing_hash((r.id, r.label, r.split, r.subset) for r in rows)

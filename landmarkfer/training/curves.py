@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from landmarkfer.files import replacing
 
 
-def draw_curves(epochs: pd.DataFrame, path: Path, title: str) -> None:
-    """Loss and accuracy by epoch, training and validation, with the best epoch marked.
+def draw_curves(epochs: pd.DataFrame, path: Path, title: str, monitor: str = "val_accuracy") -> None:
+    """Loss and accuracy by epoch, training and validation, with the epoch marked whose weights are kept.
 
     Args:
         epochs: The table of `callbacks.EpochTable`.
         path: PNG to write.
         title: Above the picture.
+        monitor: The column that chose the epoch: the lowest loss, or the highest of anything else.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
@@ -27,7 +28,8 @@ def draw_curves(epochs: pd.DataFrame, path: Path, title: str) -> None:
         axes.grid(axis="y", alpha=0.25)
     loss.set_ylabel("loss")
     accuracy.set_ylabel("accuracy, %")
-    best = epochs.iloc[int(epochs["val_accuracy"].argmax())]
+    values = epochs[monitor]
+    best = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
     accuracy.plot(best["epoch"], 100 * best["val_accuracy"], "o", color="#c3202f")
     accuracy.annotate(
         f"{best['val_accuracy']:.1%}",

@@ -31,7 +31,7 @@ from landmarkfer.training.callbacks import (
 )
 from landmarkfer.training.curves import draw_curves
 from landmarkfer.training.losses import build_loss
-from landmarkfer.training.prepare import class_counts, new_model, resolved
+from landmarkfer.training.prepare import accelerator, class_counts, new_model, resolved
 from landmarkfer.training.run import (
     RUNS_ROOT,
     CacheInfo,
@@ -87,7 +87,8 @@ def train(
         )
         run.write_splits(splits.as_ids(dataset.frame["id"]))
         run.write_config(config)
-    _fit(run, config, model, dataset, splits, None, console)
+    with run.writing():
+        _fit(run, config, model, dataset, splits, None, console)
     return run
 
 
@@ -104,7 +105,8 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
         The same folder, finished.
 
     Raises:
-        RunError: The run is finished, or the cache is no longer the one it began with.
+        RunError: The run is finished, another process trains it, or the cache is no longer the one it began
+            with.
     """
     config = run.read_config()
     if run.weights_file.exists():
@@ -121,8 +123,9 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
             f"the graph '{settings.model.keywords['graph']}' has changed since run '{run.name}' began; "
             "train a new run."
         )
-    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
-    _fit(run, config, model, dataset, splits, checkpoint, console)
+    with run.writing():
+        checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+        _fit(run, config, model, dataset, splits, checkpoint, console)
     return run
 
 
@@ -157,7 +160,7 @@ def _fit(
     with _quiet_lightning(), _disk_errors(again):
         trainer = pl.Trainer(
             max_epochs=settings.fit.epochs,
-            accelerator=settings.fit.device,
+            accelerator=accelerator(settings.fit.device),
             devices=1,
             precision=settings.fit.precision,
             gradient_clip_val=settings.optimiser.clip or None,
@@ -176,7 +179,7 @@ def _fit(
             logger.warning("training was stopped; %s", again)
             raise KeyboardInterrupt from stop
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
-        draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name)
+        draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(task.model)  # last, since this file says that the run is finished
 
 

@@ -22,14 +22,28 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     Raises:
         SettingsError: A keyword of the model does not fit, or there is no such device; no data is read first.
     """
-    name, keywords, device = settings.model.name, settings.model.keywords, settings.fit.device
+    name, keywords = settings.model.name, settings.model.keywords
     check_keywords(name, keywords)
     if isinstance(keywords.get("graph"), FaceGraph):
         raise SettingsError("'model.graph' must be a name or the path of a file, so that it can be saved.")
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if (device == "cuda" and not cuda) or (device == "mps" and not mps):
-        raise SettingsError(f"'fit.device' = '{device}', but PyTorch finds no such device here.")
+    accelerator(settings.fit.device)
     return settings.model_copy(update={"model": ModelSettings(name=name, **model_keywords(name) | keywords)})
+
+
+def accelerator(device: str) -> str:
+    """The device that `fit.device` means here: CUDA where there is one, else the CPU, if left to choose.
+
+    MPS has no sparse products, which graph models are made of, so it must be asked for.
+
+    Raises:
+        SettingsError: PyTorch finds no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    if not there[device]:
+        raise SettingsError(f"'fit.device' = '{device}', but PyTorch finds no such device here.")
+    return device
 
 
 def landmark_statistics(landmarks: Tensor) -> tuple[Tensor, Tensor]:

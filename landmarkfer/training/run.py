@@ -6,7 +6,8 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -104,6 +106,19 @@ class RunFolder:
     def name(self) -> str:
         """The folder's name, also where it is given as `.`."""
         return Path(os.path.abspath(self.path)).name
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only process that trains this run.
+
+        Raises:
+            RunError: Another one does.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise RunError(f"another process is training {self.path}; wait until it ends.") from None
 
     def read_config(self) -> RunConfig:
         """Read `config.json`.

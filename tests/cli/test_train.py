@@ -26,12 +26,12 @@ def run(*arguments):
     return CliRunner().invoke(cli, ["train", *map(str, arguments)], catch_exceptions=False)
 
 
-def fails(monkeypatch, capfd, *arguments):
-    """Call the installed command's entry point; it must end with one sentence and exit code 1."""
+def fails(monkeypatch, capfd, *arguments, code=1):
+    """Call the installed command's entry point; it must end with one sentence and the exit code."""
     monkeypatch.setattr(sys, "argv", ["landmarkfer", "train", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 1
+    assert stop.value.code == code
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith("Error: ")
@@ -126,14 +126,7 @@ def test_wrong_usage_exits_with_2(arguments, reason):
     ("arguments", "reasons"),
     [
         (["--cache", "nowhere"], ["nowhere is no landmark cache", "faces"]),
-        (["--recipe", "no.toml"], ["there is no recipe no.toml"]),
         (["--graph", "mesh"], ["there is no graph 'mesh'", "tesselation"]),
-        (["--model", "mlp", "--graph", "knn"], ["'graph' is no setting of model 'mlp'", "hidden"]),
-        (["--epochs", "0"], ["'fit.epochs' = 0"]),
-        (["--set", "fit.epoch=3"], ["'fit.epoch'", "epochs"]),
-        (["--set", "fit"], ["table.key=value"]),
-        (["--set", "model.dropout=2"], ["'dropout' = 2"]),
-        (["--set", "model.conv=cnn"], ["no graph layer 'cnn'", "gcn"]),
         (["--name", "a/b"], ["plain folder name"]),
         (["--set", "split.folds=99"], ["99 folds need 99 distinct images"]),
         (["--resume", "nobody"], ["'nobody' is no run", "there is none under"]),
@@ -141,6 +134,25 @@ def test_wrong_usage_exits_with_2(arguments, reason):
 )
 def test_failures_are_one_sentence_and_exit_with_1(monkeypatch, capfd, arguments, reasons):
     error = fails(monkeypatch, capfd, *arguments)
+    for reason in reasons:
+        assert reason in error
+    assert not os.path.exists("experiments"), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reasons"),
+    [
+        (["--recipe", "no.toml"], ["there is no recipe no.toml"]),
+        (["--model", "mlp", "--graph", "knn"], ["'graph' is no setting of model 'mlp'", "hidden"]),
+        (["--epochs", "0"], ["'fit.epochs' = 0"]),
+        (["--set", "fit.epoch=3"], ["'fit.epoch'", "epochs"]),
+        (["--set", "fit"], ["table.key=value"]),
+        (["--set", "model.dropout=2"], ["'dropout' = 2"]),
+        (["--set", "model.conv=cnn"], ["no graph layer 'cnn'", "gcn"]),
+    ],
+)
+def test_wrong_settings_are_one_sentence_and_exit_with_2(monkeypatch, capfd, arguments, reasons):
+    error = fails(monkeypatch, capfd, *arguments, code=2)
     for reason in reasons:
         assert reason in error
     assert not os.path.exists("experiments"), "nothing is left behind"

@@ -52,7 +52,7 @@ def write_parts(folder, rows, parts, **settings):
 def test_everything_written_is_read_back(tmp_path):
     rows = rows_of(11)
     rows[1].blendshapes = np.linspace(0, 1, 52, dtype=np.float32)
-    rows[2].status, rows[2].error = "unreadable", "the file is empty"
+    rows[2].status, rows[2].landmarks, rows[2].error = "unreadable", None, "the file is empty"
     cache = write_cache(tmp_path / "c", rows, part_rows=4, detector="mine", settings={"passes": 2})
 
     assert len(cache) == 11
@@ -82,9 +82,16 @@ def test_everything_written_is_read_back(tmp_path):
 
 def test_classes_are_in_canonical_order(tmp_path):
     rows = [
-        Row(id=str(n), label=label) for n, label in enumerate(["neutral", "odd", "angry", None, "contempt"])
+        Row(id=str(n), label=label, status="no_face")
+        for n, label in enumerate(["neutral", "odd", "angry", None, "contempt"])
     ]
     assert write_cache(tmp_path / "c", rows).manifest.classes == ["angry", "neutral", "contempt", "odd"]
+
+
+@pytest.mark.parametrize(("status", "landmarks"), [("ok", None), ("no_face", np.zeros((478, 3)))])
+def test_status_and_landmarks_must_agree(tmp_path, status, landmarks):
+    with pytest.raises(ValueError, match="if and only if it has landmarks"):
+        write_cache(tmp_path / "c", [Row(id="a", status=status, landmarks=landmarks)])
 
 
 def test_without_blendshapes_there_is_no_array(tmp_path):
@@ -217,7 +224,7 @@ def test_a_folder_with_other_things_is_not_written_to(tmp_path):
 
 def test_rows_must_have_ids_of_their_own(tmp_path):
     with pytest.raises(ValueError, match="id of its own"):
-        write_cache(tmp_path / "c", [Row(id="a"), Row(id="a")])
+        write_cache(tmp_path / "c", [Row(id="a", status="no_face")] * 2)
 
 
 def test_a_part_takes_exactly_its_rows(tmp_path):

@@ -10,6 +10,7 @@ import textwrap
 import pandas as pd
 import pytest
 
+from landmarkfer.errors import RunError
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
@@ -203,3 +204,17 @@ def test_early_stopping_survives(tiny_settings, cut_at, monkeypatch, tmp_path, w
         train(tiny_settings(**keywords | {"name": "cut"}), runs_root=tmp_path)
     monkeypatch.undo()
     assert outcome(resume(RunFolder(tmp_path / "cut"))) == outcome(whole)
+
+
+def test_only_one_process_trains_a_run(tiny_settings, tmp_path, cut_at):
+    cut_at("training", 7)
+    with pytest.raises(Cut):
+        train(tiny_settings(name="run", **SMALL), runs_root=tmp_path)
+    run = RunFolder(tmp_path / "run")
+    hold = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(flush=True); input()"
+    words = [sys.executable, "-c", hold, str(run.path / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(RunError, match="another process is training"):
+            resume(run)
+        other.communicate(b"\n")

@@ -4,6 +4,7 @@ import re
 import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 from rich.console import Console
 
@@ -66,3 +67,15 @@ def test_curves_are_drawn(tmp_path, epochs):
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > picture.height > 300
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("monitor", "kept"), [("val_accuracy", 3), ("val_macro_f1", 1), ("val_loss", 2)])
+def test_the_epoch_that_is_kept_is_marked(tmp_path, monkeypatch, monitor, kept):
+    table = pd.DataFrame({name: [0.5, 0.5, 0.5] for name in COLUMNS})
+    table["epoch"] = [1, 2, 3]
+    table["val_accuracy"], table["val_macro_f1"] = [0.1, 0.2, 0.3], [0.9, 0.2, 0.3]
+    table["val_loss"] = [3.0, 1.0, 2.0]
+    marked = []
+    monkeypatch.setattr(Axes, "annotate", lambda self, text, place, **_: marked.append((text, place[0])))
+    draw_curves(table, tmp_path / "curves.png", "a run", monitor)
+    assert marked == [(f"{10 * kept}.0%", kept)]

@@ -10,7 +10,7 @@ from landmarkfer.data.splits import make_splits
 from landmarkfer.errors import CacheError, GraphError, SettingsError
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.topology import build_graph
-from landmarkfer.training.prepare import class_counts, landmark_statistics, new_model, resolved
+from landmarkfer.training.prepare import accelerator, class_counts, landmark_statistics, new_model, resolved
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,14 @@ def test_a_device_that_is_not_there(device, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(SettingsError, match=f"'{device}', but PyTorch finds no such device"):
         resolved(load_settings(overrides={"fit.device": device}))
+
+
+@pytest.mark.parametrize(("cuda", "chosen"), [(True, "cuda"), (False, "cpu")])
+def test_the_device_that_is_chosen_has_sparse_products(monkeypatch, cuda, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert accelerator("auto") == chosen
+    assert accelerator("mps") == "mps"
 
 
 def test_an_unknown_graph(dataset, splits):
