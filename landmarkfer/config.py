@@ -6,7 +6,7 @@ Every table of a recipe is one frozen model below, and its field descriptions ar
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,6 +37,28 @@ class NormalisationSettings(BaseModel):
     scale: Literal["rms", "interocular"] = "rms"
 
 
+class DataSettings(BaseModel):
+    """Which of the cache's images take part, and as what."""
+
+    model_config = _FROZEN
+    classes: Sequence[str] = Field([], description="only these, as named after merging; all if empty")
+    merge: dict[str, Sequence[str]] = Field({}, description="classes that become one, by its new name")
+    per_class: int = Field(0, ge=0, description="training images of each class, drawn at random; 0 for all")
+    official: bool = Field(
+        True, description="keep the data's own splits; false: pool all labelled images and carve anew"
+    )
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        merged = [name for parts in self.merge.values() for name in parts]
+        twice = {name for name in merged if merged.count(name) > 1}
+        if twice:
+            raise ValueError(f"class '{min(twice)}' is merged into more than one")
+        if len(self.classes) == 1:
+            raise ValueError("one class alone leaves nothing to tell apart")
+        return self
+
+
 class SplitSettings(BaseModel):
     """How validation (and, where the data has no test images, test) is carved from the training images."""
 
@@ -56,10 +78,27 @@ class SplitSettings(BaseModel):
         return self
 
 
-class AugmentSettings(BaseModel):
-    """Random changes of the training landmarks, drawn anew for each batch on the model's device."""
+class ImageAugmentSettings(BaseModel):
+    """Random changes of the training pixels. Landmarks that lie in the image move with it."""
 
     model_config = _FROZEN
+    rotation: float = Field(0.0, ge=0, le=180, description="largest in-plane turn, degrees")
+    scale: float = Field(0.0, ge=0, lt=1, description="largest change of size: 0.2 for 0.8 to 1.2")
+    shift: float = Field(0.0, ge=0, lt=1, description="largest shift, as a share of the image's side")
+    brightness: float = Field(0.0, ge=0, lt=1, description="largest change, as a share of white")
+    contrast: float = Field(0.0, ge=0, lt=1, description="largest change of contrast: 0.2 for 0.8 to 1.2")
+    noise: float = Field(0.0, ge=0, lt=1, description="SD of noise, as a share of white")
+    erasing: float = Field(0.0, ge=0, le=1, description="probability that a rectangle is erased")
+
+
+class AugmentSettings(BaseModel):
+    """Random changes of the training faces, drawn anew for each batch on the model's device.
+
+    `mirror` is of landmarks and pixels alike, `image` of pixels alone, the others of landmarks alone.
+    """
+
+    model_config = _FROZEN
+    image: ImageAugmentSettings = ImageAugmentSettings()
     mirror: float = Field(0.5, ge=0, le=1, description="probability of the mirror image")
     rotation: float = Field(0.0, ge=0, description="SD of an in-plane turn, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="SD of the logarithm of a size factor")
@@ -76,40 +115,103 @@ class LossSettings(BaseModel):
     """What is minimised."""
 
     model_config = _FROZEN
-    name: Literal["cross_entropy"] = "cross_entropy"
+    name: Literal["cross_entropy", "focal", "symmetric"] = "cross_entropy"
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
-    class_weights: Literal["none", "inverse", "sqrt_inverse"] = "none"
+    class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] = "none"
+    beta: float = Field(0.999, ge=0, lt=1, description="of class_weights 'effective': near 1 is near inverse")
+    gamma: float = Field(2.0, ge=0, description="of 'focal': how little well-told images count")
+    alpha: float = Field(0.25, gt=0, le=1, description="of 'focal': factor of the whole loss")
+    forward: float = Field(0.1, ge=0, description="of 'symmetric': weight of the cross-entropy")
+    reverse: float = Field(1.0, ge=0, description="of 'symmetric': weight of the reverse cross-entropy")
+    logit_adjustment: float = Field(
+        0.0,
+        ge=0,
+        description="times the log prior, added to the logits in the loss; 1 is usual",
+    )
+
+
+class SamplingSettings(BaseModel):
+    """How often images of each class are drawn in training."""
+
+    model_config = _FROZEN
+    name: Literal["none", "oversample", "balanced", "adaptive"] = Field(
+        "none",
+        description="oversample: rare classes are repeated up to the largest; balanced: all classes alike; "
+        "adaptive: after each epoch the k classes of lowest validation F1 are drawn `factor` times as often",
+    )
+    k: int = Field(2, ge=1, description="of 'adaptive': classes in focus")
+    factor: float = Field(4.0, gt=1, description="of 'adaptive': how often they are drawn, beside the others")
+
+
+class MixingSettings(BaseModel):
+    """Blends of two training faces and of their labels."""
+
+    model_config = _FROZEN
+    mixup: float = Field(0.0, ge=0, description="beta parameter of blends of pixels and landmarks; 0: none")
+    cutmix: float = Field(0.0, ge=0, description="beta parameter of pasted rectangles of pixels; 0: none")
+    probability: float = Field(1.0, ge=0, le=1, description="share of the batches that are mixed")
 
 
 class OptimiserSettings(BaseModel):
-    """AdamW and its learning-rate schedule."""
+    """The optimiser and its learning-rate schedule."""
 
     model_config = _FROZEN
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(
         1e-2, ge=0, description="on weight matrices; biases, norms and embeddings have none"
     )
-    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
-    warmup: float = Field(
-        0.05, ge=0, lt=1, description="share of all steps; of the cosine and constant schedules"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, in Nesterov's form")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one before it"
     )
+    schedule: Literal["onecycle", "cosine", "warm_restarts", "plateau", "constant"] = "onecycle"
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps; of every schedule but onecycle")
+    period: float = Field(10.0, gt=0, description="of warm_restarts: epochs of the first, then doubled")
+    plateau_patience: int = Field(5, ge=0, description="of plateau: epochs without a better monitored value")
+    plateau_factor: float = Field(0.3, gt=0, lt=1, description="of plateau: factor of the rate")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0 for no clipping")
+
+
+class StageSettings(BaseModel):
+    """A part of the training in which some layers are frozen."""
+
+    model_config = _FROZEN
+    train: Literal["head", "partial", "full"] = Field(
+        description="head: the classifier alone; partial: also the last layers; full: everything"
+    )
+    epochs: int = Field(ge=1)
+    lr: float | None = Field(None, gt=0, description="peak learning rate; optimiser.lr if unset")
+    layers: int = Field(1, ge=1, description="of partial: how many groups of layers beside the head")
 
 
 class FitSettings(BaseModel):
     """The training loop."""
 
     model_config = _FROZEN
-    epochs: int = Field(30, ge=1)
+    epochs: int | None = Field(None, ge=1, description="30 if unset; where there are stages, theirs count")
     batch_size: int = Field(256, ge=2)
-    monitor: Literal["val_accuracy", "val_macro_f1", "val_loss"] = "val_accuracy"
+    monitor: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = "val_accuracy"
     patience: int = Field(
         0, ge=0, description="epochs without a better monitored value before stopping; 0 for never"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 for none")
+    swa: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the epochs, the last ones, whose weights are averaged",
+    )
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = Field(False, description="compile the model with torch.compile")
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema and self.swa:
+            raise ValueError("ema and swa both average the weights; choose one")
+        return self
 
 
 class PredictionSettings(BaseModel):
@@ -117,6 +219,10 @@ class PredictionSettings(BaseModel):
 
     model_config = _FROZEN
     mirror: bool = Field(True, description="average the prediction with that for the mirrored face")
+    crops: Literal["one", "five"] = Field(
+        "one",
+        description="views of a cropped image: the middle, or the corners too (ten with mirror)",
+    )
 
 
 class TrainSettings(BaseModel):
@@ -130,14 +236,46 @@ class TrainSettings(BaseModel):
         None, description="name of the run's folder; made from model, graph and seed if unset"
     )
     seed: int = Field(0, ge=0)
+    init: str | None = Field(
+        None, description="a finished run whose weights the training begins with, but for the head"
+    )
     model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
     normalisation: NormalisationSettings = NormalisationSettings()
     split: SplitSettings = SplitSettings()
     augment: AugmentSettings = AugmentSettings()
+    mixing: MixingSettings = MixingSettings()
     loss: LossSettings = LossSettings()
+    sampling: SamplingSettings = SamplingSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    stages: Sequence[StageSettings] = []
     fit: FitSettings = FitSettings()
     prediction: PredictionSettings = PredictionSettings()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 30
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        even = {
+            f"loss.class_weights = '{self.loss.class_weights}'": self.loss.class_weights != "none",
+            f"loss.logit_adjustment = {self.loss.logit_adjustment:g}": self.loss.logit_adjustment > 0,
+            f"sampling.name = '{self.sampling.name}'": self.sampling.name in ("oversample", "balanced"),
+        }
+        chosen = [text for text, given in even.items() if given]
+        if len(chosen) > 1:
+            raise ValueError(f"{chosen[0]} and {chosen[1]} both even out the classes; choose one")
+        if self.stages:
+            if self.fit.epochs:
+                raise ValueError("the stages have epochs of their own; leave fit.epochs out")
+            if self.optimiser.schedule in ("onecycle", "plateau"):
+                raise ValueError(
+                    f"optimiser.schedule = '{self.optimiser.schedule}' cannot begin anew with each stage; "
+                    "take cosine, warm_restarts or constant"
+                )
+        return self
 
 
 def load_settings(
@@ -228,7 +366,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     if first["type"] == "extra_forbidden":
         table: Any = TrainSettings
         for part in first["loc"][:-1]:
-            table = table.model_fields[str(part)].annotation
+            table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     given = json.dumps(first["input"], default=str)
     place = f"'{key}' = {given}" if key else given

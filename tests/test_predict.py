@@ -64,9 +64,8 @@ class TestProbabilities:
     def model(self):
         torch.manual_seed(0)
         model = build_model("mlp", 3, hidden=[8])
-        model.set_statistics(
-            torch.tensor(CANONICAL), torch.full((478, 3), 0.3), torch.tensor([0.2, 0.5, 0.3])
-        )
+        model.set_statistics(torch.tensor(CANONICAL), torch.full((478, 3), 0.3))
+        model.set_prior(torch.tensor([0.2, 0.5, 0.3]))
         return model.eval()
 
     @pytest.fixture

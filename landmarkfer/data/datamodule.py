@@ -28,7 +28,10 @@ class FaceBatch:
     Attributes:
         landmarks: float32 `[B, 478, 3]`, normalised; zeros where no face was found.
         present: bool `[B]`, whether a face was found.
-        image: `[B, C, H, W]`.
+        image: uint8 `[B, C, S, S]` as stored, or float `[B, C, H, W]` in 0..1 once it was augmented; zeros
+            where there is none.
+        pictured: bool `[B]`, whether there is an image.
+        points: float32 `[B, 478, 2]`, where the landmarks lie in `image`, as fractions of its side.
         blendshapes: float32 `[B, 52]`.
         labels: int64 `[B]`, -1 where unknown.
     """
@@ -36,6 +39,8 @@ class FaceBatch:
     landmarks: Tensor
     present: Tensor
     image: Tensor | None = None
+    pictured: Tensor | None = None
+    points: Tensor | None = None
     blendshapes: Tensor | None = None
     labels: Tensor | None = None
 

@@ -1,9 +1,13 @@
-"""What models that see landmarks alone have in common: their features, and what they say without a face."""
+"""What all models have in common, and what those that see landmarks alone do.
+
+A model says something of every image: where it sees nothing (no face was found, or the image could not be
+read), it says what the training prior says.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -18,51 +22,34 @@ Widths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class LandmarkModel(nn.Module, ABC):
-    """A model from `landmarks [B, 478, 3]` and `present [B]` to logits `[B, C]`.
+class FaceModel(nn.Module, ABC):
+    """A model from a `FaceBatch` to logits `[B, C]`.
 
-    A face that was not found gets the logarithm of the training prior, whatever its landmarks hold, so that
-    every image has a prediction and nobody has to treat it apart.
+    Where it sees nothing, the logits are the logarithm of the training prior, whatever the batch holds there,
+    so that every image has a prediction and nobody has to treat it apart.
 
     Args:
         num_classes: C.
-        features: What a point is described by: how far it is displaced from the mean face, in SDs of the
-            training faces (3 numbers), its normalised coordinates (3), or both (6).
+
+    Attributes:
+        inputs: The fields of a batch that the model looks at: `landmarks`, `image`.
     """
 
-    mean: Tensor
-    std: Tensor
+    inputs: ClassVar[frozenset[str]]
     log_prior: Tensor
 
-    def __init__(self, num_classes: int, *, features: Features = "displacement") -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.features = features
-        self.num_features = 6 if features == "both" else 3
-        self.register_buffer("mean", torch.from_numpy(CANONICAL.copy()))
-        self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
         self.register_buffer("log_prior", torch.full((num_classes,), 1 / num_classes).log())
 
-    def set_statistics(self, mean: Tensor, std: Tensor, prior: Tensor) -> None:
-        """Take over what the training faces say.
-
-        Args:
-            mean: `[478, 3]`, the mean normalised face.
-            std: `[478, 3]`, the SD of each coordinate.
-            prior: `[C]`, the share of each class.
-        """
-        self.mean.copy_(mean)
-        self.std.copy_(std.clamp_min(1e-6))
+    def set_prior(self, prior: Tensor) -> None:
+        """Take over the share of each class among the training images, `[C]`."""
         self.log_prior.copy_(prior.clamp_min(1e-6).log())
 
-    def describe(self, landmarks: Tensor) -> Tensor:
-        """Features of each point, `[B, 478, F]`, from normalised landmarks `[B, 478, 3]`."""
-        if self.features == "coordinates":
-            return landmarks
-        displacement = (landmarks - self.mean) / self.std
-        if self.features == "displacement":
-            return displacement
-        return torch.cat([landmarks, displacement], dim=-1)
+    @abstractmethod
+    def sees(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether there is anything to look at."""
 
     @abstractmethod
     def embed(self, batch: FaceBatch) -> Tensor:
@@ -73,9 +60,70 @@ class LandmarkModel(nn.Module, ABC):
         """Logits `[B, C]` from features `[B, D]`."""
 
     def forward(self, batch: FaceBatch) -> Tensor:
-        """Logits `[B, C]`; the log prior where no face is present."""
+        """Logits `[B, C]`; the log prior where the model sees nothing."""
         logits = self.classify(self.embed(batch))
-        return torch.where(batch.present[:, None], logits, self.log_prior.to(logits.dtype))
+        return torch.where(self.sees(batch)[:, None], logits, self.log_prior.to(logits.dtype))
+
+    def depth_groups(self) -> list[list[str]]:
+        """Names of all parameters, grouped by depth from the input to the head, which is the last group.
+
+        Staged training freezes groups, and layer-wise decay lowers their learning rates. By default every
+        child is a group, in the order of its creation, and so is every module of a `ModuleList`; parameters
+        of the model itself belong to the first.
+        """
+        modules: list[str] = []
+        for name, child in self.named_children():
+            parts = child.named_children() if isinstance(child, nn.ModuleList) else None
+            modules += [name] if parts is None else [f"{name}.{number}" for number, _ in parts]
+        names = [name for name, _ in self.named_parameters()]
+        groups = [[name for name in names if name.startswith(f"{module}.")] for module in modules]
+        grouped = {name for group in groups for name in group}
+        first, *others = [group for group in groups if group]
+        return [[name for name in names if name not in grouped] + first, *others]
+
+
+class LandmarkModel(FaceModel):
+    """A model from `landmarks [B, 478, 3]` and `present [B]` to logits `[B, C]`.
+
+    Args:
+        num_classes: C.
+        features: What a point is described by: how far it is displaced from the mean face, in SDs of the
+            training faces (3 numbers), its normalised coordinates (3), or both (6).
+    """
+
+    inputs = frozenset({"landmarks"})
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_classes: int, *, features: Features = "displacement") -> None:
+        super().__init__(num_classes)
+        self.features = features
+        self.num_features = 6 if features == "both" else 3
+        self.register_buffer("mean", torch.from_numpy(CANONICAL.copy()))
+        self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Take over what the training faces say.
+
+        Args:
+            mean: `[478, 3]`, the mean normalised face.
+            std: `[478, 3]`, the SD of each coordinate.
+        """
+        self.mean.copy_(mean)
+        self.std.copy_(std.clamp_min(1e-6))
+
+    def sees(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether a face was found."""
+        return batch.present
+
+    def describe(self, landmarks: Tensor) -> Tensor:
+        """Features of each point, `[B, 478, F]`, from normalised landmarks `[B, 478, 3]`."""
+        if self.features == "coordinates":
+            return landmarks
+        displacement = (landmarks - self.mean) / self.std
+        if self.features == "displacement":
+            return displacement
+        return torch.cat([landmarks, displacement], dim=-1)
 
 
 def dense_layers(sizes: list[int], dropout: float) -> nn.Sequential:

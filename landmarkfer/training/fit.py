@@ -150,7 +150,7 @@ def _fit(
     # Lightning brings its loaders back only in the middle of an epoch, so the data begin at the right step.
     steps = run.read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
     data = FaceDataModule(dataset, splits, settings.fit.batch_size, settings.seed, steps)
-    total_steps = settings.fit.epochs * len(data.train_dataloader())
+    total_steps = settings.epochs * len(data.train_dataloader())
     loss = build_loss(settings.loss, class_counts(dataset, splits))
     task = ExpressionTask(model, loss, settings, total_steps)
     # Deterministic mode also fills fresh memory, against operations that read what they have not written;
@@ -159,7 +159,7 @@ def _fit(
     again = f"go on with `landmarkfer train --resume {run.name}`"
     with _quiet_lightning(), _disk_errors(again):
         trainer = pl.Trainer(
-            max_epochs=settings.fit.epochs,
+            max_epochs=settings.epochs,
             accelerator=accelerator(settings.fit.device),
             devices=1,
             precision=settings.fit.precision,

@@ -91,5 +91,6 @@ def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> 
         keywords["graph"] = build_graph(keywords["graph"], mean_face=mean.numpy(), k=keywords["k"])
     torch.manual_seed(settings.seed)
     model = build_model(settings.model.name, len(dataset.classes), **keywords)
-    model.set_statistics(mean, std, class_counts(dataset, splits) / len(splits.train))
+    model.set_statistics(mean, std)
+    model.set_prior(class_counts(dataset, splits) / len(splits.train))
     return model

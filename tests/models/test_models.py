@@ -43,7 +43,8 @@ def model(request):
     torch.manual_seed(0)
     model = build_model(name, CLASSES, **keywords)
     prior = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    model.set_statistics(torch.tensor(CANONICAL), torch.full((N_LANDMARKS, 3), 0.2), prior)
+    model.set_statistics(torch.tensor(CANONICAL), torch.full((N_LANDMARKS, 3), 0.2))
+    model.set_prior(prior)
     return model
 
 
@@ -91,7 +92,7 @@ def test_every_model_can_learn_64_faces_by_heart(name):
     torch.manual_seed(0)
     model = build_model(name, CLASSES, **keywords | wider)
     batch = make_batch(64)
-    model.set_statistics(batch.landmarks.mean(0), batch.landmarks.std(0), torch.ones(CLASSES) / CLASSES)
+    model.set_statistics(batch.landmarks.mean(0), batch.landmarks.std(0))
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.02)
     for step in range(80):
         optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / 80)
@@ -115,7 +116,7 @@ class TestFeatures:
         mean = torch.tensor(CANONICAL) + 1
         std = torch.full((N_LANDMARKS, 3), 0.5)
         std[7] = 2
-        model.set_statistics(mean, std, torch.tensor([0.5, 0.5]))
+        model.set_statistics(mean, std)
         landmarks = mean.expand(1, -1, -1).clone()
         landmarks[0, 3, 1] += 1
         landmarks[0, 7, 2] -= 1
@@ -138,7 +139,8 @@ class TestFeatures:
     def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
         model = build_model("mlp", 3, hidden=[4]).eval()
         std = torch.zeros(N_LANDMARKS, 3)
-        model.set_statistics(torch.tensor(CANONICAL), std, torch.tensor([0.0, 0.4, 0.6]))
+        model.set_statistics(torch.tensor(CANONICAL), std)
+        model.set_prior(torch.tensor([0.0, 0.4, 0.6]))
         logits = model(FaceBatch(torch.tensor(CANONICAL)[None], torch.tensor([True])))
         assert torch.isfinite(logits).all()
         assert torch.isfinite(model.log_prior).all()

@@ -32,9 +32,8 @@ def save(run, name="gnn", **keywords):
     """Write what training writes of a model with random weights and statistics; give the model back."""
     torch.manual_seed(3)
     model = build_model(name, len(CLASSES), **keywords)
-    model.set_statistics(
-        torch.tensor(CANONICAL) + 0.1, torch.rand(478, 3) + 0.5, torch.tensor([0.5, 0.3, 0.2])
-    )
+    model.set_statistics(torch.tensor(CANONICAL) + 0.1, torch.rand(478, 3) + 0.5)
+    model.set_prior(torch.tensor([0.5, 0.3, 0.2]))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_()

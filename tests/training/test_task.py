@@ -110,7 +110,8 @@ class TestTask:
 
     def test_the_figures_of_validation_by_hand(self, task):
         task.eval()
-        task.model.set_statistics(torch.tensor(CANONICAL), torch.ones(478, 3), torch.tensor([0.2, 0.5, 0.3]))
+        task.model.set_statistics(torch.tensor(CANONICAL), torch.ones(478, 3))
+        task.model.set_prior(torch.tensor([0.2, 0.5, 0.3]))
         faces = batch()
         with torch.inference_mode():
             logits = task.model(faces)
