@@ -324,13 +324,19 @@ def parse_settings(content: Mapping[str, Any], origin: str) -> TrainSettings:
 
 def changed_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings that differ from the defaults, by dotted key."""
-    return dict(_differences(settings.model_dump(), TrainSettings().model_dump(), ""))
+    return changed_keys(settings.model_dump())
 
 
-def _differences(given: dict[str, Any], default: dict[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+def changed_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As `changed_settings`, of plain data written by any version: keys that are unknown here differ too."""
+    return dict(_differences(content, TrainSettings().model_dump(), ""))
+
+
+def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+    default = default if isinstance(default, dict) else {}
     for key, value in given.items():
         if isinstance(value, dict):
-            yield from _differences(value, default.get(key, {}), f"{prefix}{key}.")
+            yield from _differences(value, default.get(key), f"{prefix}{key}.")
         elif key not in default or value != default[key]:
             yield f"{prefix}{key}", value
 

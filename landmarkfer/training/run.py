@@ -97,6 +97,7 @@ class RunFolder:
         self.splits_file = path / "splits.json"
         self.metrics_file = path / "metrics.csv"
         self.curves_file = path / "curves.png"
+        self.resumes_file = path / "resumed.txt"
         self.weights_file = path / "model.safetensors"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
