@@ -1,28 +1,200 @@
-"""What is minimised, built from settings and the class counts of the training images."""
+"""What is minimised, built from settings and the class counts of the training images.
+
+Every loss takes logits `[B, C]` and either labels int64 `[B]` or, after mixing, targets float `[B, C]` whose
+rows sum to 1; targets that are all 0 or 1 give what the labels give. The result is the mean over the batch,
+in which a face counts as much as the weight of its class (a mixed face as the mix of the weights).
+
+The same module gives the validation loss: what it does with weights, smoothing and the log prior, it does
+there too, so validation losses of runs with different settings of the loss cannot be compared.
+"""
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax, one_hot
 
 from landmarkfer.config import LossSettings
 
+LOG_ZERO = -4.0
+"""What stands for the logarithm of a target of 0 in the reverse cross-entropy."""
 
-def class_weights(counts: Tensor, scheme: str) -> Tensor | None:
+
+def class_weights(counts: Tensor, scheme: str, beta: float = 0.999) -> Tensor | None:
     """Weight of each class in the loss, `[C]`, with mean 1 over the training images; None for equal weights.
 
     Args:
         counts: `[C]`, training images of each class; an absent class weighs nothing.
-        scheme: `none`, `inverse` (proportional to 1 / count) or `sqrt_inverse` (to its square root).
+        scheme: `none`, `inverse` (proportional to 1 / count), `sqrt_inverse` (to its square root) or
+            `effective` (to 1 / the effective number of images, (1 - beta^count) / (1 - beta); Cui et al.
+            2019, https://arxiv.org/abs/1901.05555).
+        beta: Of `effective`: 0 gives every class the same weight, near 1 is near `inverse`.
     """
     if scheme == "none":
         return None
     counts = counts.double()
-    weights = torch.where(counts > 0, 1 / counts.clamp_min(1), 0.0)
+    numbers = (1 - beta**counts) / (1 - beta) if scheme == "effective" else counts
+    weights = torch.where(counts > 0, 1 / numbers.clamp_min(1), 0.0)
     if scheme == "sqrt_inverse":
         weights = weights.sqrt()
     return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
 def build_loss(settings: LossSettings, counts: Tensor) -> nn.Module:
-    """A module from logits `[B, C]` and labels `[B]` to a scalar."""
-    weights = class_weights(counts, settings.class_weights)
-    return nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.smoothing)
+    """A module from logits `[B, C]` and labels `[B]` or targets `[B, C]` to a scalar.
+
+    Args:
+        settings: Which loss, with what.
+        counts: `[C]`, training images of each class.
+    """
+    weight = class_weights(counts, settings.class_weights, settings.beta)
+    loss: nn.Module
+    if settings.name == "focal":
+        loss = FocalLoss(weight, settings.smoothing, settings.gamma, settings.alpha)
+    elif settings.name == "symmetric":
+        loss = SymmetricLoss(weight, settings.smoothing, settings.forward, settings.reverse)
+    else:
+        loss = CrossEntropy(weight, settings.smoothing)
+    if settings.logit_adjustment:
+        return LogitAdjusted(loss, settings.logit_adjustment * log_prior(counts))
+    return loss
+
+
+def log_prior(counts: Tensor) -> Tensor:
+    """Logarithm of the share of each class, float32 `[C]`, and 0 for an absent class.
+
+    The rarer a class, the less an adjusted loss pushes its logit down on images of other classes. The logit
+    of a class without any image would hardly be pushed at all and could end up anywhere; left unadjusted, it
+    is pushed down as by plain cross-entropy, and the class is not predicted.
+    """
+    counts = counts.double()
+    return torch.where(counts > 0, (counts.clamp_min(1) / counts.sum()).log(), 0.0).float()
+
+
+class CrossEntropy(nn.CrossEntropyLoss):
+    """PyTorch's cross-entropy, and for targets `[B, C]` the same mean as for labels.
+
+    PyTorch divides by the batch size there, even with weights; a batch that was mixed would count differently
+    from one that was not.
+    """
+
+    def __init__(self, weight: Tensor | None = None, smoothing: float = 0.0) -> None:
+        super().__init__(weight=weight, label_smoothing=smoothing)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the batch."""
+        if not targets.is_floating_point():
+            return super().forward(logits, targets)
+        terms = -log_softmax(logits, dim=1) * _smoothed(targets, self.label_smoothing)
+        if self.weight is None:
+            return terms.sum() / len(targets)
+        return (terms * self.weight).sum() / (targets @ self.weight).sum()
+
+
+class _WeightedLoss(nn.Module, ABC):
+    """The weighted mean of what a loss says of each face."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None, smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.smoothing = smoothing
+
+    @abstractmethod
+    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        """Weighted loss of each face, `[B]`, from log probabilities and targets, both `[B, C]`."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the batch."""
+        if not targets.is_floating_point():
+            targets = one_hot(targets, logits.shape[1]).to(logits.dtype)
+        weight = logits.new_ones(logits.shape[1]) if self.weight is None else self.weight
+        return self.losses(log_softmax(logits, dim=1), targets, weight).sum() / (targets @ weight).sum()
+
+
+class FocalLoss(_WeightedLoss):
+    """Cross-entropy that counts the less, the better a face is told (Lin et al. 2017).
+
+    Each class's term of the cross-entropy is multiplied by alpha * (1 - p)^gamma with its probability p.
+    Where the target is one class, that is the paper's loss. https://arxiv.org/abs/1708.02002
+
+    Args:
+        weight: `[C]`, of the classes; None for equal weights.
+        smoothing: Of the labels.
+        gamma: 0 for cross-entropy; 2 is usual.
+        alpha: Factor of the whole. The paper's two-class alpha, one factor per class, is `weight` here.
+    """
+
+    def __init__(
+        self, weight: Tensor | None = None, smoothing: float = 0.0, gamma: float = 2.0, alpha: float = 1.0
+    ) -> None:
+        super().__init__(weight, smoothing)
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        """Weighted loss of each face, `[B]`."""
+        # 1 - p without cancellation, and above 0, where the slope of a power below 1 is infinite.
+        wrong = (-torch.expm1(log_p)).clamp_min(1e-12)
+        terms = wrong.pow(self.gamma) * log_p * _smoothed(targets, self.smoothing)
+        return -self.alpha * (terms * weight).sum(dim=1)
+
+
+class SymmetricLoss(_WeightedLoss):
+    """Cross-entropy plus its reverse, which wrong labels mislead less (Wang et al. 2019).
+
+    The reverse exchanges prediction and target: - sum p * log(target), with `LOG_ZERO` for log 0. It grows no
+    further than that however sure the model is that the label is wrong. The labels are smoothed in the
+    cross-entropy alone. https://arxiv.org/abs/1908.06112
+
+    Args:
+        weight: `[C]`, of the classes; None for equal weights.
+        smoothing: Of the labels.
+        forward_weight: Of the cross-entropy.
+        reverse_weight: Of the reverse cross-entropy.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        smoothing: float = 0.0,
+        forward_weight: float = 0.1,
+        reverse_weight: float = 1.0,
+    ) -> None:
+        super().__init__(weight, smoothing)
+        self.forward_weight = forward_weight
+        self.reverse_weight = reverse_weight
+
+    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        """Weighted loss of each face, `[B]`."""
+        there = -(log_p * _smoothed(targets, self.smoothing) * weight).sum(dim=1)
+        back = -(log_p.exp() * targets.log().clamp_min(LOG_ZERO)).sum(dim=1) * (targets @ weight)
+        return self.forward_weight * there + self.reverse_weight * back
+
+
+class LogitAdjusted(nn.Module):
+    """A loss of logits to which an offset per class was added (Menon et al. 2021).
+
+    With tau times the log prior as the offset, the model's own logits, which predict without it, are those
+    of a world where all classes are equally frequent (tau = 1). https://arxiv.org/abs/2007.07314
+
+    Args:
+        loss: Of the logits with the offset.
+        offset: `[C]`.
+    """
+
+    offset: Tensor
+
+    def __init__(self, loss: nn.Module, offset: Tensor) -> None:
+        super().__init__()
+        self.loss = loss
+        self.register_buffer("offset", offset)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the adjusted logits, in training and validation alike."""
+        return self.loss(logits + self.offset, targets)
+
+
+def _smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    return targets * (1 - smoothing) + smoothing / targets.shape[1]
