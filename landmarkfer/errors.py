@@ -31,3 +31,7 @@ class GraphError(LandmarkferError):
 
 class RunError(LandmarkferError):
     """A run folder is missing, incomplete, or does not fit what it is used with."""
+
+
+class WeightsError(LandmarkferError):
+    """Pretrained weights cannot be fetched or read, or do not fit the model."""

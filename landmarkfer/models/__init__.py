@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MODELS: dict[str, str] = {
     "mlp": "landmarkfer.models.mlp:MLP",
     "gnn": "landmarkfer.models.gnn:GNN",
+    "image": "landmarkfer.models.image:ImageModel",
 }
 
 
