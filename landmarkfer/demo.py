@@ -41,7 +41,7 @@ class DemoRun:
     @property
     def parameters(self) -> int:
         """How many weights the model has."""
-        return self.folder.read_config().parameters
+        return self.folder.read_config().parameters or 0
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _draw_graph(cache: "LandmarkCache", run: "RunFolder", path: Path) -> None:
     stored = cache.faces([row])[0]
     assert stored is not None, "a face that was found has its image"
     points = to_pixels(landmarks[row], frame["width"][row], frame["height"][row])
-    graph = run.load().model.graph
+    graph = getattr(run.load().model, "graph", None)
     assert isinstance(graph, FaceGraph)
     with Image.open(io.BytesIO(stored)) as image:
         figure = graph_figure(graph, landmarks=points, image=image.convert("RGB"))

@@ -1,8 +1,8 @@
 """Apply trained models: predictions for every image of a cache, and their evaluation."""
 
-import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,41 +10,80 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from landmarkfer.config import PredictionSettings
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.datamodule import FaceBatch, FaceDataset, load_dataset
+from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
+from landmarkfer.data.image_augment import mirror_images
 from landmarkfer.data.splits import Rows, has_twin_in
 from landmarkfer.errors import CacheError
 from landmarkfer.evaluation.predictions import average_predictions, probability_columns
 from landmarkfer.evaluation.report import Evaluation, evaluate_predictions, write_evaluation
-from landmarkfer.models.base import LandmarkModel
-from landmarkfer.training.run import RunFolder, TrainedModel
-
-logger = logging.getLogger(__name__)
+from landmarkfer.models.base import FaceModel
+from landmarkfer.training.run import AnyModel, RunFolder, TrainedModel
 
 
 @torch.inference_mode()
 def predict_probabilities(
-    model: LandmarkModel, faces: FaceBatch, *, mirror: bool, batch_size: int = 512
+    model: AnyModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
 ) -> Tensor:
     """Probabilities of each class, `[B, C]` on the CPU.
 
     Args:
         model: In evaluation mode; its device is used.
-        faces: Normalised landmarks; a face that is not present gets the training prior.
-        mirror: Whether to average with the prediction for the mirrored face.
-        batch_size: Faces at a time.
+        faces: Normalised landmarks and stored images, as far as the model looks at them; where it sees
+            nothing, the training prior is predicted.
+        settings: Over which views of a face the prediction is averaged.
+        batch_size: Faces at a time; as many as the memory of an ordinary machine holds by default.
     """
-    device = next(model.parameters()).device
+    device = next(model.parameters()).device if isinstance(model, FaceModel) else torch.device("cpu")
     parts = []
-    for rows in torch.arange(len(faces)).split(batch_size):
+    for rows in torch.arange(len(faces)).split(batch_size or (128 if "image" in model.inputs else 512)):
         batch = faces.rows(rows).to(device)
-        probabilities = model(batch).float().softmax(dim=-1)
-        if mirror:
-            mirrored = FaceBatch(mirror_landmarks(batch.landmarks), batch.present)
-            probabilities = (probabilities + model(mirrored).float().softmax(dim=-1)) / 2
-        parts.append(probabilities.cpu())
+        if isinstance(model, FaceModel):
+            found = [model(view).float().softmax(dim=-1) for view in views(batch, model, settings)]
+        else:
+            found = [model.probabilities(view) for view in views(batch, model, settings)]
+        parts.append((sum(found[1:], found[0]) / len(found)).cpu())
     return torch.cat(parts)
+
+
+def views(batch: FaceBatch, model: AnyModel, settings: PredictionSettings) -> Iterator[FaceBatch]:
+    """What a model looks at to predict a batch once: crops of the images, and the mirrored faces.
+
+    Args:
+        batch: As stored.
+        model: Says how much of an image it looks at (`crop`).
+        settings: Of the run.
+
+    Yields:
+        Batches of the same faces; two for a mirrored pass, ten for five crops and their mirror images.
+    """
+    crop = getattr(model, "crop", 1.0)
+    crops: Iterable[FaceBatch] = [batch]
+    if settings.crops == "five" and crop < 1 and batch.image is not None:
+        crops = five_crops(batch, crop)
+    for view in crops:
+        yield view
+        if settings.mirror:
+            mirrored = replace(view, landmarks=mirror_landmarks(view.landmarks))
+            if view.image is not None:
+                mirrored = mirror_images(mirrored, torch.ones_like(batch.present))
+            yield mirrored
+
+
+def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
+    """The corners and the middle of the images, each a share `crop` of the side; points move along."""
+    assert batch.image is not None
+    side = batch.image.shape[-1]
+    seen = round(side * crop)
+    last = side - seen
+    for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
+        image = batch.image[..., top : top + seen, left : left + seen].float() / 255
+        points = batch.points
+        if points is not None:
+            points = (points * side - points.new_tensor([left, top])) / seen
+        yield replace(batch, image=image, points=points)
 
 
 def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.DataFrame:
@@ -59,9 +98,8 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.
         One row per image, those without a face included.
     """
     classes = list(trained.config.classes)
-    mirror = trained.config.settings.prediction.mirror
     probabilities = predict_probabilities(
-        trained.model, dataset.faces.rows(torch.as_tensor(rows)), mirror=mirror
+        trained.model, dataset.faces.rows(torch.as_tensor(rows)), trained.config.settings.prediction
     )
     known = dataset.frame.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame(
@@ -96,7 +134,9 @@ def evaluate_run(
     """
     trained = run.load()
     source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
-    dataset = load_dataset(source, trained.config.settings.normalisation, trained.config.classes)
+    settings = trained.config.settings
+    labels = label_images(source, settings.data, trained.config.classes)
+    dataset = load_dataset(source, settings.normalisation, labels, trained.config.images)
     own = source.fingerprint == trained.config.cache.fingerprint
     if cache is None and not own:
         raise CacheError(
@@ -154,9 +194,4 @@ def _foreign_test_rows(source: LandmarkCache, dataset: FaceDataset) -> Rows:
     test = known & (split == "test") if (split == "test").any() else known
     if not test.any():
         raise CacheError(f"{source.path} has no image labelled with one of {', '.join(dataset.classes)}.")
-    unknown = int((dataset.frame["label"].notna() & ~known).sum())
-    if unknown:
-        logger.warning(
-            "%d images of %s have a label the model does not know and are left out", unknown, source.path
-        )
     return np.flatnonzero(test)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from landmarkfer.config import load_settings
+from landmarkfer.config import PredictionSettings, load_settings
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import write_cache
 from landmarkfer.data.datamodule import FaceBatch, load_dataset
@@ -78,29 +78,32 @@ class TestProbabilities:
         with torch.inference_mode():
             straight = model(faces).softmax(dim=1)
             mirrored = model(FaceBatch(mirror_landmarks(faces.landmarks), faces.present)).softmax(dim=1)
-        averaged = predict_probabilities(model, faces, mirror=True)
+        averaged = predict_probabilities(model, faces, PredictionSettings(mirror=True))
         torch.testing.assert_close(averaged, (straight + mirrored) / 2)
-        torch.testing.assert_close(predict_probabilities(model, faces, mirror=False), straight)
+        torch.testing.assert_close(
+            predict_probabilities(model, faces, PredictionSettings(mirror=False)), straight
+        )
         assert not torch.allclose(averaged, straight, atol=1e-3)
 
     def test_a_face_and_its_mirror_image_get_the_same(self, model, faces):
         other = FaceBatch(mirror_landmarks(faces.landmarks), faces.present)
         torch.testing.assert_close(
-            predict_probabilities(model, faces, mirror=True), predict_probabilities(model, other, mirror=True)
+            predict_probabilities(model, faces, PredictionSettings(mirror=True)),
+            predict_probabilities(model, other, PredictionSettings(mirror=True)),
         )
 
     @pytest.mark.parametrize("mirror", [True, False])
     def test_rows_are_distributions_whatever_the_batches(self, model, faces, mirror):
-        whole = predict_probabilities(model, faces, mirror=mirror)
+        whole = predict_probabilities(model, faces, PredictionSettings(mirror=mirror))
         torch.testing.assert_close(whole.sum(dim=1), torch.ones(7))
         for size in (1, 3, 7):
-            part = predict_probabilities(model, faces, mirror=mirror, batch_size=size)
+            part = predict_probabilities(model, faces, PredictionSettings(mirror=mirror), batch_size=size)
             torch.testing.assert_close(part, whole)
         torch.testing.assert_close(whole[2], torch.tensor([0.2, 0.5, 0.3]), msg="the prior, without a face")
 
     def test_no_faces_at_all(self, model, faces):
         none = faces.rows(torch.tensor([], dtype=torch.int64))
-        assert predict_probabilities(model, none, mirror=True).shape == (0, 3)
+        assert predict_probabilities(model, none, PredictionSettings(mirror=True)).shape == (0, 3)
 
 
 class TestParity:

@@ -30,7 +30,7 @@ def mirror_landmarks(landmarks: Tensor) -> Tensor:
 
 
 def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings) -> Tensor:
-    """Mirror, turn, scale and shake faces, and put points or regions back on the mean face.
+    """Turn, scale and shake faces, and put points or regions back on the mean face.
 
     Draws from torch's global generator of the landmarks' device, which training seeds for each step.
 
@@ -43,8 +43,6 @@ def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: Au
     Returns:
         `[B, 478, 3]`; the input is not changed.
     """
-    if settings.mirror:
-        landmarks = torch.where(_chance(landmarks, settings.mirror), mirror_landmarks(landmarks), landmarks)
     if settings.rotation or settings.scale:
         landmarks = _turn_and_scale(landmarks, settings)
     if settings.jitter:

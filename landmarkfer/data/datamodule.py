@@ -4,9 +4,10 @@ There is no per-sample Python between the array and the model: a batch is one `i
 immutable, and augmentation belongs to the training step, so training cannot change what validation sees.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Protocol, Self
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,11 +15,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from landmarkfer.config import NormalisationSettings
+from landmarkfer.config import DataSettings, NormalisationSettings
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.splits import Rows, Splits
-from landmarkfer.errors import CacheError
+from landmarkfer.data.images import ImageInfo, Progress, load_images, stored_points
+from landmarkfer.data.labels import sort_classes
+from landmarkfer.data.splits import Rows
+from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.geometry import normalise
+
+logger = logging.getLogger(__name__)
+
+
+class EpochOrder(Protocol):
+    """Which rows an epoch trains on, and in which order."""
+
+    def __len__(self) -> int:
+        """Draws of an epoch, the same for all epochs."""
+
+    def order(self, rng: np.random.Generator) -> Rows:
+        """Positions among the training rows, int64 `[len(self)]`."""
 
 
 @dataclass(frozen=True)
@@ -80,34 +95,88 @@ class FaceDataset:
         return len(self.faces)
 
 
-def load_dataset(
-    cache: LandmarkCache, normalisation: NormalisationSettings, classes: tuple[str, ...] | None = None
-) -> FaceDataset:
-    """Read and normalise a cache's landmarks.
+def label_images(
+    cache: LandmarkCache, settings: DataSettings, classes: tuple[str, ...] | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """What is known of each image of a cache, with the classes that take part.
 
     Args:
         cache: The cache; it must be complete.
-        normalisation: How landmarks are normalised.
-        classes: The classes to number by, for a model trained elsewhere; the cache's own if None. A label
-            that is not among them is numbered -1.
+        settings: Which classes take part, which are merged, and whether the data's own splits hold.
+        classes: The classes of a model trained elsewhere; None where they follow from the settings,
+            which must then fit the cache.
 
     Returns:
-        The dataset, in the cache's row order.
+        `id, label, split, subset, status, sha256`, a row per image in the cache's order, the label missing
+        where its class takes no part; and the class names in the order of their numbers.
 
     Raises:
-        CacheError: The cache is not complete, or has landmarks of an image whose size it does not tell.
+        CacheError: The cache is not complete.
+        SettingsError: The settings name a class that the cache does not have.
     """
     if not cache.complete:
         raise CacheError(
             f"{cache.path} is not complete ({len(cache)} of {cache.manifest.rows} rows); "
             "run the same `landmarkfer extract` again to finish it."
         )
-    frame = cache.frame(["id", "label", "split", "subset", "status", "sha256", "width", "height"])
-    classes = tuple(cache.manifest.classes) if classes is None else classes
+    frame = cache.frame(["id", "label", "split", "subset", "status", "sha256"])
+    merged = {part: name for name, parts in settings.merge.items() for part in parts}
+    there = {merged.get(name, name) for name in cache.manifest.classes}
+    if classes is None:
+        for key, names, known in (
+            ("merge", merged, set(cache.manifest.classes)),
+            ("classes", settings.classes, there),
+        ):
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                raise SettingsError(
+                    f"'data.{key}' names '{unknown[0]}', and the classes of {cache.path} are "
+                    f"{', '.join(sort_classes(known))}."
+                )
+        classes = tuple(sort_classes(set(settings.classes) or there))
+    else:
+        unknown_labels = set(frame["label"].dropna()) - set(merged) - set(classes)
+        if unknown_labels and not settings.classes:
+            logger.warning(
+                "%d images of %s have a label the model does not know and are left out",
+                int(frame["label"].isin(unknown_labels).sum()),
+                cache.path,
+            )
+    label = frame["label"].replace(merged) if merged else frame["label"]
+    frame["label"] = label.where(label.isin(classes), None)
+    if not settings.official:
+        frame["split"] = None
+    return frame, classes
+
+
+def load_dataset(
+    cache: LandmarkCache,
+    normalisation: NormalisationSettings,
+    labels: tuple[pd.DataFrame, tuple[str, ...]] | None = None,
+    images: ImageInfo | None = None,
+    progress: Progress | None = None,
+) -> FaceDataset:
+    """Read and normalise a cache's landmarks, and decode its images where they are wanted.
+
+    Args:
+        cache: The cache; it must be complete.
+        normalisation: How landmarks are normalised.
+        labels: What `label_images` gave; all classes of the cache if None.
+        images: Size and channels of the images; None leaves them out.
+        progress: See `images.load_images`.
+
+    Returns:
+        The dataset, in the cache's row order.
+
+    Raises:
+        CacheError: The cache is not complete, a stored image is damaged, or there are landmarks of an image
+            whose size is not known.
+    """
+    frame, classes = label_images(cache, DataSettings()) if labels is None else labels
     raw = cache.landmarks()
     present = np.isfinite(raw).all(axis=(1, 2))
     landmarks = np.zeros_like(raw)
-    sizes = frame[["width", "height"]].to_numpy(dtype=np.float32, na_value=np.nan)
+    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
     if np.isnan(sizes[present]).any():
         row = np.flatnonzero(present & np.isnan(sizes).any(axis=1))[0]
         raise CacheError(
@@ -116,9 +185,16 @@ def load_dataset(
         )
     landmarks[present] = normalise(raw[present], *sizes[present].T, **normalisation.model_dump())
     number = {name: index for index, name in enumerate(classes)}
-    labels = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
-    faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(labels))
-    return FaceDataset(faces, frame.drop(columns=["width", "height"]), classes)
+    known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
+    faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(known))
+    if images is not None:
+        pixels = load_images(cache, images.size, images.channels, progress)
+        readable = (frame["status"] != "unreadable").to_numpy()
+        faces = replace(faces, image=torch.from_numpy(pixels), pictured=torch.from_numpy(readable))
+        if images.points:
+            points = np.nan_to_num(stored_points(cache, raw), copy=False)
+            faces = replace(faces, points=torch.from_numpy(points))
+    return FaceDataset(faces, frame, classes)
 
 
 class BatchLoader:
@@ -134,22 +210,31 @@ class BatchLoader:
         seed: Shuffles if given; the order of `rows` if None. A shuffled epoch drops its last, smaller batch
             (batch statistics of a few faces are noise), unless it is the only one.
         position: Shuffled batches that were handed out before, in this epoch and all earlier ones.
+        order: How the rows are shuffled and how often each is drawn; a permutation if None.
     """
 
     def __init__(
-        self, faces: FaceBatch, rows: Rows, batch_size: int, seed: int | None = None, position: int = 0
+        self,
+        faces: FaceBatch,
+        rows: Rows,
+        batch_size: int,
+        seed: int | None = None,
+        position: int = 0,
+        order: EpochOrder | None = None,
     ) -> None:
         self._faces = faces
         self._rows = torch.from_numpy(rows.copy())
         self._batch_size = batch_size
         self._seed = seed
         self._position = position
+        self._order = order
+        self._draws = len(rows) if order is None else len(order)
 
     def __len__(self) -> int:
         """Batches per epoch."""
         if self._seed is None:
-            return -(-len(self._rows) // self._batch_size)
-        return max(1, len(self._rows) // self._batch_size)
+            return -(-self._draws // self._batch_size)
+        return max(1, self._draws // self._batch_size)
 
     def __iter__(self) -> Iterator[FaceBatch]:
         epoch, first = divmod(self._position, len(self))
@@ -157,7 +242,8 @@ class BatchLoader:
         if self._seed is None:
             first = 0
         else:
-            order = np.random.default_rng([self._seed, epoch]).permutation(len(rows))
+            rng = np.random.default_rng([self._seed, epoch])
+            order = rng.permutation(len(rows)) if self._order is None else self._order.order(rng)
             rows = rows[torch.as_tensor(order)]
         for batch in range(first, len(self)):
             self._position += self._seed is not None
@@ -165,41 +251,46 @@ class BatchLoader:
 
 
 class FaceDataModule(pl.LightningDataModule):
-    """Loaders over one dataset and its splits. Faces that were not found are never trained on.
+    """Loaders over one dataset.
 
     Args:
         dataset: The cache in memory.
-        splits: Which rows train, validate and test.
+        train_rows: The rows that are trained on; those in which the model sees nothing are no use.
+        val_rows: All validation images: undetected ones count in the validation figures too.
         batch_size: Faces per training batch.
         seed: Of the training order.
         steps: Training steps that were taken before.
+        order: See `BatchLoader`.
     """
 
     def __init__(
-        self, dataset: FaceDataset, splits: Splits, batch_size: int, seed: int, steps: int = 0
+        self,
+        dataset: FaceDataset,
+        train_rows: Rows,
+        val_rows: Rows,
+        batch_size: int,
+        seed: int,
+        steps: int = 0,
+        order: EpochOrder | None = None,
     ) -> None:
         super().__init__()
-        self._dataset = dataset
-        self._splits = splits
+        self._faces = dataset.faces
+        self._train_rows = train_rows
+        self._val_rows = val_rows
         self._batch_size = batch_size
         self._seed = seed
         self._steps = steps
-
-    @property
-    def train_rows(self) -> Rows:
-        """The rows that are trained on: of the training split, those with a face."""
-        present = self._dataset.faces.present.numpy()
-        return self._splits.train[present[self._splits.train]]
+        self._order = order
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled training batches, from where training stands."""
         return BatchLoader(
-            self._dataset.faces, self.train_rows, self._batch_size, self._seed, position=self._steps
+            self._faces, self._train_rows, self._batch_size, self._seed, self._steps, self._order
         )
 
     def val_dataloader(self) -> BatchLoader:
-        """All validation images, undetected ones too: they count in the validation figures."""
-        return BatchLoader(self._dataset.faces, self._splits.val, 1024)
+        """All validation images in their order."""
+        return BatchLoader(self._faces, self._val_rows, min(1024, 4 * self._batch_size))
 
     def transfer_batch_to_device(
         self, batch: FaceBatch, device: torch.device, dataloader_idx: int

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from landmarkfer.config import SplitSettings
-from landmarkfer.errors import CacheError
+from landmarkfer.errors import CacheError, SettingsError
 
 Rows = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ class Splits:
         return {name: ids.iloc[getattr(self, name)].tolist() for name in ("train", "val", "test")}
 
 
-def make_splits(frame: pd.DataFrame, settings: SplitSettings) -> Splits:
+def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0) -> Splits:
     """Split a cache: its own test (and val) images are kept, what is missing is carved out.
 
     Validation is carved from the training images, stratified by class; where the cache has no test images,
@@ -40,12 +40,14 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings) -> Splits:
     Args:
         frame: Columns `label`, `split` and `sha256`, a row per image.
         settings: Shares, folds and the seed.
+        per_class: Training images of each class, drawn at random from those there are; 0 for all.
 
     Returns:
         The three parts; with `folds`, validation is that fold of train and val together.
 
     Raises:
         CacheError: There are too few labelled images, or a class is too rare to be split.
+        SettingsError: A class has fewer than `per_class` training images.
     """
     labelled = frame["label"].notna().to_numpy()
     split = frame["split"].fillna("train").to_numpy()
@@ -67,7 +69,20 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings) -> Splits:
         train = train[~has_twin_in(frame, train, val)]
         if not len(train):
             raise CacheError("every training image of the cache is pixel-identical to a validation image.")
+    if per_class:
+        train = _some_of_each(frame["label"].iloc[train], train, per_class, rng)
     return Splits(train, val, test)
+
+
+def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    there = labels.value_counts()
+    if there.min() < count:
+        raise SettingsError(
+            f"'data.per_class' = {count}, and class '{there.idxmin()}' has {there.min()} training images."
+        )
+    shuffled = pd.Series(rng.permutation(rows))
+    classes = pd.Series(labels.to_numpy(), index=rows).loc[shuffled].to_numpy()
+    return np.sort(shuffled.groupby(classes).head(count).to_numpy())
 
 
 def has_twin_in(frame: pd.DataFrame, rows: Rows, others: Rows) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ read), it says what the training prior says.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -63,6 +63,27 @@ class FaceModel(nn.Module, ABC):
         """Logits `[B, C]`; the log prior where the model sees nothing."""
         logits = self.classify(self.embed(batch))
         return torch.where(self.sees(batch)[:, None], logits, self.log_prior.to(logits.dtype))
+
+    def freeze(self, groups: int) -> None:
+        """Freeze the first groups of `depth_groups` and thaw the others.
+
+        What is frozen gets no gradients and stays in evaluation mode, through later calls of `train` too, so
+        that its norm layers keep their statistics and nothing is dropped out of it.
+        """
+        parameters = dict(self.named_parameters())
+        for number, names in enumerate(self.depth_groups()):
+            for name in names:
+                parameters[name].requires_grad_(number >= groups)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all that is not frozen."""
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
 
     def depth_groups(self) -> list[list[str]]:
         """Names of all parameters, grouped by depth from the input to the head, which is the last group.

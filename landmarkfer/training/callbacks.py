@@ -1,13 +1,13 @@
 """What happens around the training loop: the table of epochs, the progress shown, whole checkpoints."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import (
@@ -18,13 +18,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from torch import Tensor
 
 from landmarkfer.files import replacing
+from landmarkfer.training.sampling import AdaptiveSampler, ClassSampler
 
 COLUMNS = [
-    *("epoch", "step", "lr", "train_loss", "train_accuracy", "train_macro_f1"),
-    *("val_loss", "val_accuracy", "val_macro_f1", "seconds"),
+    *("epoch", "step", "lr", "train_loss", "train_accuracy", "train_balanced_accuracy", "train_macro_f1"),
+    *("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "seconds"),
 ]
+FOCUS = "focus"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -75,42 +78,100 @@ class Patience(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
+class StochasticWeightAverage(WeightAveraging):
+    """The equal average of the weights at the ends of the last epochs (Izmailov et al., "SWA", 2018).
+
+    Before these, the "average" is the weights as they are, so that validation sees what is trained.
+
+    Args:
+        first_epoch: Counted from 0, the first whose weights count.
+        steps_per_epoch: Optimiser steps of an epoch.
+    """
+
+    def __init__(self, first_epoch: int, steps_per_epoch: int) -> None:
+        def average(old: Tensor, new: Tensor, updates: Tensor | int) -> Tensor:
+            counted = int(updates) - first_epoch
+            return new if counted <= 0 else old + (new - old) / (counted + 1)
+
+        super().__init__(avg_fn=average)
+        self._steps_per_epoch = steps_per_epoch
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """After the last step of each epoch, before its validation."""
+        return step_idx is not None and (step_idx + 1) % self._steps_per_epoch == 0
+
+
+class SamplingFocus(pl.Callback):
+    """Tells the sampler after each epoch how well each class was told; its memory is in every checkpoint."""
+
+    def __init__(self, sampler: ClassSampler) -> None:
+        self._sampler = sampler
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the focus of the next epoch."""
+        self._sampler.update(pl_module.class_f1())  # type: ignore[operator]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the sampler."""
+        return self._sampler.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Of the sampler."""
+        self._sampler.load_state_dict(state_dict)
+
+
 class EpochTable(pl.Callback):
     """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced.
 
-    `lr` is the learning rate of the epoch's last step; `seconds` begin anew where an epoch is resumed.
+    `lr` is the largest learning rate of the last step; `seconds` begin anew where an epoch is resumed;
+    `focus` names the classes that the epoch drew more often, where the sampling is adaptive.
+
+    Args:
+        path: The CSV file.
+        sampler: What the epochs draw.
+        classes: Names by number.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sampler: ClassSampler, classes: Sequence[str]) -> None:
         self._path = path
+        self._sampler = sampler
+        self._classes = classes
+        self._focus = ""
         self._started = 0.0
         self._lr = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, also in the middle of an epoch."""
-        self._started = time.perf_counter()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
+        self._focus = " ".join(self._classes[number] for number in self._sampler.focus)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Note the learning rate, which the schedule changes after the step."""
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self._lr = max(group["lr"] for group in trainer.optimizers[0].param_groups)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row."""
-        row = {name: value.item() for name, value in trainer.callback_metrics.items() if name in COLUMNS}
+        row: dict[str, Any] = {
+            name: value.item() for name, value in trainer.callback_metrics.items() if name in COLUMNS
+        }
         row |= {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "lr": self._lr,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
+        columns = COLUMNS
+        if isinstance(self._sampler, AdaptiveSampler):
+            columns = [*COLUMNS, FOCUS]
+            row[FOCUS] = self._focus
         table = read_epochs(self._path)
         rows = [*table[table["epoch"] <= trainer.current_epoch].to_dict("records"), row]
         with replacing(self._path) as path:
-            pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
+            pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
 
 
 def read_epochs(path: Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,27 +13,40 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
+from rich.progress import track
 from safetensors import SafetensorError
 
 from landmarkfer.config import TrainSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, load_dataset
+from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_images, load_dataset
+from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
-from landmarkfer.models.base import LandmarkModel
+from landmarkfer.models.base import FaceModel
 from landmarkfer.training.callbacks import (
     EpochTable,
     OneCheckpoint,
     Patience,
+    SamplingFocus,
+    StochasticWeightAverage,
     TrainingProgress,
     WholeCheckpointIO,
     read_epochs,
 )
+from landmarkfer.training.classical import fit_classical
 from landmarkfer.training.curves import draw_curves
 from landmarkfer.training.losses import build_loss
-from landmarkfer.training.prepare import accelerator, class_counts, new_model, resolved
+from landmarkfer.training.prepare import (
+    accelerator,
+    class_counts,
+    image_info,
+    new_model,
+    resolved,
+    seen_rows,
+)
 from landmarkfer.training.run import (
     RUNS_ROOT,
+    AnyModel,
     CacheInfo,
     GraphInfo,
     RunConfig,
@@ -41,6 +54,7 @@ from landmarkfer.training.run import (
     environment,
     new_run,
 )
+from landmarkfer.training.sampling import ClassSampler, build_sampler, check_sampling
 from landmarkfer.training.task import ExpressionTask
 
 logger = logging.getLogger(__name__)
@@ -64,11 +78,14 @@ def train(
     """
     settings = resolved(settings)
     cache = LandmarkCache.open(find_cache(settings.cache))
-    dataset = load_dataset(cache, settings.normalisation)
-    splits = make_splits(dataset.frame, settings.split)
+    labels = label_images(cache, settings.data)
+    splits = make_splits(labels[0], settings.split, settings.data.per_class)
+    check_sampling(settings.sampling, labels[1], _counts(labels, splits))
+    images = image_info(settings, cache)
+    dataset = load_dataset(cache, settings.normalisation, labels, images, show_decoding(console))
     model = new_model(settings, dataset, splits)
     graph = GraphInfo.of(model)
-    parts = [settings.model.name, graph.name if graph else None, f"s{settings.seed}"]
+    parts = [settings.model.name, _variant(settings, graph), f"s{settings.seed}"]
     default = "-".join(filter(None, parts))
     with _disk_errors(f"go on with `landmarkfer train --resume {settings.name or default}`"):
         run = new_run(settings.name, default, runs_root)
@@ -82,7 +99,8 @@ def train(
                 detector=f"{cache.manifest.detector.name} {cache.manifest.detector.version}",
             ),
             graph=graph,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            images=images,
+            parameters=sum(p.numel() for p in model.parameters()) if isinstance(model, FaceModel) else None,
             **environment(),
         )
         run.write_splits(splits.as_ids(dataset.frame["id"]))
@@ -109,13 +127,14 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
             with.
     """
     config = run.read_config()
-    if run.weights_file.exists():
+    if run.finished:
         raise RunError(f"run '{run.name}' is finished; see it with `landmarkfer evaluate {run.name}`.")
     settings = resolved(config.settings)
     cache = LandmarkCache.open(find_cache(config.cache.path))
     if cache.fingerprint != config.cache.fingerprint:
         raise RunError(f"{cache.path} has changed since run '{run.name}' began; train a new run.")
-    dataset = load_dataset(cache, settings.normalisation)
+    labels = label_images(cache, settings.data)
+    dataset = load_dataset(cache, settings.normalisation, labels, config.images, show_decoding(console))
     splits = _splits_of_ids(run, dataset.frame["id"])
     model = new_model(settings, dataset, splits)
     if GraphInfo.of(model) != config.graph:
@@ -124,15 +143,38 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
             "train a new run."
         )
     with run.writing():
+        run.note_resume()
         checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
         _fit(run, config, model, dataset, splits, checkpoint, console)
     return run
 
 
+def show_decoding(console: Console | None) -> Progress | None:
+    """A bar for the decoding of images; None where nothing is to be shown."""
+    if console is None:
+        return None
+
+    def bar(loop: Iterable[int], length: int) -> Iterable[int]:
+        return track(loop, "decoding images", total=length, console=console, transient=True)
+
+    return bar
+
+
+def _variant(settings: TrainSettings, graph: GraphInfo | None) -> str | None:
+    """What a run's name tells of its model beside the model's own: the graph, or the backbone."""
+    return graph.name if graph else settings.model.keywords.get("backbone")
+
+
+def _counts(labels: tuple[pd.DataFrame, tuple[str, ...]], splits: Splits) -> list[int]:
+    frame, classes = labels
+    there = frame["label"].iloc[splits.train].value_counts()
+    return [int(there.get(name, 0)) for name in classes]
+
+
 def _splits_of_ids(run: RunFolder, known: pd.Series) -> Splits:
     row = pd.Series(np.arange(len(known)), index=known)
     try:
-        return Splits(**{part: row.loc[ids].to_numpy() for part, ids in run.read_splits().items()})
+        return Splits(**{part: row.loc[ids].to_numpy(copy=True) for part, ids in run.read_splits().items()})
     except (KeyError, TypeError) as error:
         raise RunError(f"{run.splits_file} does not fit the cache: {error}; train a new run.") from error
 
@@ -140,19 +182,29 @@ def _splits_of_ids(run: RunFolder, known: pd.Series) -> Splits:
 def _fit(
     run: RunFolder,
     config: RunConfig,
-    model: LandmarkModel,
+    model: AnyModel,
     dataset: FaceDataset,
     splits: Splits,
     checkpoint: Path | None,
     console: Console | None,
 ) -> None:
+    if not isinstance(model, FaceModel):
+        with _disk_errors(f"go on with `landmarkfer train --resume {run.name}`"):
+            fit_classical(run, config.settings, model, dataset, splits, console)
+        return
     settings = config.settings
     # Lightning brings its loaders back only in the middle of an epoch, so the data begin at the right step.
     steps = run.read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
-    data = FaceDataModule(dataset, splits, settings.fit.batch_size, settings.seed, steps)
-    total_steps = settings.epochs * len(data.train_dataloader())
-    loss = build_loss(settings.loss, class_counts(dataset, splits))
-    task = ExpressionTask(model, loss, settings, total_steps)
+    rows = seen_rows(model, dataset, splits.train)
+    assert dataset.faces.labels is not None
+    train_labels = dataset.faces.labels.numpy()[rows]
+    sampler = build_sampler(settings.sampling, train_labels, len(dataset.classes))
+    data = FaceDataModule(dataset, rows, splits.val, settings.fit.batch_size, settings.seed, steps, sampler)
+    per_epoch = len(data.train_dataloader())
+    loss = build_loss(settings.loss, class_counts(dataset, splits.train))
+    task = ExpressionTask(model, loss, settings, per_epoch)
+    if settings.fit.compile:
+        model.compile()
     # Deterministic mode also fills fresh memory, against operations that read what they have not written;
     # ours do not, and it costs a pass over every activation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -165,7 +217,7 @@ def _fit(
             precision=settings.fit.precision,
             gradient_clip_val=settings.optimiser.clip or None,
             deterministic="warn",
-            callbacks=_callbacks(run, settings, console),
+            callbacks=_callbacks(run, settings, per_epoch, sampler, dataset.classes, console),
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
             plugins=[WholeCheckpointIO()],
             enable_progress_bar=False,
@@ -180,16 +232,29 @@ def _fit(
             raise KeyboardInterrupt from stop
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
-        run.write_weights(task.model)  # last, since this file says that the run is finished
+        run.write_weights(model)  # last, since this file says that the run is finished
 
 
-def _callbacks(run: RunFolder, settings: TrainSettings, console: Console | None) -> list[pl.Callback]:
+def _callbacks(
+    run: RunFolder,
+    settings: TrainSettings,
+    steps_per_epoch: int,
+    sampler: ClassSampler,
+    classes: Sequence[str],
+    console: Console | None,
+) -> list[pl.Callback]:
     fit = settings.fit
     mode = "min" if fit.monitor == "val_loss" else "max"
     # The averaged weights come first: the other callbacks must see them swapped in.
-    callbacks: list[pl.Callback] = [EMAWeightAveraging(decay=fit.ema)] if fit.ema else []
+    callbacks: list[pl.Callback] = []
+    if fit.ema:
+        callbacks.append(EMAWeightAveraging(decay=fit.ema))
+    if fit.swa:
+        first = settings.epochs - max(1, round(fit.swa * settings.epochs))
+        callbacks.append(StochasticWeightAverage(first, steps_per_epoch))
     callbacks += [
-        EpochTable(run.metrics_file),
+        SamplingFocus(sampler),
+        EpochTable(run.metrics_file, sampler, classes),
         OneCheckpoint(run.best_checkpoint, monitor=fit.monitor, mode=mode),
         OneCheckpoint(run.last_checkpoint, every_n_epochs=1, save_on_train_epoch_end=True),
     ]

@@ -2,18 +2,21 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from landmarkfer.config import ModelSettings, TrainSettings
+from landmarkfer.config import AugmentSettings, ModelSettings, TrainSettings
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.data.datamodule import FaceDataset
-from landmarkfer.data.splits import Splits
-from landmarkfer.errors import CacheError, SettingsError
-from landmarkfer.models import build_model, check_keywords, model_keywords
-from landmarkfer.models.base import LandmarkModel
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.datamodule import FaceBatch, FaceDataset
+from landmarkfer.data.images import ImageInfo, natural_size
+from landmarkfer.data.splits import Rows, Splits
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.models import build_model, check_keywords, model_class, model_keywords
+from landmarkfer.models.base import FaceModel, LandmarkModel
 from landmarkfer.topology import FaceGraph, build_graph
+from landmarkfer.training.mixing import check_mixing
+from landmarkfer.training.run import AnyModel, find_run
 
 
 def resolved(settings: TrainSettings) -> TrainSettings:
@@ -27,7 +30,34 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     if isinstance(keywords.get("graph"), FaceGraph):
         raise SettingsError("'model.graph' must be a name or the path of a file, so that it can be saved.")
     accelerator(settings.fit.device)
+    _check_agreement(settings)
     return settings.model_copy(update={"model": ModelSettings(name=name, **model_keywords(name) | keywords)})
+
+
+def _check_agreement(settings: TrainSettings) -> None:
+    """Refuse settings that mean nothing for the model they are given with."""
+    kind = model_class(settings.model.name)
+    name = settings.model.name
+    if not issubclass(kind, FaceModel):
+        tables = ("augment", "mixing", "loss", "sampling", "optimiser", "stages", "fit", "init")
+        default = TrainSettings().model_dump()
+        given = settings.model_dump()
+        changed = [table for table in tables if given[table] != default[table]]
+        if changed:
+            raise SettingsError(
+                f"'{changed[0]}' is about networks, and model '{name}' is fitted at once; leave it out."
+            )
+        return
+    check_mixing(settings.mixing, kind.inputs)
+    given = settings.augment.model_dump(exclude={"mirror"})
+    plain = AugmentSettings().model_dump(exclude={"mirror"})
+    for field, inputs in ((("image",), "image"), (tuple(set(plain) - {"image"}), "landmarks")):
+        wrong = sorted(key for key in field if given[key] != plain[key] and inputs not in kind.inputs)
+        if wrong:
+            what = "pixels" if inputs == "image" else "landmarks"
+            raise SettingsError(f"'augment.{wrong[0]}' changes {what}, and model '{name}' sees none.")
+    if settings.prediction.crops == "five" and "image" not in kind.inputs:
+        raise SettingsError(f"'prediction.crops' = 'five' crops pixels, and model '{name}' sees none.")
 
 
 def accelerator(device: str) -> str:
@@ -61,14 +91,29 @@ def landmark_statistics(landmarks: Tensor) -> tuple[Tensor, Tensor]:
     return (mean + swapped) / 2, variance.sqrt()
 
 
-def class_counts(dataset: FaceDataset, splits: Splits) -> Tensor:
-    """Training images of each class, `[C]`, those without a face included."""
-    labels = dataset.frame["label"].to_numpy()[splits.train]
-    return torch.tensor([np.count_nonzero(labels == name) for name in dataset.classes])
+def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
+    """Images of each class among some rows, `[C]`, those without a face included."""
+    labels = dataset.faces.labels
+    assert labels is not None
+    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
 
 
-def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> LandmarkModel:
-    """A model with fresh weights (by the seed) and the statistics of its training faces.
+def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | None:
+    """The images that the model wants of a cache; None if it looks at none."""
+    inputs = model_class(settings.model.name).inputs
+    if "image" not in inputs:
+        return None
+    channels = settings.model.keywords.get("channels", 1)
+    return ImageInfo(size=natural_size(cache), channels=channels, points="points" in inputs)
+
+
+def seen_rows(model: AnyModel, dataset: FaceDataset, rows: Rows) -> Rows:
+    """Of some rows, those in which the model sees something."""
+    return rows[model.sees(dataset.faces).numpy()[rows]]
+
+
+def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> AnyModel:
+    """A model with the weights that training begins with and the statistics of its training faces.
 
     Args:
         settings: Resolved ones.
@@ -77,20 +122,60 @@ def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> 
 
     Raises:
         CacheError: There are too few faces or classes.
-        LandmarkferError: The model cannot be built so.
+        LandmarkferError: The model cannot be built so, or the weights it should begin with do not fit.
     """
-    rows = splits.train[dataset.faces.present.numpy()[splits.train]]
+    keywords: dict[str, Any] = settings.model.keywords
+    faces = dataset.faces
+    found = splits.train[faces.present.numpy()[splits.train]]
+    mean, std = landmark_statistics(faces.rows(torch.as_tensor(found)).landmarks)
+    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
+        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean.numpy(), k=keywords["k"])
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model.name, len(dataset.classes), **keywords)
+    rows = seen_rows(model, dataset, splits.train)
     if len(rows) < 2 or len(dataset.classes) < 2:
         raise CacheError(
             "training needs at least two faces and two classes, and the cache has "
             f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
         )
-    mean, std = landmark_statistics(dataset.faces.rows(torch.as_tensor(rows)).landmarks)
-    keywords: dict[str, Any] = settings.model.keywords
-    if "graph" in keywords:
-        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean.numpy(), k=keywords["k"])
-    torch.manual_seed(settings.seed)
-    model = build_model(settings.model.name, len(dataset.classes), **keywords)
-    model.set_statistics(mean, std)
-    model.set_prior(class_counts(dataset, splits) / len(splits.train))
+    model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
+    if isinstance(model, LandmarkModel):
+        model.set_statistics(mean, std)
+    if isinstance(model, FaceModel) and "image" in model.inputs:
+        model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
+        model.load_pretrained()  # type: ignore[operator]
+    if settings.init is not None and isinstance(model, FaceModel):
+        begin_with(model, settings.init)
     return model
+
+
+def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Mean and SD of each channel, `[C]` each, of images in 0..1, over at most 5,000 evenly spaced rows."""
+    assert faces.image is not None
+    some = rows[:: max(1, len(rows) // 5000)]
+    pixels = faces.image.index_select(0, torch.as_tensor(some)).float() / 255
+    return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+
+
+def begin_with(model: FaceModel, name: str) -> None:
+    """Take the weights of a finished run; the head's only if its classes are as many.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+    """
+    run = find_run(name)
+    source = run.load().model
+    weights = source.state_dict() if isinstance(source, FaceModel) else {}
+    own = model.state_dict()
+    head = {*model.depth_groups()[-1], "log_prior"}
+    fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape} | {"log_prior"}
+    wrong = [
+        key
+        for key in own
+        if key not in fresh and (key not in weights or weights[key].shape != own[key].shape)
+    ]
+    if wrong:
+        raise RunError(
+            f"the model of run '{run.name}' is not this one ('{wrong[0]}' differs); take its model settings."
+        )
+    model.load_state_dict(own | {key: value for key, value in weights.items() if key not in fresh})

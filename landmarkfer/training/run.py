@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from filelock import FileLock, Timeout
@@ -24,17 +24,22 @@ from torch import Tensor
 
 import landmarkfer
 from landmarkfer.config import TrainSettings
+from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
 from landmarkfer.models import build_model
-from landmarkfer.models.base import LandmarkModel
+from landmarkfer.models.base import FaceModel
 from landmarkfer.topology import FaceGraph
+
+if TYPE_CHECKING:
+    from landmarkfer.models.classical import ClassicalModel
 
 RUNS_ROOT = Path("experiments/runs")
 FORMAT = 1
 PARTS = ("train", "val", "test")
 _GRAPH = "graph."
-_PACKAGES = ("torch", "torch-geometric", "lightning", "numpy", "mediapipe")
+AnyModel: TypeAlias = "FaceModel | ClassicalModel"
+_PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "numpy", "mediapipe")
 
 
 class CacheInfo(BaseModel):
@@ -57,7 +62,7 @@ class GraphInfo(BaseModel):
     edges: int
 
     @classmethod
-    def of(cls, model: LandmarkModel) -> "GraphInfo | None":
+    def of(cls, model: AnyModel) -> "GraphInfo | None":
         """What there is to say of a model's graph; None if it has none."""
         graph = getattr(model, "graph", None)
         if graph is None:
@@ -74,7 +79,8 @@ class RunConfig(BaseModel):
     classes: tuple[str, ...]
     cache: CacheInfo
     graph: GraphInfo | None
-    parameters: int
+    images: ImageInfo | None = None
+    parameters: int | None
     versions: dict[str, str]
     cores: int
     created: str
@@ -84,7 +90,7 @@ class RunConfig(BaseModel):
 class TrainedModel:
     """A model ready to predict, with what it has to know of its training."""
 
-    model: LandmarkModel
+    model: AnyModel
     config: RunConfig
 
 
@@ -99,6 +105,7 @@ class RunFolder:
         self.curves_file = path / "curves.png"
         self.resumes_file = path / "resumed.txt"
         self.weights_file = path / "model.safetensors"
+        self.estimator_file = path / "model.skops"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
@@ -107,6 +114,11 @@ class RunFolder:
     def name(self) -> str:
         """The folder's name, also where it is given as `.`."""
         return Path(os.path.abspath(self.path)).name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trained model is there."""
+        return self.weights_file.is_file() or self.estimator_file.is_file()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -120,6 +132,11 @@ class RunFolder:
                 yield
         except Timeout:
             raise RunError(f"another process is training {self.path}; wait until it ends.") from None
+
+    def note_resume(self) -> None:
+        """Write down that the run is resumed now."""
+        with self.resumes_file.open("a", encoding="utf-8") as file:
+            file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
 
     def read_config(self) -> RunConfig:
         """Read `config.json`.
@@ -169,7 +186,7 @@ class RunFolder:
             raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
         return content
 
-    def write_weights(self, model: LandmarkModel) -> None:
+    def write_weights(self, model: FaceModel) -> None:
         """Write `model.safetensors`: weights, statistics and, of a graph model, the graph.
 
         The same tensors give the same bytes: with more than one entry of metadata, their order would not be
@@ -206,11 +223,18 @@ class RunFolder:
             RunError: The training has not finished, or the files do not fit each other.
         """
         config = self.read_config()
-        if not self.weights_file.is_file():
+        if not self.finished:
             raise RunError(
-                f"{self.path} has no {self.weights_file.name}: its training has not finished; "
+                f"{self.path} has no trained model: its training has not finished; "
                 f"go on with `landmarkfer train --resume {self.name}`."
             )
+        if self.estimator_file.is_file():
+            estimator = build_model(
+                config.settings.model.name, len(config.classes), **config.settings.model.keywords
+            )
+            assert not isinstance(estimator, FaceModel)
+            estimator.load(self.estimator_file)
+            return TrainedModel(estimator, config)
         try:
             tensors = load_file(self.weights_file)
         except (SafetensorError, OSError) as error:
@@ -219,6 +243,7 @@ class RunFolder:
         if config.graph is not None:
             keywords["graph"] = _read_graph(tensors, config.graph, self.weights_file)
         model = build_model(config.settings.model.name, len(config.classes), **keywords)
+        assert isinstance(model, FaceModel)
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRAPH)}
         try:
             model.load_state_dict(weights)

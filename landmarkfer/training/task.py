@@ -6,22 +6,25 @@ wherever it was cut, without any generator state being stored.
 """
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
-from landmarkfer.config import OptimiserSettings, TrainSettings
-from landmarkfer.data.augment import augment_landmarks
+from landmarkfer.config import TrainSettings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.errors import RunError
-from landmarkfer.models.base import LandmarkModel
+from landmarkfer.evaluation.metrics import scores_from_confusion
+from landmarkfer.models.base import FaceModel
+from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.mixing import mix_batch
+from landmarkfer.training.schedules import build_optimiser, build_schedule, current_stage, frozen_groups
 
 
 class ExpressionTask(pl.LightningModule):
@@ -29,23 +32,24 @@ class ExpressionTask(pl.LightningModule):
 
     Args:
         model: The model, with its statistics set.
-        loss: From logits `[B, C]` and labels `[B]` to a scalar.
+        loss: From logits `[B, C]` and labels, `[B]` or soft `[B, C]`, to a scalar.
         settings: Of the run.
-        total_steps: Optimiser steps of the whole training, for the schedule.
+        steps_per_epoch: Optimiser steps of an epoch, for the schedule.
     """
 
     def __init__(
-        self, model: LandmarkModel, loss: nn.Module, settings: TrainSettings, total_steps: int
+        self, model: FaceModel, loss: nn.Module, settings: TrainSettings, steps_per_epoch: int
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self._settings = settings
-        self._total_steps = total_steps
+        self._steps_per_epoch = steps_per_epoch
         classes = model.num_classes
         metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(classes, average="macro"),
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
             },
             compute_groups=False,
@@ -54,22 +58,36 @@ class ExpressionTask(pl.LightningModule):
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy=math.nan) for _ in range(2))
         self.train_metrics = metrics.clone("train_")
         self.val_metrics = metrics.clone("val_")
+        self.val_confusion = MulticlassConfusionMatrix(classes)
         # Part of every checkpoint, so that an epoch cut in two has the figures of a whole one.
         self.train_loss.persistent(True)
         self.train_metrics.persistent(True)
+
+    def on_train_start(self) -> None:
+        """Freeze what the stage freezes; a run may be resumed in the middle of an epoch."""
+        self._enter_stage()
 
     def on_train_epoch_start(self) -> None:
         """Begin to count anew; Lightning does so too, but only after the epoch's checkpoint."""
         self.train_loss.reset()
         self.train_metrics.reset()
+        self._enter_stage()
+
+    def _enter_stage(self) -> None:
+        if self._settings.stages:
+            stage = current_stage(self._settings.stages, self.current_epoch)
+            self.model.freeze(frozen_groups(self.model, stage))
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
-        """Augment, predict, and return the loss."""
+        """Augment, mix, predict, and return the loss."""
         _seed_step(self._settings.seed, self.global_step)
-        landmarks = augment_landmarks(
-            batch.landmarks, self.model.mean, self.model.std, self._settings.augment
-        )
-        return self._step(FaceBatch(landmarks, batch.present, labels=batch.labels), "train")
+        batch = augment_batch(batch, self.model, self._settings.augment)
+        targets: Tensor | None = None
+        if self._settings.mixing.mixup or self._settings.mixing.cutmix:
+            assert batch.labels is not None
+            hard = nn.functional.one_hot(batch.labels, self.model.num_classes).float()
+            batch, targets = mix_batch(batch, hard, self._settings.mixing, self.model.inputs)
+        return self._step(batch, "train", targets)
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
         """Predict as it is."""
@@ -88,53 +106,36 @@ class ExpressionTask(pl.LightningModule):
                 f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train anew."
             )
 
-    def _step(self, batch: FaceBatch, stage: Literal["train", "val"]) -> Tensor:
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count anew."""
+        self.val_confusion.reset()
+
+    def class_f1(self) -> NDArray[np.float64]:
+        """F1 of each class in the last validation, `[C]`; NaN where there was none of it."""
+        counts = self.val_confusion.compute().cpu().numpy()
+        absent = counts.sum(axis=1) == 0
+        return np.where(absent, np.nan, scores_from_confusion(counts)["f1"])
+
+    def _step(
+        self, batch: FaceBatch, stage: Literal["train", "val"], targets: Tensor | None = None
+    ) -> Tensor:
         logits = self.model(batch).float()
-        loss = self.loss(logits, batch.labels)
+        loss = self.loss(logits, batch.labels if targets is None else targets)
         train = stage == "train"
         mean_loss = self.train_loss if train else self.val_loss
         metrics = self.train_metrics if train else self.val_metrics
         mean_loss.update(loss.detach(), len(batch))
         metrics.update(logits, batch.labels)
+        if not train and batch.labels is not None:
+            self.val_confusion.update(logits, batch.labels)
         self.log(f"{stage}_loss", mean_loss, on_step=False, on_epoch=True, batch_size=len(batch))
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW on two groups of parameters, and a schedule stepped with it."""
-        settings = self._settings.optimiser
-        optimiser = torch.optim.AdamW(parameter_groups(self.model, settings.weight_decay), lr=settings.lr)
-        schedule = build_schedule(optimiser, settings, self._total_steps)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and embeddings do not."""
-    embeddings = {"identity"}
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim > 1 and name.rpartition(".")[2] not in embeddings
-        (matrices if is_matrix else others).append(parameter)
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def build_schedule(
-    optimiser: torch.optim.Optimizer, settings: OptimiserSettings, total_steps: int
-) -> LRScheduler:
-    """The learning rate over the steps of the whole training."""
-    if settings.schedule == "onecycle":
-        return OneCycleLR(optimiser, settings.lr, total_steps=max(total_steps, 1))
-    warmup = math.ceil(settings.warmup * total_steps)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        if settings.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
-
-    return LambdaLR(optimiser, factor)
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser and its schedule."""
+        optimiser = build_optimiser(self.model, self._settings.optimiser)
+        return build_schedule(optimiser, self._settings, self._steps_per_epoch)
 
 
 def _seed_step(seed: int, step: int) -> None:

@@ -9,7 +9,7 @@ from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
 from landmarkfer.geometry import mirror
 from landmarkfer.landmarks import CANONICAL, MIRROR, REGION, REGIONS
 
-NOTHING = {"mirror": 0.0, "jitter": 0.0}
+NOTHING = {"jitter": 0.0}
 MEAN = torch.from_numpy(CANONICAL + 0.01)
 STD = torch.rand(478, 3, generator=torch.Generator().manual_seed(9)) + 0.5
 
@@ -42,17 +42,6 @@ def test_a_table_that_is_no_permutation_loses_points(faces, monkeypatch):
     monkeypatch.setattr("landmarkfer.data.augment._SWAP", torch.from_numpy(faulty))
     assert (mirror_landmarks(mirror_landmarks(faces)) != faces).any()
     assert len(mirror_landmarks(faces)[0, :, 1].unique()) < 478
-
-
-def test_mirroring_happens_to_about_the_given_share(faces):
-    many = faces.repeat(20, 1, 1)
-    result = augment(many, mirror=0.25)
-    mirrored = (result == mirror_landmarks(many)).all(dim=(1, 2))
-    kept = (result == many).all(dim=(1, 2))
-    assert (mirrored ^ kept).all(), "a face is mirrored as a whole or not at all"
-    # 1280 draws: the SD of the share is 0.012.
-    assert mirrored.float().mean().item() == pytest.approx(0.25, abs=0.05)
-    assert torch.equal(augment(faces, mirror=1.0), mirror_landmarks(faces))
 
 
 def test_nothing_set_changes_nothing(faces):
@@ -117,7 +106,6 @@ def test_dropped_regions_lie_exactly_on_the_mean_face_even_when_shaken(faces):
 
 
 EVERYTHING = {
-    "mirror": 0.5,
     "rotation": 5.0,
     "scale": 0.1,
     "jitter": 0.1,

@@ -46,7 +46,7 @@ def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
     labels = dataset.frame["label"].iloc[splits.train]
     prior = torch.tensor([(labels == name).mean() for name in ("angry", "happy", "sad")]).float()
     torch.testing.assert_close(model.log_prior.exp(), prior)
-    assert class_counts(dataset, splits).sum() == len(splits.train), "images without a face count"
+    assert class_counts(dataset, splits.train).sum() == len(splits.train), "images without a face count"
     assert not present[splits.train].all()
 
 

@@ -1,0 +1,188 @@
+"""The stored faces of a cache as one array of pixels, decoded once.
+
+Images are `uint8 [N, C, S, S]`, rows in the cache's order, zeros where an image could not be read. The array
+is kept beside the cache's parts under a name that tells size, channels and content, and is mapped into memory
+where it is large. `points` are where landmarks lie in such an image, as fractions of its side.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.errors import CacheError
+from landmarkfer.extract.crop import crop_landmarks
+from landmarkfer.files import replacing
+
+logger = logging.getLogger(__name__)
+
+MAPPED_BYTES = 2**30
+"""An array of more bytes is mapped from the disk instead of being read into memory."""
+
+_MODES = {1: "L", 3: "RGB"}
+_LARGEST_NATIVE = 128
+_CHUNK = 512
+
+Pixels = NDArray[np.uint8]
+Progress = Callable[[Iterable[int], int], Iterable[int]]
+"""Wraps a loop, given it and its length, to show how far it is."""
+
+
+class ImageInfo(BaseModel):
+    """The images that a model is trained on.
+
+    Attributes:
+        size: Side in pixels.
+        channels: 1 for grey, 3 for RGB.
+        points: Whether the model asks where the landmarks lie in them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    size: int
+    channels: int
+    points: bool = False
+
+
+def natural_size(cache: LandmarkCache) -> int:
+    """The side at which a cache's faces are best kept, in pixels.
+
+    That of the aligned crops, if there are; else that of the images if all are squares of one size; else 128.
+    """
+    crop = cache.manifest.settings.get("crop")
+    if crop:
+        return int(crop)
+    sizes = cache.frame(["width", "height"]).dropna().drop_duplicates()
+    if len(sizes) == 1:
+        width, height = (int(side) for side in sizes.iloc[0])
+        if width == height <= _LARGEST_NATIVE:
+            return width
+    return _LARGEST_NATIVE
+
+
+def load_images(
+    cache: LandmarkCache,
+    size: int,
+    channels: int,
+    progress: Progress | None = None,
+) -> Pixels:
+    """All faces of a cache, decoded; from the array that was kept if there is one.
+
+    Args:
+        cache: A complete cache.
+        size: S, the side of the images in pixels.
+        channels: C: 1 for grey, 3 for RGB.
+        progress: Shows how far the decoding is.
+
+    Returns:
+        `uint8 [N, C, S, S]`; may be mapped from the disk, copy on write.
+
+    Raises:
+        CacheError: A stored image cannot be decoded.
+    """
+    path = cache.path / "images" / f"{size}x{channels}-{cache.fingerprint[:16]}.npy"
+    if path.exists():
+        return _read(path, cache, size, channels)
+    try:
+        return _decode_to(path, cache, size, channels, progress)
+    except OSError as error:
+        logger.warning("%s cannot be written (%s); the images are decoded again next time", path, error)
+    images = np.empty(_shape(cache, size, channels), np.uint8)
+    _fill(images, cache, progress)
+    return images
+
+
+def stored_points(cache: LandmarkCache, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where the landmarks lie in the images of `load_images`.
+
+    Args:
+        cache: The cache.
+        landmarks: `[N, 478, 3]` as the cache has them: fractions of the source image, NaN where missing.
+
+    Returns:
+        `[N, 478, 2]` float32, fractions of the image's side, NaN where missing.
+    """
+    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
+    crop = cache.manifest.settings.get("crop")
+    points = np.full((*landmarks.shape[:2], 2), np.nan, np.float32)
+    found = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
+    if crop:
+        for row in found:
+            width, height = sizes[row]
+            points[row] = crop_landmarks(landmarks[row], int(width), int(height), crop)[:, :2] / crop
+        return points
+    # The longer side fills the square, and the shorter one lies in its middle.
+    share = sizes[found] / sizes[found].max(axis=1, keepdims=True)  # [n, 2]
+    points[found] = (landmarks[found, :, :2] - 0.5) * share[:, None] + 0.5
+    return points
+
+
+def to_square(image: Image.Image, size: int, channels: int) -> Pixels:
+    """One picture as `uint8 [C, S, S]`: its longer side fills the square, and the rest is black."""
+    picture = image.convert(_MODES[channels])
+    longer = max(picture.size)
+    width, height = (max(1, round(side * size / longer)) for side in picture.size)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.zeros((size, size, channels), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    pixels[top : top + height, left : left + width] = np.asarray(picture).reshape(height, width, channels)
+    return np.moveaxis(pixels, -1, 0)
+
+
+def _shape(cache: LandmarkCache, size: int, channels: int) -> tuple[int, int, int, int]:
+    return len(cache), channels, size, size
+
+
+def _decode_to(
+    path: Path,
+    cache: LandmarkCache,
+    size: int,
+    channels: int,
+    progress: Progress | None,
+) -> Pixels:
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        out = np.lib.format.open_memmap(temporary, "w+", np.uint8, _shape(cache, size, channels))
+        _fill(out, cache, progress)
+        out.flush()
+    for old in path.parent.glob(f"{size}x{channels}-*.npy"):
+        if old != path:
+            old.unlink()
+    return _read(path, cache, size, channels)
+
+
+def _fill(out: Pixels, cache: LandmarkCache, progress: Progress | None) -> None:
+    starts: Iterable[int] = range(0, len(out), _CHUNK)
+    if progress is not None:
+        starts = progress(starts, -(-len(out) // _CHUNK))
+    ids = cache.frame(["id"])["id"]
+    for start in starts:
+        rows = range(start, min(start + _CHUNK, len(out)))
+        for row, data in zip(rows, cache.faces(rows), strict=True):
+            if data is None:
+                out[row] = 0
+                continue
+            try:
+                with Image.open(io.BytesIO(data)) as image:
+                    out[row] = to_square(image, out.shape[-1], out.shape[1])
+            except (OSError, ValueError, SyntaxError) as error:
+                raise CacheError(
+                    f"the stored image of {ids[row]} in {cache.path} is damaged ({error}); extract it anew."
+                ) from error
+
+
+def _read(path: Path, cache: LandmarkCache, size: int, channels: int) -> Pixels:
+    large = path.stat().st_size > MAPPED_BYTES
+    try:
+        images = np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CacheError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error
+    if images.shape != _shape(cache, size, channels) or images.dtype != np.uint8:
+        raise CacheError(f"{path} does not fit its cache; delete it, and it is made anew.")
+    return images

@@ -1,0 +1,42 @@
+"""What training does to the faces of a batch, pixels and landmarks alike."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config import AugmentSettings
+from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.image_augment import augment_images, mirror_images
+from landmarkfer.models.base import FaceModel
+
+
+def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings) -> FaceBatch:
+    """What training does to a batch: what the model looks at is changed, and the rest left out.
+
+    Pixels and landmarks of a face are mirrored together. Draws from torch's global generators, which training
+    seeds for each step.
+
+    Args:
+        batch: Of training faces.
+        model: The model that is trained; a landmark model's `mean` and `std` are used, an image model's
+            `crop`.
+        settings: Probabilities and sizes.
+
+    Returns:
+        A new batch.
+    """
+    landmarks = batch.landmarks
+    mirrored = torch.rand(len(batch), device=batch.present.device) < settings.mirror
+    changed = replace(batch, image=None, points=None)
+    if "landmarks" in model.inputs:
+        assert isinstance(model.mean, Tensor) and isinstance(model.std, Tensor)
+        landmarks = torch.where(mirrored[:, None, None], mirror_landmarks(landmarks), landmarks)
+        landmarks = augment_landmarks(landmarks, model.mean, model.std, settings)
+        changed = replace(changed, landmarks=landmarks)
+    if "image" in model.inputs:
+        assert isinstance(model.crop, float)
+        pixels = augment_images(mirror_images(batch, mirrored), settings.image, model.crop)
+        changed = replace(changed, image=pixels.image, points=pixels.points)
+    return changed
