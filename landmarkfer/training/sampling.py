@@ -27,7 +27,7 @@ class ClassSampler:
         num_classes: C.
 
     Raises:
-        ValueError: There is a class without an image, and the sampler draws all classes.
+        SettingsError: The sampler draws all classes, and there is one without an image.
     """
 
     needs_all_classes: ClassVar[bool] = False
@@ -36,7 +36,11 @@ class ClassSampler:
         self._settings = settings
         self._counts = np.bincount(labels, minlength=num_classes)
         if self.needs_all_classes and not self._counts.all():
-            raise ValueError(f"class {self._counts.argmin()} has no image that could be drawn")
+            # After `check_sampling`, that is a class whose images show the model nothing.
+            raise SettingsError(
+                f"sampling.name = '{settings.name}' cannot draw class number {self._counts.argmin()}, which "
+                "has no training image that the model sees anything of; set sampling.name = 'none'."
+            )
         # Positions by class: those of class c are `_members[c]`.
         self._members = np.split(np.argsort(labels, kind="stable"), self._counts.cumsum()[:-1])
 

@@ -169,7 +169,7 @@ class TestChecks:
     def test_a_class_without_an_image_cannot_be_drawn(self, name):
         with pytest.raises(SettingsError, match=f"'{name}' cannot draw class 'sad'.*no training image"):
             check_sampling(SamplingSettings(name=name), NAMES, [3, 0, 2])
-        with pytest.raises(ValueError, match="class 1"):
+        with pytest.raises(SettingsError, match="class number 1"):
             sampler_of(name, counts=[3, 0, 2])
 
     def test_without_sampling_it_may_be_absent(self):
