@@ -1,0 +1,179 @@
+"""What the scripts share that train a table of experiments and render it as a page of `results/`.
+
+A script states its `Table` and calls `table_command(table)`. Runs that are finished are not trained again,
+and one that was cut off goes on, so a script can be repeated until all is there.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from landmarkfer.evaluation.pages import (
+    PROTOCOL,
+    Column,
+    Contrast,
+    Header,
+    Published,
+    package_versions,
+    render_results,
+)
+
+RECIPES = Path("experiments/recipes")
+RESULTS = Path("experiments/results")
+RUNS = Path("experiments/runs")
+MODEL_FILES = ("model.safetensors", "model.skops")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of a table: a recipe and what is set otherwise."""
+
+    name: str
+    recipe: str
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A page of results.
+
+    Attributes:
+        name: Of the page and its CSV, without extension.
+        runs: What the names of the runs begin with.
+        title: Of the page.
+        introduction: Markdown before the table.
+        commands: Shell lines that make it.
+        experiments: Its rows.
+        columns: Of the table.
+        published: Rows of other people's figures.
+        contrasts: Pairs of rows to be compared.
+    """
+
+    name: str
+    runs: str
+    title: str
+    introduction: str
+    commands: Sequence[str]
+    experiments: Sequence[Experiment]
+    columns: Sequence[Column] = PROTOCOL
+    published: Sequence[Published] = ()
+    contrasts: Sequence[Contrast] = ()
+
+    def run_name(self, experiment: Experiment, seed: int) -> str:
+        """The folder of a run."""
+        return f"{self.runs}-{experiment.name}-s{seed}"
+
+
+def table_command(table: Table) -> click.Command:
+    """The command line of a script."""
+
+    @click.command(help=f"Train what is missing, evaluate, and write {RESULTS / table.name}.csv and .md.")
+    @click.option("--seeds", default="0,1,2", show_default=True, help="Training seeds, comma-separated.")
+    @click.option("--only", help="Names of experiments, comma-separated; all by default.")
+    @click.option("--jobs", default=2, show_default=True, help="Trainings at a time, one thread each.")
+    @click.option("--table-only", is_flag=True, help="Train nothing; tabulate the runs that are finished.")
+    def main(seeds: str, only: str | None, jobs: int, table_only: bool) -> None:
+        names = [e.name for e in table.experiments]
+        chosen = names if only is None else only.split(",")
+        if unknown := sorted(set(chosen) - set(names)):
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(names)}.", param_hint="--only")
+        wanted = [e for e in table.experiments if e.name in chosen]
+        pairs = [(experiment, int(seed)) for seed in seeds.split(",") for experiment in wanted]
+        if not table_only:
+            missing = [pair for pair in pairs if not _finished(table, *pair)]
+            with ThreadPoolExecutor(jobs) as pool:
+                threads = 1 if jobs > 1 else 2
+                for line in pool.map(lambda pair: _train(table, pair[0], pair[1], threads), missing):
+                    click.echo(line)
+        for line in _evaluate(table, pairs):
+            click.echo(line)
+        _render(table)
+
+    return main
+
+
+def _finished(table: Table, experiment: Experiment, seed: int) -> bool:
+    run = RUNS / table.run_name(experiment, seed)
+    return any((run / name).exists() for name in MODEL_FILES)
+
+
+def _train(table: Table, experiment: Experiment, seed: int, threads: int) -> str:
+    name = table.run_name(experiment, seed)
+    command = [sys.executable, "-m", "landmarkfer", "train"]
+    if (RUNS / name / "config.json").exists():
+        command += ["--resume", name]
+    else:
+        recipe = RECIPES / f"{experiment.recipe}.toml"
+        command += ["--recipe", str(recipe), "--seed", str(seed), "--name", name]
+        command += [part for setting in experiment.settings for part in ("--set", setting)]
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with (RUNS / f"{name}.log").open("a") as log:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        code = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+        ).returncode
+    return f"{name}: {'trained' if code == 0 else f'failed, see {log.name}'}"
+
+
+def _evaluate(table: Table, pairs: Sequence[tuple[Experiment, int]]) -> Iterator[str]:
+    """Put the figures of all finished runs into the CSV."""
+    from landmarkfer.evaluation.report import write_evaluation
+    from landmarkfer.evaluation.results import append_results, evaluation_rows
+    from landmarkfer.predict import evaluate_run
+    from landmarkfer.training.callbacks import read_epochs
+    from landmarkfer.training.run import find_run
+
+    for experiment, seed in pairs:
+        if not _finished(table, experiment, seed):
+            continue
+        run = find_run(table.run_name(experiment, seed))
+        evaluation, predictions = evaluate_run(run)
+        write_evaluation(run.path, evaluation, predictions)
+        config = run.read_config()
+        figures = {"train_seconds": float(read_epochs(run.metrics_file)["seconds"].sum())}
+        if config.parameters is not None:
+            figures = {"parameters": config.parameters} | figures
+        rows = evaluation_rows(
+            evaluation,
+            experiment=experiment.name,
+            model=config.settings.model.name,
+            graph=config.graph.name if config.graph else None,
+            seed=seed,
+            run=figures,
+        )
+        append_results(RESULTS / f"{table.name}.csv", rows)
+        yield f"{run.name}: {evaluation.subsets['test'].accuracy:.2%} of all test images"
+
+
+def _render(table: Table) -> None:
+    """Write the page of what the CSV holds."""
+    from landmarkfer.evaluation.results import read_results
+
+    csv = RESULTS / f"{table.name}.csv"
+    there = set(read_results(csv)["experiment"])
+    header = Header(
+        title=table.title,
+        commands=table.commands,
+        versions=package_versions(),
+        date=datetime.now(UTC).date().isoformat(),
+        machine=(
+            f"{os.cpu_count()} CPU cores, two trainings at a time with one thread each, beside other work: "
+            "times are upper bounds"
+        ),
+        introduction=table.introduction,
+    )
+    render_results(
+        csv,
+        RESULTS / f"{table.name}.md",
+        header,
+        published=[p for p in table.published if p.beside is None or p.beside in there],
+        contrasts=[c for c in table.contrasts if {c.variant, c.base} <= there],
+        columns=table.columns,
+    )
