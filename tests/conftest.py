@@ -118,6 +118,42 @@ def tiny_settings(tiny_cache: "LandmarkCache"):
     return settings
 
 
+@pytest.fixture
+def made_run(tmp_path):
+    """Write a run's folder by hand: `made_run("gnn-s0", [0.5, 0.6], seed=0, test=0.55, **{"fit.epochs": 9})`.
+
+    The arguments are its validation accuracies by epoch, its settings by dotted key, the `state` (finished or
+    not) and, for an evaluated run, the test accuracy. Folders lie in `experiments/runs` of `tmp_path`.
+    """
+    import json
+
+    def write(name="run", val=(0.5,), *, test=None, finished=True, config=(), **settings):
+        folder = tmp_path / "experiments/runs" / name
+        folder.mkdir(parents=True)
+        content = {"format": 1, "settings": {"model": {"name": "mlp"}}, "classes": ["happy", "sad"]}
+        content |= {"cache": {"path": "cache/faces", "fingerprint": "f00"}, "graph": None}
+        content |= {"parameters": 1234, "created": "2026-01-01T00:00:00+00:00"} | dict(config)
+        for key, value in settings.items():
+            *tables, last = key.split(".")
+            table = content["settings"]
+            for part in tables:
+                table = table.setdefault(part, {})
+            table[last] = value
+        (folder / "config.json").write_text(json.dumps(content))
+        lines = ["epoch,step,lr,train_loss,val_loss,val_accuracy,val_macro_f1,seconds"]
+        lines += [f"{e},{10 * e},0.1,1,{1 - v},{v},{v / 2},1.5" for e, v in enumerate(val, start=1)]
+        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+        if finished:
+            (folder / "model.safetensors").touch()
+        if test is not None:
+            ends = {"accuracy": [test - 0.02, test + 0.03], "macro_f1": [test / 2 - 0.02, test / 2 + 0.03]}
+            figures = {"n": 700, "accuracy": test, "macro_f1": test / 2, "ece": 0.1, "intervals": ends}
+            (folder / "metrics.json").write_text(json.dumps({"subsets": {"test": figures}}))
+        return folder
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def detector(request):
     """The default detector; if that is the landmarker, with the model the environment names, or skipped."""

@@ -73,7 +73,12 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
             highlight=False,
         )
         return
-    console.print(_table(chosen, console.width))
+    data = {data_text(record) for record in chosen if record.cache}
+    shared = data.pop() if len(data) == 1 and len(chosen) > 1 else None
+    count = f"{len(chosen)} run{'s' if len(chosen) > 1 else ''}"
+    console.print(f"[bold]{escape(count + (f' on {shared}' if shared else ''))}[/bold]\n", highlight=False)
+    console.print(_table(chosen, shared, console.width))
+    console.print("[dim]val, test: accuracy; F1: macro-F1 over the test images; in percent[/dim]\n")
     for record in chosen:
         for problem in record.problems:
             console.print(f"[red]{escape(record.name)}[/red]: {escape(problem)}", highlight=False)
@@ -81,24 +86,14 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
     if cut:
         console.print(f"Cut off: go on with `landmarkfer train --resume {escape(cut[0])}`.", highlight=False)
     if changed:
+        console.print("[bold]Settings that differ from the defaults[/bold]\n")
         console.print(_changed_table(chosen))
 
 
-def _table(records: Sequence[RunRecord], width: int) -> Table:
+def _table(records: Sequence[RunRecord], shared: str | None, width: int) -> Table:
     """One row per run; what all runs share, or none has, takes no column, so that 100 characters do."""
-    data = {data_text(record) for record in records if record.cache}
-    shared = data.pop() if len(data) == 1 and len(records) > 1 else None
     lineage = any(record.lineage for record in records)
-    table = Table(
-        title=f"{len(records)} run{'s' if len(records) > 1 else ''}" + (f" on {shared}" if shared else ""),
-        title_justify="left",
-        title_style="bold",
-        caption="val, test: accuracy; F1: macro-F1 over the test images; in percent",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     # By heading: what a run shows, and whether the column is one of text that may be folded.
     columns: dict[str, tuple[Callable[[RunRecord], str | None], bool]] = {
         "run": (lambda r: r.name, True),
@@ -129,13 +124,7 @@ def _table(records: Sequence[RunRecord], width: int) -> Table:
 
 
 def _changed_table(records: Sequence[RunRecord]) -> Table:
-    table = Table(
-        title="Settings that differ from the defaults",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     for record in records:

@@ -4,12 +4,7 @@ Runs that differ by seed or fold alone are one configuration and share a colour.
 `Figure` directly, so that no display is touched.
 """
 
-import json
-import os
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -20,77 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landmarkfer.errors import RunError
+from landmarkfer.training.configurations import Configuration, configurations
 from landmarkfer.training.tracking import RunRecord, best_epoch, read_epochs
 
 # Okabe and Ito's colours, which every kind of colour vision tells apart, without yellow: too pale on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", (0, (5, 2)))
 GREY = "#8a8f98"
-LABELLED = 8
-_REPLICATES = ("name", "cache", "seed", "split.fold", "fit.device", "init")
+LABELLED = len(COLOURS)
 _WIDTH, _HEIGHT, _FONT = 10.5, 4.4, 8.5
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Runs of the same settings, apart from seed, fold and name."""
-
-    label: str
-    runs: tuple[RunRecord, ...]
-
-    @property
-    def title(self) -> str:
-        """The label with the number of runs if there are several."""
-        if len(self.runs) == 1:
-            return self.label
-        folds = len({run.fold for run in self.runs}) > 1
-        return f"{self.label} ({len(self.runs)} {'folds' if folds else 'seeds'})"
-
-
-def configurations(records: Sequence[RunRecord]) -> list[Configuration]:
-    """Group runs that differ by seed, fold and name alone, in the order of the first of each."""
-    groups: dict[str, list[RunRecord]] = {}
-    for record in records:
-        groups.setdefault(json.dumps(_key(record), sort_keys=True, default=str), []).append(record)
-    runs = list(groups.values())
-    labels = [_label(group) for group in runs]
-    count = Counter(labels)
-    for number, group in enumerate(runs):
-        if count[labels[number]] > 1:
-            alike = [
-                _key(other[0]) for other, label in zip(runs, labels, strict=True) if label == labels[number]
-            ]
-            labels[number] = _told_apart(labels[number], group, alike)
-    return [Configuration(label, tuple(group)) for label, group in zip(labels, runs, strict=True)]
-
-
-def _key(record: RunRecord) -> dict[str, object]:
-    """What makes a configuration, as plain data."""
-    key: dict[str, object] = {k: v for k, v in record.changed.items() if k not in _REPLICATES}
-    if record.model is None:
-        return {"path": record.path}  # an evaluation or a damaged run: no settings to compare
-    if record.init:
-        # The seeds of a fine-tuning begin with the same seeds of the training before it.
-        key["init"] = re.sub(rf"-s{record.seed}(?=-|$)", "", record.init)
-    key |= {"cache": record.cache_fingerprint, "classes": list(record.classes)}
-    key |= {"model": record.model, "graph": record.graph, "fit.epochs": record.epochs_planned}
-    return key
-
-
-def _label(runs: Sequence[RunRecord]) -> str:
-    """A name for a configuration: what its runs' names have in common before the seed."""
-    if len(runs) == 1:
-        return runs[0].name
-    alike = os.path.commonprefix([run.name for run in runs])  # noqa: RUF071 (names, by their characters)
-    common = re.sub(r"[-_.]+[a-z]*\d*$", "", alike)
-    return common if len(common) > 2 else runs[0].architecture or runs[0].name
-
-
-def _told_apart(label: str, runs: Sequence[RunRecord], alike: Sequence[Mapping[str, object]]) -> str:
-    own = _key(runs[0])
-    differing = [k for k in sorted(own) if len({json.dumps(o.get(k), default=str) for o in alike}) > 1]
-    text = ", ".join(f"{key.rpartition('.')[2]}={own[key]}" for key in differing)
-    return f"{label}, {text}" if 0 < len(text) <= 40 else f"{label}, {runs[0].name}"
 
 
 def curves_figure(records: Sequence[RunRecord]) -> Figure:
@@ -204,7 +137,10 @@ def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
     heights: list[float] = []
     for y, _, _ in ends:
         heights.append(max(y, heights[-1] + gap) if heights else y)
-    over = max(0.0, heights[-1] - top)
+    ceiling = top
+    for number in reversed(range(len(heights))):
+        heights[number] = min(heights[number], ceiling)
+        ceiling = heights[number] - gap
     for (y, x, title), height in zip(ends, heights, strict=True):
         ended = x >= axes.get_xlim()[1]
         line = {
@@ -220,7 +156,7 @@ def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
         axes.annotate(
             title,
             xy=(x, y),
-            xytext=(1.06, height - over),
+            xytext=(1.06, height),
             textcoords=axes.get_yaxis_transform(),
             va="center",
             fontsize=_FONT,
@@ -323,7 +259,7 @@ def _round_limits(axes: Axes, which: str) -> None:
     """Let an axis begin and end at a tick."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     low, high = getattr(axes.dataLim, f"interval{which}")
-    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     ticks = axis.get_major_locator().tick_values(low, high)
     (axes.set_ylim if which == "y" else axes.set_xlim)(ticks[0], ticks[-1])
 
