@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MODELS: dict[str, str] = {
     "mlp": "landmarkfer.models.mlp:MLP",
     "gnn": "landmarkfer.models.gnn:GNN",
+    "transformer": "landmarkfer.models.transformer:LandmarkTransformer",
     "image": "landmarkfer.models.image:ImageModel",
 }
 

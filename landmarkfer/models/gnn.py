@@ -6,6 +6,8 @@ and a small perceptron classifies it. What each choice contributes is measured i
 `experiments/recipes/fer2013-gcn-published.toml`.
 """
 
+from itertools import pairwise
+
 import torch
 from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
@@ -19,19 +21,41 @@ from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
 
 
 class GraphBlock(nn.Module):
-    """Graph convolution, batch norm over all nodes of the batch, ReLU; the input is added if widths agree."""
+    """Graph convolution, batch norm over all nodes of the batch, ReLU; then the input may be added.
 
-    def __init__(self, conv: str, graph: FaceGraph | None, fan_in: int, fan_out: int, residual: bool) -> None:
+    Args:
+        conv: Kind of graph convolution.
+        graph: Its graph; None if the edges come with each batch.
+        fan_in: Features per node that come in.
+        fan_out: Features per node that go out.
+        residual: Whether the input is added, if the widths agree.
+        projection: Whether it is added through a linear map, if they do not.
+    """
+
+    def __init__(
+        self,
+        conv: str,
+        graph: FaceGraph | None,
+        fan_in: int,
+        fan_out: int,
+        *,
+        residual: bool,
+        projection: bool,
+    ) -> None:
         super().__init__()
         self.conv = build_conv(conv, graph, fan_in, fan_out)
         self.norm = nn.BatchNorm1d(fan_out)
-        self.residual = residual and fan_in == fan_out
+        self.shortcut: nn.Module | None = None
+        if residual and fan_in == fan_out:
+            self.shortcut = nn.Identity()
+        elif residual and projection:
+            self.shortcut = nn.Linear(fan_in, fan_out, bias=False)
 
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
         active = self.norm(mixed.flatten(0, 1)).view_as(mixed).relu()  # [N * B, F] and back
-        return x + active if self.residual else active
+        return active if self.shortcut is None else self.shortcut(x) + active
 
 
 class GNN(LandmarkModel):
@@ -50,7 +74,10 @@ class GNN(LandmarkModel):
         node_width: Features per node that the node-wise read-out keeps.
         hidden: Widths of the classifier's hidden layers.
         dropout: On the read-out and after each hidden layer.
-        residual: Whether a block adds its input.
+        residual: Whether a block adds its input, where the widths agree.
+        projection: Whether a residual block whose widths differ adds a linear map of its input.
+        lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
+            which otherwise reads them as they are.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
     """
@@ -69,6 +96,8 @@ class GNN(LandmarkModel):
         hidden: Widths = (256,),
         dropout: Share = 0.4,
         residual: bool = True,
+        projection: bool = False,
+        lift: bool = True,
         dynamic_k: NonNegativeInt = 0,
         features: Features = "displacement",
     ) -> None:
@@ -79,14 +108,19 @@ class GNN(LandmarkModel):
         self.dynamic_k = dynamic_k
         if dynamic_k and self.graph.num_hubs:
             raise ValueError(f"dynamic_k replaces all edges, and the hubs of '{self.graph.name}' need theirs")
+        if projection and not residual:
+            raise ValueError("projection is of residual blocks; set residual or leave it out")
         self.identity = (
             nn.Parameter(0.1 * torch.randn(self.graph.num_nodes, 1, identity)) if identity else None
         )
         self.register_buffer("hubs", torch.from_numpy(self.graph.hub_weights()), persistent=False)
-        self.input = nn.Linear(self.num_features + identity, widths[0])
+        described = self.num_features + identity
+        self.input = nn.Linear(described, widths[0]) if lift else nn.Identity()
         shared = None if dynamic_k else self.graph
-        steps = zip([widths[0], *widths], widths, strict=False)
-        self.blocks = nn.ModuleList(GraphBlock(conv, shared, a, b, residual) for a, b in steps)
+        steps = pairwise([widths[0] if lift else described, *widths])
+        self.blocks = nn.ModuleList(
+            GraphBlock(conv, shared, a, b, residual=residual, projection=projection) for a, b in steps
+        )
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled
         self.dropout = nn.Dropout(dropout)
@@ -106,7 +140,7 @@ class GNN(LandmarkModel):
         return self.head(embedding)
 
     def nodes(self, landmarks: Tensor) -> Tensor:
-        """Features of the nodes before the first convolution: `[B, 478, 3] -> [N, B, widths[0]]`."""
+        """Features of the nodes before the first convolution: `[B, 478, 3] -> [N, B, F]`."""
         x = self.describe(landmarks).transpose(0, 1)  # [478, B, F]
         if self.graph.num_hubs:
             x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])

@@ -13,10 +13,12 @@ from landmarkfer.models import MODELS, build_model, model_class, model_keywords
 from landmarkfer.models.base import LandmarkModel
 from landmarkfer.models.convs import PYG_LAYERS
 from landmarkfer.models.readout import READOUTS
+from landmarkfer.models.transformer import TOKENISERS
 from landmarkfer.topology import GRAPHS
 
 CLASSES = 4
 GNN = {"graph": "anatomical", "widths": [4, 6], "hidden": [10], "identity": 3, "node_width": 2}
+TRANSFORMER = {"width": 8, "depth": 2, "heads": 2, "expansion": 2}
 IMAGE = {"backbone": "resnet-fer", "width": 4, "size": 48}
 VARIANTS = {
     "mlp": ("mlp", {"hidden": [12, 10]}),
@@ -31,6 +33,11 @@ VARIANTS = {
     "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
     "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
+    "gnn-projection": ("gnn", GNN | {"projection": True, "lift": False}),
+    **{f"transformer-{name}": ("transformer", TRANSFORMER | {"tokens": name}) for name in TOKENISERS},
+    "transformer-mean": ("transformer", TRANSFORMER | {"pooling": "mean", "features": "coordinates"}),
+    "transformer-graph": ("transformer", TRANSFORMER | {"graph": "knn", "tokens": "landmarks"}),
+    "transformer-hubs": ("transformer", TRANSFORMER | {"graph": "regions", "features": "both"}),
     "image-resnet-fer": ("image", IMAGE),
     "image-resnet-fer-cropped": ("image", IMAGE | {"crop": 0.75, "size": 36, "drop_path": 0.1}),
     "image-cnn-small": ("image", {"backbone": "cnn-small", "size": 32}),
@@ -181,6 +188,28 @@ class TestGraphs:
         points = torch.from_numpy(model.graph.node_region[:N_LANDMARKS] == 4)
         torch.testing.assert_close(nodes[N_LANDMARKS + 4], model.input(described[:, points].mean(dim=1)))
 
+    def test_blocks_whose_widths_differ_add_a_map_of_their_input(self):
+        for projection, shortcut in ((False, None), (True, (4, 6))):
+            model = build_model("gnn", 2, **GNN | {"projection": projection}).eval()
+            same, wider = model.blocks
+            x = torch.randn(N_LANDMARKS, 2, 4, generator=torch.Generator().manual_seed(0))
+            block_only = [block.norm(block.conv(x).flatten(0, 1)).relu() for block in (same, wider)]
+            torch.testing.assert_close(same(x, None), x + block_only[0].view_as(x))
+            added = (wider(x, None) - block_only[1].view(N_LANDMARKS, 2, 6)).detach()
+            if shortcut is None:
+                assert wider.shortcut is None
+                assert not added.any()
+            else:
+                assert (wider.shortcut.in_features, wider.shortcut.out_features) == shortcut
+                torch.testing.assert_close(added, x @ wider.shortcut.weight.T, rtol=1e-4, atol=1e-5)
+
+    def test_without_a_lift_the_first_convolution_reads_the_features(self):
+        model = build_model("gnn", 2, **GNN | {"lift": False, "identity": 0})
+        batch = make_batch(2)
+        described = model.describe(batch.landmarks).transpose(0, 1)
+        assert torch.equal(model.nodes(batch.landmarks), described)
+        assert model.blocks[0].conv(described).shape == (N_LANDMARKS, 2, 4)
+
     def test_own_neighbours_without_limit_are_the_full_graph(self):
         torch.manual_seed(0)
         own = build_model("gnn", 3, **GNN | {"dynamic_k": N_LANDMARKS - 1})
@@ -223,7 +252,9 @@ class TestErrors:
             with pytest.raises(SettingsError, match=r"no model 'cnn'; the models are mlp, gnn"):
                 function("cnn")
 
-    @pytest.mark.parametrize(("name", "known"), [("mlp", "hidden"), ("gnn", "readout")])
+    @pytest.mark.parametrize(
+        ("name", "known"), [("mlp", "hidden"), ("gnn", "readout"), ("transformer", "tokens")]
+    )
     def test_unknown_keywords_are_refused_and_the_known_ones_listed(self, name, known):
         with pytest.raises(SettingsError, match=rf"'kernel' is no setting of model '{name}'; .*{known}"):
             build_model(name, 3, kernel=3)
@@ -260,6 +291,7 @@ class TestErrors:
             ({"k": True}, "'k' = True"),
             ({"graph": 5}, "'graph' = 5"),
             ({"dynamic_k": 4, "graph": "regions"}, "hubs of 'regions'"),
+            ({"projection": True, "residual": False}, "projection is of residual blocks"),
         ],
     )
     def test_values_that_do_not_fit_a_graph_network(self, keywords, reason):
