@@ -152,9 +152,8 @@ def data_text(record: RunRecord) -> str | None:
 
 
 def _epochs(record: RunRecord) -> str | None:
-    if record.epochs_planned is None or (record.state == "finished" and not record.epochs):
-        return None  # unknown, or of a model that is not trained by epochs
-    return f"{record.epochs}/{record.epochs_planned}"
+    planned = record.epochs_planned  # None if unknown, or of a model that is not trained by epochs
+    return None if planned is None else f"{record.epochs}/{planned}"
 
 
 def _percent(value: float | None) -> str | None:

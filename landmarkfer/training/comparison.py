@@ -76,6 +76,8 @@ def curves_figure(records: Sequence[RunRecord]) -> Figure:
 
 
 def _rows(record: RunRecord) -> list[dict[str, float]]:
+    if record.model is not None and record.epochs_planned is None:
+        return []  # fitted in one go: a point, no curve
     try:
         return read_epochs(Path(record.path))
     except (OSError, ValueError):
@@ -188,8 +190,8 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
         first = next((record.name for record in records if record.state == "finished"), "RUN")
         raise RunError(f"none of these runs is evaluated; do so with `landmarkfer evaluate {first}`.")
     groups = sorted(configurations(evaluated), key=lambda g: fmean(_figures(g, "test_accuracy")))
-    tests = {_test_set(record) for record in evaluated}
-    mixed = len(tests) > 1
+    mixed = len({(record.test_images, frozenset(record.classes)) for record in evaluated}) > 1
+    mixed = mixed or len({record.cache_fingerprint for record in evaluated if record.cache_fingerprint}) > 1
     figure = Figure(figsize=(_WIDTH, 1.5 + 0.3 * len(groups)), layout="constrained")
     panels: tuple[Axes, Axes] = tuple(figure.subplots(1, 2, sharey=True))
     columns = {"test_accuracy": "test accuracy, %", "macro_f1": "macro-F1, %"}
@@ -218,8 +220,8 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
 
 
 def _test_set(record: RunRecord) -> str:
-    cache = record.cache or "unknown data"
-    return f"{cache}, {record.test_images or 0:,} images, {len(record.classes)} classes"
+    counts = (f"{record.test_images or 0:,} images", f"{len(record.classes)} classes")
+    return ", ".join(filter(None, (record.cache, *counts)))
 
 
 def _figures(group: Configuration, column: str) -> list[float]:

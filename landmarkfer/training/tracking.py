@@ -26,7 +26,8 @@ State = Literal["finished", "training", "cut off", "evaluation", "damaged"]
 Interval = tuple[float, float]
 
 RUNS_ROOT = Path("experiments/runs")
-_FILES = ("config.json", "splits.json", "metrics.csv", "metrics.json", "model.safetensors", "checkpoints")
+_MODEL_FILES = ("model.safetensors", "model.skops")
+_FILES = ("config.json", "splits.json", "metrics.csv", "metrics.json", "checkpoints", *_MODEL_FILES)
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class RunRecord:
     `evaluation` (figures without a training, as of an ensemble), or `damaged`; `problems` says why.
     `val_*` are of the epoch whose weights are kept, the best by `monitor`; `test_accuracy` and `macro_f1` are
     over all test images, the intervals 95 % bootstrap intervals over images, and `subsets` has the figures of
-    each of the protocol's subsets. `init` names the run whose weights the training began with, and `resumes`
-    are the times (UTC, ISO) at which it went on. `changed` are the settings that differ from the defaults.
+    each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no epochs
+    planned. `init` names the run whose weights the training began with, and `resumes` are the times (UTC,
+    ISO) at which it went on. `changed` are the settings that differ from the defaults.
     """
 
     name: str
@@ -163,8 +165,8 @@ def _collect(read: Any, folder: Path, fields: dict[str, Any], problems: list[str
 
 
 def _state(folder: Path) -> State:
-    # The file of the model comes last, whatever kind of model it is; temporary names begin with a dot.
-    if any(folder.glob("model.*")):
+    # Training writes the file of the model last.
+    if any((folder / name).is_file() for name in _MODEL_FILES):
         return "finished"
     lock = folder / ".lock"
     if lock.exists():
@@ -187,6 +189,8 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
     cache = _get(content, str, "cache", "path")
     stages = [_get(stage, int, "epochs") or 0 for stage in _get(settings, list, "stages") or []]
     folds = _get(settings, int, "split", "folds")
+    epochs = sum(stages) or _get(settings, int, "fit", "epochs") or TrainSettings().epochs
+    classical = content.get("parameters", 0) is None
     return {
         "created": _get(content, str, "created"),
         "model": model,
@@ -199,7 +203,7 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
         "seed": _get(settings, int, "seed"),
         "fold": _get(settings, int, "split", "fold") if folds else None,
         "folds": folds or None,
-        "epochs_planned": sum(stages) or _get(settings, int, "fit", "epochs") or TrainSettings().epochs,
+        "epochs_planned": None if classical else epochs,
         "monitor": _get(settings, str, "fit", "monitor") or TrainSettings().fit.monitor,
         "init": _get(settings, str, "init"),
         "changed": _changed(settings, model),

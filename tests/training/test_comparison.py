@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -156,8 +157,10 @@ class TestCurves:
             assert axes.get_xlim()[0] == 0
 
     def test_without_epochs_there_is_nothing_to_draw(self, record):
+        classical = record("svm-s0", config={"parameters": None})
         with pytest.raises(RunError, match="no curve"):
-            curves_figure([record("a", [])])
+            curves_figure([record("a", []), classical])
+        assert list(named_lines(curves_figure([record("b"), classical]).axes[1])) == ["b"]
 
 
 class TestCompare:
@@ -192,6 +195,15 @@ class TestCompare:
         caption = figure.get_supxlabel()
         assert "Not all on the same test images" in caption
         assert "1 run not evaluated" in caption
+
+    def test_an_ensemble_s_evaluation_is_compared_too(self, record, made_run):
+        folder = made_run("both", test=0.7)
+        (folder / "config.json").unlink()
+        figures = json.loads((folder / "metrics.json").read_text()) | {"classes": ["happy", "sad"]}
+        (folder / "metrics.json").write_text(json.dumps(figures))
+        figure = compare_figure([record("a", test=0.5), read_run(folder)])
+        assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["a", "both"]
+        assert "Not all" not in figure.get_supxlabel()
 
     def test_without_an_evaluation_it_says_what_to_do(self, record):
         with pytest.raises(RunError, match="landmarkfer evaluate done"):

@@ -62,6 +62,11 @@ class TestRecord:
     def test_epochs_that_are_not_set_are_the_default_s(self, made_run):
         assert read_run(made_run()).epochs_planned == 30
 
+    def test_a_classical_model_has_neither_epochs_nor_parameters(self, made_run):
+        record = read_run(made_run(config={"parameters": None}))
+        assert (record.epochs_planned, record.parameters) == (None, None)
+        assert (record.val_accuracy, record.train_seconds) == (0.5, 1.5)
+
     def test_lineage(self, made_run):
         folder = made_run(init="experiments/runs/head-s0")
         assert read_run(folder).lineage == "from head-s0"
@@ -189,7 +194,6 @@ class TestFind:
         """Said twice, since the one is not to import torch, which the other does."""
         assert RUNS_ROOT == run_module.RUNS_ROOT
         folder = run_module.RunFolder(tmp_path)
-        named = (folder.config_file, folder.metrics_file, folder.resumes_file, folder.weights_file)
-        assert [path.name for path in named] == [
-            *("config.json", "metrics.csv", "resumed.txt", "model.safetensors")
-        ]
+        files = (folder.config_file, folder.metrics_file, folder.resumes_file)
+        assert [path.name for path in files] == ["config.json", "metrics.csv", "resumed.txt"]
+        assert (folder.weights_file.name, folder.estimator_file.name) == ("model.safetensors", "model.skops")
