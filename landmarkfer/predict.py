@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
 from landmarkfer.data.image_augment import mirror_images
 from landmarkfer.data.splits import Rows, has_twin_in
-from landmarkfer.errors import CacheError
+from landmarkfer.errors import CacheError, RunError
+from landmarkfer.evaluation.ensemble import find_weights
 from landmarkfer.evaluation.predictions import average_predictions, probability_columns
 from landmarkfer.evaluation.report import Evaluation, evaluate_predictions, write_evaluation
 from landmarkfer.models.base import FaceModel
@@ -115,8 +117,66 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.
     return table
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A finished run beside the images that it is applied to."""
+
+    run: RunFolder
+    trained: TrainedModel
+    dataset: FaceDataset
+    cache: LandmarkCache
+    own: bool
+
+    def predict_test(self) -> pd.DataFrame:
+        """The prediction table of the test images; of a foreign cache without a test split, of all."""
+        rows = _own_test_rows(self.run, self.dataset) if self.own else _foreign_test_rows(self)
+        table = predict_rows(self.trained, self.dataset, rows)
+        if self.own:
+            train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
+            table["clean"] = ~has_twin_in(self.dataset.frame, rows, train)
+        return table
+
+    def predict_validation(self) -> pd.DataFrame:
+        """The prediction table of the images that validated the run.
+
+        Raises:
+            RunError: The cache is not the run's own, so that there are none.
+        """
+        if not self.own:
+            raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
+        wanted = self.dataset.frame["id"].isin(self.run.read_splits()["val"])
+        return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy()))
+
+
+def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
+    """Load a run, and the images it is to be applied to.
+
+    Args:
+        run: A finished run.
+        cache: A cache other than the one it was trained on.
+
+    Raises:
+        RunError: The run is not finished or damaged.
+        CacheError: The cache is missing, or is no longer what the run was trained on.
+    """
+    trained = run.load()
+    source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
+    settings = trained.config.settings
+    own = source.fingerprint == trained.config.cache.fingerprint
+    if cache is None and not own:
+        raise CacheError(
+            f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
+            f"is there now all the same, name it: --cache {source.path}."
+        )
+    labels = label_images(source, settings.data, trained.config.classes)
+    dataset = load_dataset(source, settings.normalisation, labels, trained.config.images)
+    return Opened(run, trained, dataset, source, own)
+
+
 def evaluate_run(
-    run: RunFolder, cache: str | os.PathLike[str] | None = None
+    run: RunFolder,
+    cache: str | os.PathLike[str] | None = None,
+    also: Sequence[str | os.PathLike[str]] = (),
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Evaluate a run on its test images, or on another cache.
 
@@ -124,35 +184,30 @@ def evaluate_run(
         run: A finished run.
         cache: A cache other than the one it was trained on; its test images, or all its labelled ones where
             it has no test split, are predicted.
+        also: Further caches of the same images (another detector, other passes), over which the prediction of
+            each image is averaged.
 
     Returns:
         The evaluation and the prediction table it was made from. Nothing is written.
 
     Raises:
-        RunError: The run is not finished or damaged.
+        RunError: The run is not finished or damaged, or a further cache holds other images.
         CacheError: The cache is missing, or has no image of the run's classes.
     """
-    trained = run.load()
-    source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
-    settings = trained.config.settings
-    labels = label_images(source, settings.data, trained.config.classes)
-    dataset = load_dataset(source, settings.normalisation, labels, trained.config.images)
-    own = source.fingerprint == trained.config.cache.fingerprint
-    if cache is None and not own:
-        raise CacheError(
-            f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
-            f"is there now all the same, name it: --cache {source.path}."
-        )
-    rows = _own_test_rows(run, dataset) if own else _foreign_test_rows(source, dataset)
-    table = predict_rows(trained, dataset, rows)
-    if own:
-        train = np.setdiff1d(np.flatnonzero(dataset.frame["label"].notna()), rows)
-        table["clean"] = ~has_twin_in(dataset.frame, rows, train)
-    return evaluate_predictions(table, trained.config.classes), table
+    opened = open_run(run, cache)
+    table = opened.predict_test()
+    if also:
+        table = average_predictions([table, *(open_run(run, other).predict_test() for other in also)])
+    return evaluate_predictions(table, opened.trained.config.classes), table
 
 
 def evaluate_runs(
-    runs: Sequence[RunFolder], cache: str | os.PathLike[str] | None = None, out: Path | None = None
+    runs: Sequence[RunFolder],
+    cache: str | os.PathLike[str] | None = None,
+    out: Path | None = None,
+    *,
+    also: Sequence[str | os.PathLike[str]] = (),
+    weights: Literal["equal", "validation"] = "equal",
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
 
@@ -161,6 +216,9 @@ def evaluate_runs(
         cache: See `evaluate_run`.
         out: Folder for the files of the evaluation: of the ensemble, or of the one run. Without it, runs that
             are evaluated on their own cache keep the files in their folders, and nothing else is written.
+        also: See `evaluate_run`.
+        weights: How much each run counts in the average: all alike, or as makes the labels of the validation
+            images most likely, which must then be the same for all runs.
 
     Returns:
         Names and evaluations; the ensemble is the last.
@@ -168,14 +226,20 @@ def evaluate_runs(
     found: list[tuple[str, Evaluation]] = []
     tables = []
     for run in runs:
-        evaluation, table = evaluate_run(run, cache)
-        if cache is None:
+        evaluation, table = evaluate_run(run, cache, also)
+        if cache is None and not also:
             write_evaluation(run.path, evaluation, table)
         found.append((run.name, evaluation))
         tables.append(table)
     if len(runs) > 1:
-        average = average_predictions(tables)
-        found.append((f"average of {len(runs)} runs", evaluate_predictions(average, found[0][1].classes)))
+        classes = found[0][1].classes
+        shares = None
+        name = f"average of {len(runs)} runs"
+        if weights == "validation":
+            shares = find_weights([open_run(run).predict_validation() for run in runs], classes)
+            name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
+        average = average_predictions(tables, shares)
+        found.append((name, evaluate_predictions(average, classes)))
         tables.append(average)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -188,10 +252,13 @@ def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
     return np.flatnonzero(wanted.to_numpy())
 
 
-def _foreign_test_rows(source: LandmarkCache, dataset: FaceDataset) -> Rows:
+def _foreign_test_rows(opened: Opened) -> Rows:
+    dataset = opened.dataset
     known = dataset.frame["label"].isin(dataset.classes).to_numpy()
     split = dataset.frame["split"].to_numpy()
     test = known & (split == "test") if (split == "test").any() else known
     if not test.any():
-        raise CacheError(f"{source.path} has no image labelled with one of {', '.join(dataset.classes)}.")
+        raise CacheError(
+            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}."
+        )
     return np.flatnonzero(test)

@@ -1,6 +1,7 @@
 """`landmarkfer evaluate`: the protocol's figures and pictures of trained runs."""
 
 from pathlib import Path
+from typing import Literal
 
 import rich_click as click
 
@@ -8,8 +9,27 @@ import rich_click as click
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--cache", help="Evaluate on another cache than the one trained on.")
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="CACHE",
+    help="Average over the same images in another cache, of another detector, say; may be repeated.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["equal", "validation"]),
+    default="equal",
+    show_default=True,
+    help="How runs are averaged: all alike, or by what is best on their validation images.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
-def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None:
+def evaluate(
+    runs: tuple[str, ...],
+    cache: str | None,
+    also: tuple[str, ...],
+    weights: Literal["equal", "validation"],
+    out: Path | None,
+) -> None:
     """Evaluate runs on their test images; several runs also as the average of their probabilities.
 
     Writes metrics.json, predictions.parquet, per_class.csv, confusion.png and reliability.png into each run's
@@ -20,6 +40,7 @@ def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None
     Examples:
       landmarkfer evaluate gnn-tesselation-s0
       landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
+      landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
@@ -30,8 +51,8 @@ def evaluate(runs: tuple[str, ...], cache: str | None, out: Path | None) -> None
 
     console = Console()
     folders = [find_run(name) for name in runs]
-    for name, evaluation in evaluate_runs(folders, cache, out):
+    for name, evaluation in evaluate_runs(folders, cache, out, also=also, weights=weights):
         console.print(summary_table(evaluation, title=name))
-    written = [str(out)] if out else [str(run.path) for run in folders] if cache is None else []
+    written = [str(out)] if out else [str(run.path) for run in folders] if cache is None and not also else []
     if written:
         console.print(f"Figures, predictions and pictures: {', '.join(written)}", highlight=False)

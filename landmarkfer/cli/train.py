@@ -1,9 +1,11 @@
 """`landmarkfer train`: from a landmark cache to a trained model in a run folder."""
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
+from landmarkfer.cli.train_options import given_options, merged_classes, numbers, split_shares
 from landmarkfer.models import MODELS
 
 
@@ -18,6 +20,19 @@ from landmarkfer.models import MODELS
 @click.option("--graph", help="Facial graph of a graph model: a name (`landmarkfer graph list`) or a file.")
 @click.option("--epochs", type=int, help="Epochs to train.")
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation.")
+@click.option("--seeds", metavar="N,N,...", callback=numbers, help="One run for each seed, and their mean.")
+@click.option("--folds", type=click.IntRange(min=2), help="One run for each fold of k, and their mean.")
+@click.option("--classes", metavar="NAME,...", help="Only these classes, as named after merging.")
+@click.option("--merge", multiple=True, metavar="NEW=OLD+OLD", help="Make one class of several.")
+@click.option("--per-class", type=int, help="This many training images of each class.")
+@click.option(
+    "--split",
+    "shares",
+    metavar="70/10/20",
+    callback=split_shares,
+    help="Carve train, validation and test anew from all images.",
+)
+@click.option("--init", metavar="RUN", help="Begin with the weights of a finished run.")
 @click.option("--name", help="Name of the run; made from model, graph and seed by default.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated."
@@ -32,6 +47,13 @@ def train(
     graph: str | None,
     epochs: int | None,
     seed: int | None,
+    seeds: tuple[int, ...],
+    folds: int | None,
+    classes: str | None,
+    merge: tuple[str, ...],
+    per_class: int | None,
+    shares: dict[str, float | bool],
+    init: str | None,
     name: str | None,
     assignments: tuple[str, ...],
     resumed: str | None,
@@ -44,26 +66,41 @@ def train(
       landmarkfer train --model gnn --graph knn --seed 1 --epochs 20
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
       landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
+      landmarkfer train --model image --set model.backbone=resnet18 --set model.weights=pretrained
+      landmarkfer train --model mlp --seeds 0,1,2 --per-class 100
+      landmarkfer train --model mlp --folds 5 --classes angry,fear,happy
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
-    if resumed and any(
-        [model, cache, recipe, graph, epochs is not None, seed is not None, name, assignments]
-    ):
+    if resumed and given_options() != ["resumed"]:
         raise click.UsageError("--resume takes its settings from the run; give no other option with it.")
+    if seed is not None and seeds:
+        raise click.UsageError("--seed and --seeds exclude each other.")
     from rich.console import Console
 
     from landmarkfer.config import changed_settings, load_settings
-    from landmarkfer.training import fit
+    from landmarkfer.training.fit import resume
+    from landmarkfer.training.fit import train as train_one
+    from landmarkfer.training.repeat import outcome, outcome_table, repetitions, train_all
     from landmarkfer.training.run import find_run
 
     console = Console()
     if resumed:
-        run = fit.resume(find_run(resumed), console=console)
+        runs = [resume(find_run(resumed), console=console)]
     else:
-        overrides = {"model.name": model, "model.graph": graph, "cache": cache, "name": name, "seed": seed}
-        settings = load_settings(recipe, overrides | {"fit.epochs": epochs}, assignments)
+        overrides: dict[str, Any] = {"model.name": model, "model.graph": graph, "cache": cache, "init": init}
+        overrides |= {"name": name, "seed": seed, "fit.epochs": epochs, "data.per_class": per_class, **shares}
+        overrides |= {
+            "data.classes": classes.split(",") if classes else None,
+            "data.merge": merged_classes(merge),
+        }
+        settings = load_settings(recipe, overrides, assignments)
         changed = ", ".join(f"{key}={value}" for key, value in changed_settings(settings).items())
         console.print(f"model {settings.model.name}; settings changed: {changed or 'none'}", highlight=False)
-        run = fit.train(settings, console=console)
-    console.print(f"Trained {run.path}", highlight=False)
-    console.print(f"Next: landmarkfer evaluate {run.name}", highlight=False)
+        if seeds or folds:
+            base = recipe.stem if recipe and not name else None
+            runs = train_all(repetitions(settings, seeds, folds or 0, base), console=console)
+            console.print(outcome_table([outcome(run) for run in runs]))
+        else:
+            runs = [train_one(settings, console=console)]
+    console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
+    console.print(f"Next: landmarkfer evaluate {' '.join(run.name for run in runs)}", highlight=False)

@@ -189,7 +189,7 @@ def load_dataset(
     faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(known))
     if images is not None:
         pixels = load_images(cache, images.size, images.channels, progress)
-        readable = (frame["status"] != "unreadable").to_numpy()
+        readable = (frame["status"] != "unreadable").to_numpy(copy=True)
         faces = replace(faces, image=torch.from_numpy(pixels), pictured=torch.from_numpy(readable))
         if images.points:
             points = np.nan_to_num(stored_points(cache, raw), copy=False)

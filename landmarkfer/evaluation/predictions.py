@@ -64,7 +64,9 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str]) -> None:
         )
 
 
-def average_predictions(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def average_predictions(
+    frames: Sequence[pd.DataFrame], weights: Sequence[float] | NDArray[np.float64] | None = None
+) -> pd.DataFrame:
     """Ensemble: the mean of the probabilities of several models on the same images.
 
     Rows are aligned by id and follow the first table, as do the order of classes and the optional columns.
@@ -73,6 +75,27 @@ def average_predictions(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Args:
         frames: Prediction tables as described at the top of this module.
+        weights: How much each counts, of sum 1; all alike if None.
+
+    Raises:
+        RunError: If there is no table, or they differ in ids, labels or classes.
+    """
+    aligned = check_same_images(frames)
+    first = aligned[0]
+    columns = _probability_columns_of(first)
+    shares = np.full(len(aligned), 1 / len(aligned)) if weights is None else np.asarray(weights, float)
+    mean = np.tensordot(shares, [table[columns].to_numpy(dtype=float) for table in aligned], axes=1)
+    found = np.any([table["status"] == "ok" for table in aligned], axis=0)
+    unreadable = np.all([table["status"] == "unreadable" for table in aligned], axis=0)
+    result = first.copy()
+    result[columns] = mean
+    result["predicted"] = np.array([name.removeprefix(PREFIX) for name in columns])[mean.argmax(axis=1)]
+    result["status"] = np.select([found, unreadable], ["ok", "unreadable"], "no_face")
+    return result.reset_index()
+
+
+def check_same_images(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The tables by id, in the order of the first one.
 
     Raises:
         RunError: If there is no table, or they differ in ids, labels or classes.
@@ -93,15 +116,12 @@ def average_predictions(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
             )
         if list(table.loc[ids, "label"].fillna("")) != list(first["label"].fillna("")):
             raise RunError(f"Prediction tables 1 and {number} give different labels to the same images.")
-    aligned = [table.loc[ids] for table in tables]
-    mean = np.mean([table[columns].to_numpy(dtype=float) for table in aligned], axis=0)
-    found = np.any([table["status"] == "ok" for table in aligned], axis=0)
-    unreadable = np.all([table["status"] == "unreadable" for table in aligned], axis=0)
-    result = first.copy()
-    result[columns] = mean
-    result["predicted"] = np.array([name.removeprefix(PREFIX) for name in columns])[mean.argmax(axis=1)]
-    result["status"] = np.select([found, unreadable], ["ok", "unreadable"], "no_face")
-    return result.reset_index()
+    return [table.loc[ids] for table in tables]
+
+
+def label_columns(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each label among `classes`, `[N]`."""
+    return pd.Categorical(frame["label"], categories=list(classes)).codes.astype(np.int64)
 
 
 def _probability_columns_of(frame: pd.DataFrame) -> list[str]:

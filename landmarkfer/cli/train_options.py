@@ -1,0 +1,53 @@
+"""What the options of `landmarkfer train` mean, where it is more than one value."""
+
+import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
+
+
+def given_options() -> list[str]:
+    """Names of the parameters that stand on the command line."""
+    context = get_current_context()
+    source = context.get_parameter_source
+    return [name for name in context.params if source(name) is ParameterSource.COMMANDLINE]
+
+
+def numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """Different whole numbers, from `0,1,2`."""
+    try:
+        found = tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no list of whole numbers such as 0,1,2") from None
+    if len(set(found)) < len(found) or min(found, default=0) < 0:
+        raise click.BadParameter("give different numbers, none below 0")
+    return found
+
+
+def split_shares(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> dict[str, float | bool]:
+    """Settings of the split from `train/validation/test` in any unit."""
+    if text is None:
+        return {}
+    try:
+        train, validation, test = (float(part) for part in text.split("/"))
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no split such as 70/10/20") from None
+    if min(train, validation, test) <= 0:
+        raise click.BadParameter("every part needs a share above 0")
+    return {
+        "data.official": False,
+        "split.test": test / (train + validation + test),
+        "split.validation": validation / (train + validation),
+    }
+
+
+def merged_classes(texts: tuple[str, ...]) -> dict[str, list[str]] | None:
+    """Old names by new ones, from texts such as `negative=angry+sad`; None without any."""
+    found = {}
+    for text in texts:
+        new, equals, old = text.partition("=")
+        if not (new and equals and old):
+            raise click.UsageError(f"--merge takes NEW=OLD+OLD, such as negative=angry+sad, not '{text}'.")
+        found[new] = old.split("+")
+    return found or None
