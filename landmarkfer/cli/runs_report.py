@@ -10,13 +10,21 @@ import rich_click as click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from landmarkfer.training.tracking import RUNS_ROOT, RunRecord
 
 ABSENT = "–"
-_WIDE = 96  # columns of a terminal with room for everything; parameters and time go first
+# Columns that are left out in turn where the terminal is too narrow; lineage then stands below the name.
+_SPARE: tuple[set[str], ...] = (
+    set(),
+    {"lineage"},
+    {"lineage", "seed"},
+    {"lineage", "params", "time"},
+    {"lineage", "params", "time", "seed"},
+)
 _STYLES = {"training": "cyan", "cut off": "yellow", "damaged": "red"}
 # Settings that have a column of their own, and so are not repeated among those that differ from the defaults.
 _SHOWN = ("cache", "name", "seed", "init", "model.name", "model.graph", "model.backbone")
@@ -77,7 +85,12 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
     shared = data.pop() if len(data) == 1 and len(chosen) > 1 else None
     count = f"{len(chosen)} run{'s' if len(chosen) > 1 else ''}"
     console.print(f"[bold]{escape(count + (f' on {shared}' if shared else ''))}[/bold]\n", highlight=False)
-    console.print(_table(chosen, shared, console.width))
+    unbounded = console.options.update(max_width=10_000)
+    for spare in _SPARE:
+        table = _table(chosen, spare | ({"data"} if shared else set()))
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            break
+    console.print(table)
     console.print("[dim]val, test: accuracy; F1: macro-F1 over the test images; in percent[/dim]\n")
     for record in chosen:
         for problem in record.problems:
@@ -90,9 +103,10 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
         console.print(_changed_table(chosen))
 
 
-def _table(records: Sequence[RunRecord], shared: str | None, width: int) -> Table:
-    """One row per run; what all runs share, or none has, takes no column, so that 100 characters do."""
-    lineage = any(record.lineage for record in records)
+def _table(records: Sequence[RunRecord], left_out: set[str]) -> Table:
+    """One row per run. Lineage has a column if any run has one and it is not left out."""
+    if not any(record.lineage for record in records):
+        left_out = left_out | {"lineage"}
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     # By heading: what a run shows, and whether the column is one of text that may be folded.
     columns: dict[str, tuple[Callable[[RunRecord], str | None], bool]] = {
@@ -109,9 +123,6 @@ def _table(records: Sequence[RunRecord], shared: str | None, width: int) -> Tabl
         "time": (lambda r: _duration(r.train_seconds), False),
         "lineage": (lambda r: r.lineage, True),
     }
-    left_out = {"data"} if shared else set()
-    left_out |= set() if lineage else {"lineage"}
-    left_out |= {"params", "time"} if width < _WIDE else set()
     shown = {heading: column for heading, column in columns.items() if heading not in left_out}
     for heading, (_, text) in shown.items():
         left = text or heading == "state"
@@ -119,6 +130,9 @@ def _table(records: Sequence[RunRecord], shared: str | None, width: int) -> Tabl
     for record in records:
         cells = [Text(cell(record) or ABSENT) for cell, _ in shown.values()]
         cells[list(shown).index("state")].stylize(_STYLES.get(record.state, ""))
+        if "lineage" in left_out and record.lineage:
+            below = record.lineage.replace(", ", "\n  ")
+            cells[0].append(f"\n  {below}", style="dim")
         table.add_row(*cells)
     return table
 

@@ -120,9 +120,8 @@ def _draw_group(
     if len(group.runs) == 1:
         best = best_epoch(rows[whole[0].path], whole[0].monitor or "val_accuracy")
         if best is not None and column in best:
-            axes.plot(
-                best["epoch"], factor * best[column], "o", markersize=4.5, color=style["color"], zorder=4
-            )
+            mark = {"markersize": 4.5, "color": style["color"], "zorder": 4, "clip_on": False}
+            axes.plot(best["epoch"], factor * best[column], "o", **mark)
 
 
 def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
@@ -192,7 +191,7 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
     groups = sorted(configurations(evaluated), key=lambda g: fmean(_figures(g, "test_accuracy")))
     mixed = len({(record.test_images, frozenset(record.classes)) for record in evaluated}) > 1
     mixed = mixed or len({record.cache_fingerprint for record in evaluated if record.cache_fingerprint}) > 1
-    figure = Figure(figsize=(_WIDTH, 1.5 + 0.3 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 1.5 + (0.42 if mixed else 0.3) * len(groups)), layout="constrained")
     panels: tuple[Axes, Axes] = tuple(figure.subplots(1, 2, sharey=True))
     columns = {"test_accuracy": "test accuracy, %", "macro_f1": "macro-F1, %"}
     for axes, (column, title) in zip(panels, columns.items(), strict=True):

@@ -66,6 +66,7 @@ def test_the_table(three):
     ]
     assert found["gamma"].split()[1:8] == ["mlp", "1", "1/30", "cut", "off", "30.00", "–"]
     assert found["gamma"].rstrip().endswith("from beta")
+    assert output.count("from beta") == 1
     assert "landmarkfer train --resume gamma" in output
     assert [name for name in found if name in ("alpha", "beta", "gamma")] == ["beta", "alpha", "gamma"]
 
@@ -93,6 +94,9 @@ def test_long_names_fit_the_terminal(made_run, monkeypatch, width):
     assert max(map(len, output.splitlines())) <= int(width)
     assert "50.00" in output
     assert "finished" in output
+    assert "\n  from" in output, "below the name"
+    assert "another-long" in output
+    assert ("123M" in output) == ("params" in output)
 
 
 @pytest.mark.parametrize(
