@@ -32,6 +32,7 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
+from _machine import machine, memory_mb
 
 from landmarkfer.evaluation.pages import Header, package_versions, render_bench
 from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
@@ -130,8 +131,8 @@ def memory(source: Source, images: int, workers: int) -> list[tuple]:
 
     def watch(tally: Tally) -> None:
         if tally.done in CHECKPOINTS or tally.done == tally.total:
-            held = [resident_mb(child.pid) for child in multiprocessing.active_children() if child.pid]
-            seen[tally.done] = (max(held), resident_mb(os.getpid()))
+            held = [memory_mb(child.pid) for child in multiprocessing.active_children() if child.pid]
+            seen[tally.done] = (max(held), memory_mb(os.getpid()))
             worker, parent = seen[tally.done]
             click.echo(f"memory after {tally.done:,}: worker {worker:.0f} MB, parent {parent:.0f} MB")
 
@@ -200,12 +201,6 @@ def family_cpu() -> float:
     return spent
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1000
-
-
 def show(turn: str, first: str, a: Speed, second: str, b: Speed) -> None:
     """Print both sides of a comparison and their ratio."""
     click.echo(
@@ -223,14 +218,6 @@ def pair_rows(bench: str, first: str, a: list[Speed], second: str, b: list[Speed
         rows.append((bench, name, "cpu", 1, "images_per_second", statistics.median(s.rate for s in speeds)))
         rows.append((bench, name, "cpu", 1, "cpu_ms_per_image", statistics.median(s.cpu_ms for s in speeds)))
     return [*rows, (bench, second, "cpu", 1, "share", ratio)]
-
-
-def machine() -> str:
-    """Cores and clock, as far as the system tells."""
-    info = Path("/proc/cpuinfo").read_text()
-    clocks = [float(line.split(":")[1]) for line in info.splitlines() if line.startswith("cpu MHz")]
-    clock = f" of {max(clocks) / 1000:.1f} GHz" if clocks else ""
-    return f"{os.cpu_count()} CPU cores{clock}"
 
 
 if __name__ == "__main__":
