@@ -96,11 +96,64 @@ def make_rows():
 
 
 @pytest.fixture(scope="session")
+def make_pictured_rows():
+    """The function `pictured_rows`, for the same end."""
+    return pictured_rows
+
+
+@pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     """The cache of `tiny_rows`, in two parts; never write to it."""
     from landmarkfer.data.cache import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "tiny", tiny_rows(), part_rows=100)
+
+
+def pictured_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]:
+    """The rows of `tiny_rows` with pixels: grey squares of 24 pixels, whose bright band tells the class."""
+    import io
+
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    bands = {"happy": slice(2, 9), "sad": slice(9, 16), "angry": slice(16, 23)}
+    rows = tiny_rows(train, test, seed)
+    first: dict[str, bytes] = {}
+    for row in rows:
+        if row.status == "unreadable":
+            continue
+        pixels = rng.integers(0, 120, (24, 24))
+        if row.label is not None:
+            pixels[bands[row.label]] += rng.integers(40, 130)
+        file = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+        assert row.sha256 is not None
+        row.face = first.setdefault(row.sha256, file.getvalue())  # twins share their pixels
+        row.width = row.height = 24
+    return rows
+
+
+@pytest.fixture(scope="session")
+def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
+    """The cache of `pictured_rows`; its decoded images may be kept in it, but write nothing else to it."""
+    from landmarkfer.data.cache import write_cache
+
+    return write_cache(tmp_path_factory.mktemp("caches") / "pictured", pictured_rows(), part_rows=100)
+
+
+@pytest.fixture
+def image_settings(pictured_cache: "LandmarkCache"):
+    """Settings of an image training that takes a second: `image_settings(**{"fit.epochs": 3})`."""
+    from landmarkfer.config import load_settings
+
+    def settings(model: str = "image", **overrides: object) -> "TrainSettings":
+        small: dict[str, object] = {"model.name": model, "cache": str(pictured_cache.path)}
+        if model == "image":
+            small |= {"model.width": 4, "model.size": 16, "model.dropout": 0.0}
+        small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}
+        return load_settings(overrides=small | overrides)
+
+    return settings
 
 
 @pytest.fixture
