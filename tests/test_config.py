@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from landmarkfer.config import (
     AugmentSettings,
@@ -183,7 +184,8 @@ def test_changed_settings_are_those_that_differ(recipe):
 def test_every_recipe_loads_and_its_model_builds(path):
     settings = load_settings(path)
     model = build_model(settings.model.name, 7, **settings.model.keywords)
-    assert sum(parameter.numel() for parameter in model.parameters()) > 1000
+    if isinstance(model, torch.nn.Module):
+        assert sum(parameter.numel() for parameter in model.parameters()) > 1000
     assert set(settings.model.keywords) <= set(model_keywords(settings.model.name))
 
 

@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from landmarkfer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from landmarkfer.models.base import LandmarkModel
+    from landmarkfer.models.base import FaceModel
+    from landmarkfer.models.classical import ClassicalModel
 
 MODELS: dict[str, str] = {
     "mlp": "landmarkfer.models.mlp:MLP",
     "gnn": "landmarkfer.models.gnn:GNN",
     "transformer": "landmarkfer.models.transformer:LandmarkTransformer",
     "image": "landmarkfer.models.image:ImageModel",
+    "hog-svm": "landmarkfer.models.support_vectors:HogSvm",
+    "landmark-svm": "landmarkfer.models.support_vectors:LandmarkSvm",
+    "landmark-forest": "landmarkfer.models.tree_ensembles:LandmarkForest",
+    "landmark-boosting": "landmarkfer.models.tree_ensembles:LandmarkBoosting",
 }
 
 
-def model_class(name: str) -> type["LandmarkModel"]:
+def model_class(name: str) -> type["FaceModel"] | type["ClassicalModel"]:
     """The class of a model.
 
     Raises:
@@ -62,7 +67,7 @@ def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
             ) from None
 
 
-def build_model(name: str, num_classes: int, **keywords: Any) -> "LandmarkModel":
+def build_model(name: str, num_classes: int, **keywords: Any) -> "FaceModel | ClassicalModel":
     """Build a model with fresh weights.
 
     Args:
@@ -71,7 +76,8 @@ def build_model(name: str, num_classes: int, **keywords: Any) -> "LandmarkModel"
         **keywords: Of the model's constructor.
 
     Returns:
-        The model; `forward(batch)` gives logits `[B, C]`, `embed(batch)` features `[B, D]`.
+        The model; `forward(batch)` gives logits `[B, C]`, `embed(batch)` features `[B, D]`. A classical model
+        has `probabilities(batch)` instead.
 
     Raises:
         SettingsError: The name or a keyword is unknown, or a keyword's value does not fit.
