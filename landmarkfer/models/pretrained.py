@@ -5,8 +5,10 @@ beside tensors and plain data is refused, never run.
 """
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -96,7 +98,9 @@ def read_weights(path: Path) -> Weights:
     content: Any
     try:
         if path.suffix.lower() in PICKLED:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about what is refused below, if it matters
+                content = torch.load(path, map_location="cpu", weights_only=True)
         else:
             content = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -141,6 +145,7 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
     if not timm.is_model_pretrained(name):
         raise WeightsError(f"timm has no pretrained weights for '{name}'; set model.weights=none.")
     try:
+        _reach_hub(name)
         twin = timm.create_model(name, pretrained=True, **timm_arguments(name, channels, size))
     except Exception as error:  # hubs and their clients fail in many ways
         raise WeightsError(
@@ -151,12 +156,29 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
     return dict(twin.state_dict())
 
 
+def _reach_hub(name: str) -> None:
+    """Fail at once where the hub is out of reach; its client would try again for most of a minute."""
+    import timm
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.utils import EntryNotFoundError
+
+    config = timm.get_pretrained_cfg(name)
+    repository = (getattr(config, "hf_hub_id", None) or "").partition("@")[0]
+    files = [getattr(config, "hf_hub_filename", None) or "model.safetensors", "pytorch_model.bin"]
+    cached = any(isinstance(try_to_load_from_cache(repository, file), str) for file in files if repository)
+    if repository and not cached:
+        try:
+            get_hf_file_metadata(hf_hub_url(repository, files[0]))
+        except EntryNotFoundError:  # timm knows other places to look at
+            return
+
+
 def _fit(backbone: nn.Module, name: str, tensors: Weights, origin: str) -> None:
     wanted = backbone.state_dict()
     # timm's models are changed over the years, and most modules can read what older ones wrote.
     module = sys.modules[type(backbone).__module__]
     translate: Callable[[Weights, nn.Module], Weights] | None = getattr(module, "checkpoint_filter_fn", None)
-    first = next(iter(tensors), "nothing")
+    first = next((key for key, tensor in tensors.items() if tensor.ndim > 1), "no weight")
     if translate is not None:
         try:
             tensors = translate(tensors, backbone)
@@ -169,9 +191,7 @@ def _fit(backbone: nn.Module, name: str, tensors: Weights, origin: str) -> None:
             if key.endswith("num_batches_tracked"):  # which weights of before its invention lack
                 fitting[key] = own
                 continue
-            raise WeightsError(
-                f"{origin} does not fit '{name}': it lacks '{key}' (and begins with '{first}')."
-            )
+            raise WeightsError(f"{origin} does not fit '{name}': it lacks '{key}' (and has '{first}').")
         tensor = _adapt_channels(tensor, own)
         if tensor.shape != own.shape:
             raise WeightsError(
@@ -207,7 +227,7 @@ def _timm_statistics(backbone: nn.Module, channels: int) -> Weights:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0][:150].rstrip(" .") or "no reason given"
+    return shorten(str(error).partition("\n")[0], 150, placeholder=" …").rstrip(" .") or "no reason given"
 
 
 def _described(value: object) -> str:
