@@ -193,8 +193,9 @@ class Block(nn.Module):
 class LandmarkTransformer(LandmarkModel):
     """A transformer whose tokens are landmarks or regions.
 
-    Attention between 478 landmarks costs far more than between 29 regions at nearly the same number of
-    parameters; `experiments/results/bench-transformer.md` says how much.
+    With 29 regions as tokens a training step takes about a tenth of the processor time and of the memory that
+    it takes with 478 landmarks, at nearly the same number of parameters. `experiments/bench/transformer.py`
+    measures it; `experiments/results/bench-transformer.md` has the figures.
 
     Args:
         num_classes: C.
