@@ -136,7 +136,7 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
     labels = label_images(cache, settings.data)
     dataset = load_dataset(cache, settings.normalisation, labels, config.images, show_decoding(console))
     splits = _splits_of_ids(run, dataset.frame["id"])
-    model = new_model(settings, dataset, splits)
+    model = new_model(settings, dataset, splits, fresh=not run.last_checkpoint.exists())
     if GraphInfo.of(model) != config.graph:
         raise RunError(
             f"the graph '{settings.model.keywords['graph']}' has changed since run '{run.name}' began; "

@@ -14,6 +14,7 @@ from landmarkfer.data.splits import Rows, Splits
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.models import build_model, check_keywords, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
+from landmarkfer.models.pretrained import weights_file
 from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.mixing import check_mixing
 from landmarkfer.training.run import AnyModel, find_run
@@ -49,6 +50,8 @@ def _check_agreement(settings: TrainSettings) -> None:
             )
         return
     check_mixing(settings.mixing, kind.inputs)
+    if "image" in kind.inputs:
+        weights_file(settings.model.keywords.get("weights", "none"))
     given = settings.augment.model_dump(exclude={"mirror"})
     plain = AugmentSettings().model_dump(exclude={"mirror"})
     for field, inputs in ((("image",), "image"), (tuple(set(plain) - {"image"}), "landmarks")):
@@ -112,13 +115,16 @@ def seen_rows(model: AnyModel, dataset: FaceDataset, rows: Rows) -> Rows:
     return rows[model.sees(dataset.faces).numpy()[rows]]
 
 
-def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> AnyModel:
+def new_model(
+    settings: TrainSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
+) -> AnyModel:
     """A model with the weights that training begins with and the statistics of its training faces.
 
     Args:
         settings: Resolved ones.
         dataset: The cache in memory.
         splits: Of its rows.
+        fresh: False where a checkpoint follows, so that no weights of elsewhere need be at hand.
 
     Raises:
         CacheError: There are too few faces or classes.
@@ -141,11 +147,12 @@ def new_model(settings: TrainSettings, dataset: FaceDataset, splits: Splits) -> 
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
     if isinstance(model, LandmarkModel):
         model.set_statistics(mean, std)
-    if isinstance(model, FaceModel) and "image" in model.inputs:
-        model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
-        model.load_pretrained()  # type: ignore[operator]
-    if settings.init is not None and isinstance(model, FaceModel):
-        begin_with(model, settings.init)
+    if isinstance(model, FaceModel) and fresh:
+        # Pretrained weights bring the statistics of the images that they were trained on.
+        if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]
+            model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
+        if settings.init is not None:
+            begin_with(model, settings.init)
     return model
 
 
