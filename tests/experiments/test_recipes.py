@@ -21,6 +21,17 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 PER_CLASS = 100
 # Backbones of many layers, or of large inputs, see smaller images here: patches of 16 need at least 32 px.
 LARGEST = 32
+# At their own depth, these would train for a minute each.
+DEPTHS = {"fer2013-transformer-published": 1}
+SLOW = {
+    *(
+        "fer2013-gcn-published",
+        "fer2013-transformer-published",
+        "fer2013-resnet-fer",
+        "fer2013-efficientnet-b0",
+    ),
+    *("fer2013-vit", "fer2013-vit-100", "fer2013-vit-5-epochs", "fer2013-vit-adaptive", "fer2013-vgg19"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,7 @@ def cache(tmp_path_factory):
 
 
 def small(path: Path, cache: Path) -> TrainSettings:
-    """The recipe's settings, cut to an epoch of each stage, and large inputs to 32 px."""
+    """The recipe's settings, cut to an epoch of each stage, large inputs to 32 px, and deep transformers."""
     settings = load_settings(path)
     changed = {"cache": str(cache), "name": path.stem, "fit.device": "cpu", "data.per_class": PER_CLASS}
     kind = model_class(settings.model.name)
@@ -57,6 +68,8 @@ def small(path: Path, cache: Path) -> TrainSettings:
         changed["stages"] = [stage.model_dump() | {"epochs": 1} for stage in settings.stages]
     else:
         changed["fit.epochs"] = 1
+    if path.stem in DEPTHS:
+        changed["model.depth"] = DEPTHS[path.stem]
     if "image" in kind.inputs and issubclass(kind, FaceModel):
         changed["model.size"] = min(settings.model.keywords["size"], LARGEST)
         changed["model.weights"] = "none"  # ImageNet's are not at hand in a test
@@ -64,7 +77,11 @@ def small(path: Path, cache: Path) -> TrainSettings:
     return load_settings(path, changed)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def marked(path: Path):
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+
+
+@pytest.mark.parametrize("path", [marked(path) for path in RECIPES])
 def test_it_runs_from_the_cache_to_an_evaluation(path, cache, tmp_path):
     settings = small(path, cache.path)
     run = train(settings, runs_root=tmp_path)

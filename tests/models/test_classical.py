@@ -15,7 +15,7 @@ from landmarkfer.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
 from landmarkfer.models import build_model
 from landmarkfer.models.classical import ClassicalModel
 from landmarkfer.models.estimator_files import TRUSTED_TYPES
-from landmarkfer.models.support_vectors import best_temperature
+from landmarkfer.models.support_vectors import best_temperature, soft_votes
 
 CLASSES = 4  # of which the third never occurs
 PRIOR = torch.tensor([0.5, 0.2, 0.0, 0.3])
@@ -181,6 +181,19 @@ def test_support_vectors_of_two_classes(kernel, tmp_path):
     model.save(tmp_path / "model.skops")
     model.load(tmp_path / "model.skops")
     assert torch.equal(model.probabilities(batch), found)
+
+
+def test_votes_by_hand():
+    # (0, 1), (0, 2), (1, 2): the first class beats the second by far and the third hardly.
+    decisions = np.array([[3.0, 0.25, -0.5], [-0.5, -2.0, 0.0]])
+    assert soft_votes(decisions, 3).tolist() == [[1.25, -1.5, 0.25], [-1.5, 0.5, 1.0]]
+
+
+def test_votes_and_predictions_of_support_vectors_agree():
+    batch, _ = make_batch(200, seed=5)
+    model = fitted("landmark-svm")
+    expected = model._estimator.predict(model.features.describe(batch))
+    assert (model.probabilities(batch).argmax(dim=1).numpy() == expected).mean() > 0.95
 
 
 def test_the_temperature_has_the_lowest_log_loss():
