@@ -54,6 +54,7 @@ class Table:
         columns: Of the table.
         published: Rows of other people's figures.
         contrasts: Pairs of rows to be compared.
+        default_rows: Those that are trained where none is named; all if empty.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Table:
     columns: Sequence[Column] = PROTOCOL
     published: Sequence[Published] = ()
     contrasts: Sequence[Contrast] = ()
+    default_rows: Sequence[str] = ()
 
     def run_name(self, experiment: Experiment, seed: int) -> str:
         """The folder of a run."""
@@ -76,12 +78,12 @@ def table_command(table: Table) -> click.Command:
 
     @click.command(help=f"Train what is missing, evaluate, and write {RESULTS / table.name}.csv and .md.")
     @click.option("--seeds", default="0,1,2", show_default=True, help="Training seeds, comma-separated.")
-    @click.option("--only", help="Names of experiments, comma-separated; all by default.")
+    @click.option("--only", help="Names of experiments, comma-separated.", default=_default_rows(table))
     @click.option("--jobs", default=2, show_default=True, help="Trainings at a time, one thread each.")
     @click.option("--table-only", is_flag=True, help="Train nothing; tabulate the runs that are finished.")
-    def main(seeds: str, only: str | None, jobs: int, table_only: bool) -> None:
+    def main(seeds: str, only: str, jobs: int, table_only: bool) -> None:
         names = [e.name for e in table.experiments]
-        chosen = names if only is None else only.split(",")
+        chosen = only.split(",")
         if unknown := sorted(set(chosen) - set(names)):
             raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(names)}.", param_hint="--only")
         wanted = [e for e in table.experiments if e.name in chosen]
@@ -97,6 +99,10 @@ def table_command(table: Table) -> click.Command:
         _render(table)
 
     return main
+
+
+def _default_rows(table: Table) -> str:
+    return ",".join(table.default_rows or [experiment.name for experiment in table.experiments])
 
 
 def _finished(table: Table, experiment: Experiment, seed: int) -> bool:
@@ -168,6 +174,7 @@ def _render(table: Table) -> None:
             "times are upper bounds"
         ),
         introduction=table.introduction,
+        notes=_pending(table, there),
     )
     render_results(
         csv,
@@ -177,3 +184,13 @@ def _render(table: Table) -> None:
         contrasts=[c for c in table.contrasts if {c.variant, c.base} <= there],
         columns=table.columns,
     )
+
+
+def _pending(table: Table, there: set[str]) -> str:
+    """Which rows have not been measured yet, and with what command each would be."""
+    missing = [e.name for e in table.experiments if e.name not in there]
+    if not missing:
+        return ""
+    script = table.commands[-1]
+    lines = [f"- {name}: `{script} --only {name}`" for name in missing]
+    return "\n".join(["## Not measured yet", "", "Each with its one command:", "", *lines])

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from landmarkfer.config import changed_settings, load_settings
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-SCRIPTS = ("fer2013_landmarks", "imbalance")
+SCRIPTS = ("fer2013_landmarks", "fer2013_systems", "imbalance")
 
 
 def load(name: str, monkeypatch):
