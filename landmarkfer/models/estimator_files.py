@@ -115,9 +115,23 @@ def _kinds(estimator: Any) -> list[str]:
 def _check_support_vectors(machine: SVC) -> None:
     classes, vectors = len(machine.classes_), len(machine.support_vectors_)
     # What the native code reads is private; the public attributes are made from it.
-    found = [machine._dual_coef_.shape, machine._intercept_.shape, machine._n_support.sum(), machine.kernel]
-    pairs = classes * (classes - 1) // 2
-    if found != [(classes - 1, vectors), (pairs,), vectors, "rbf"] or len(machine._n_support) != classes:
+    found = {
+        "support": machine.support_.shape,
+        "vectors": machine.support_vectors_.shape,
+        "of each class": machine._n_support.shape,
+        "in all": int(machine._n_support.sum()),
+        "coefficients": machine._dual_coef_.shape,
+        "intercepts": machine._intercept_.shape,
+    }
+    right = {
+        "support": (vectors,),
+        "vectors": (vectors, machine.n_features_in_),
+        "of each class": (classes,),
+        "in all": vectors,
+        "coefficients": (classes - 1, vectors),
+        "intercepts": (classes * (classes - 1) // 2,),
+    }
+    if found != right or (machine._n_support < 0).any() or machine.kernel != "rbf":
         raise ValueError("its support vectors do not fit each other")
 
 

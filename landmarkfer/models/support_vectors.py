@@ -31,9 +31,9 @@ _TEMPERATURES = (1e-2, 1e2)
 class SupportVectorModel(ClassicalModel):
     """Support vectors on standardised features, and a temperature that makes probabilities of their scores.
 
-    With an RBF kernel, classes are told apart in pairs (libsvm), which vote (`soft_votes`); with a linear one,
-    each from the rest (liblinear). The scores of the classes go through a softmax whose temperature is the one
-    of the lowest log-loss on the validation faces; 1 where there are none.
+    With an RBF kernel, classes are told apart in pairs (libsvm), which vote (`soft_votes`); with a linear
+    one, each from the rest (liblinear). The scores of the classes go through a softmax whose temperature is
+    the one of the lowest log-loss on the validation faces; 1 where there are none.
 
     Args:
         num_classes: C.
@@ -227,8 +227,8 @@ def _scores(pipeline: Pipeline, features: Floats) -> Doubles:
 def soft_votes(decisions: Doubles, classes: int) -> Doubles:
     """What each class gets from its comparisons with the others, `[b, K]`.
 
-    A comparison gives at most one vote, and less inside the margin, where the machine is not sure. Whole votes
-    (scikit-learn's way) tell hardly anything of how sure it is, and their probabilities have a clearly higher
+    A comparison gives at most one vote, and less inside the margin, where the machine is not sure. Whole
+    votes (scikit-learn's way) hardly tell how sure it is, and their probabilities have a clearly higher
     log-loss on faces that were not learned.
 
     Args:
