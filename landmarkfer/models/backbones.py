@@ -42,9 +42,9 @@ class BasicBlock(nn.Module):
     def __init__(self, fan_in: int, fan_out: int, stride: int, drop_path: float) -> None:
         super().__init__()
         first = [conv(fan_in, fan_out, stride=stride), nn.BatchNorm2d(fan_out), nn.ReLU(inplace=True)]
-        last = nn.BatchNorm2d(fan_out)
-        nn.init.zeros_(last.weight)  # the block begins as its shortcut
-        self.residual = nn.Sequential(*first, conv(fan_out, fan_out), last)
+        # The last norm begins with weight 1. Blocks that begin as their shortcuts (weight 0) need hundreds of steps
+        # before they tell anything apart, which short trainings on small faces do not have.
+        self.residual = nn.Sequential(*first, conv(fan_out, fan_out), nn.BatchNorm2d(fan_out))
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or fan_in != fan_out:
             self.shortcut = nn.Sequential(conv(fan_in, fan_out, 1, stride), nn.BatchNorm2d(fan_out))
