@@ -42,8 +42,8 @@ class BasicBlock(nn.Module):
     def __init__(self, fan_in: int, fan_out: int, stride: int, drop_path: float) -> None:
         super().__init__()
         first = [conv(fan_in, fan_out, stride=stride), nn.BatchNorm2d(fan_out), nn.ReLU(inplace=True)]
-        # The last norm begins with weight 1. Blocks that begin as their shortcuts (weight 0) need hundreds of steps
-        # before they tell anything apart, which short trainings on small faces do not have.
+        # The last norm begins with weight 1: blocks that begin as their shortcuts (weight 0) need hundreds of
+        # steps before they tell anything apart, which short trainings on small faces do not have.
         self.residual = nn.Sequential(*first, conv(fan_out, fan_out), nn.BatchNorm2d(fan_out))
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or fan_in != fan_out:
