@@ -230,9 +230,21 @@ def _fit(
             # What Lightning makes of Ctrl-C; to leave the process is not for a library to decide.
             logger.warning("training was stopped; %s", again)
             raise KeyboardInterrupt from stop
+        _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(model)  # last, since this file says that the run is finished
+
+
+def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:
+    """Say so where the last validation was answered with one class: accuracy alone would hide it."""
+    told = np.flatnonzero(task.val_confusion.confmat.sum(dim=0).cpu().numpy())
+    if len(told) == 1:
+        logger.warning(
+            "every validation image was told '%s': the model has learnt which class is most common, nothing "
+            "else; try another optimiser.lr, more epochs, or loss.class_weights=sqrt_inverse",
+            classes[told[0]],
+        )
 
 
 def _callbacks(

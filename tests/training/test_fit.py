@@ -274,3 +274,25 @@ class TestStopping:
         if limit == 20_000:
             run = resume(RunFolder(tmp_path / "full"))
             assert pd.read_csv(run.metrics_file)["epoch"].tolist() == [1, 2]
+
+
+class TestCollapse:
+    """The published fault of a network that answers with the majority class: accuracy alone hides it."""
+
+    def test_it_is_said(self, make_rows, tiny_settings, tmp_path, caplog):
+        rows = make_rows()
+        same = next(row.landmarks for row in rows if row.landmarks is not None)
+        kept = []
+        for row in rows:
+            if row.landmarks is not None:
+                row.landmarks = same  # nothing to tell the classes by
+            if row.label == "happy" or row.id.endswith("5.png"):
+                kept.append(row)
+        cache = write_cache(tmp_path / "same", kept)
+        run = train(tiny_settings(cache=str(cache.path), **{"fit.epochs": 4}), runs_root=tmp_path)
+        assert "every validation image was told 'happy'" in caplog.text
+        assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] > 0.6, "and yet"
+
+    def test_nothing_is_said_of_a_model_that_tells(self, tiny_settings, tmp_path, caplog):
+        train(tiny_settings(**{"fit.epochs": 3}), runs_root=tmp_path)
+        assert "every validation image" not in caplog.text
