@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch_geometric import nn as pyg
 
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.models import build_model
 from landmarkfer.models.convs import (
     PYG_LAYERS,
     STATIC_LAYERS,
@@ -125,6 +127,25 @@ def test_unknown_layers_are_refused():
 
 
 PATH = FaceGraph.from_edges("path", {(0, 1): "a", (1, 2): "a"})
+
+
+def test_the_adjacency_is_made_once_and_sparse(monkeypatch):
+    """The published fault: a dense adjacency, made anew for each sample in each layer."""
+    model = build_model("gnn", 3, graph="anatomical", widths=[4, 4], hidden=[4])
+    layers = [module for module in model.modules() if hasattr(module, "aggregate")]
+    assert len(layers) == 2
+
+    def never(*_):
+        raise AssertionError("an adjacency was made in a forward pass")
+
+    monkeypatch.setattr("landmarkfer.models.convs._csr", never)
+    faces = FaceBatch(torch.randn(5, 478, 3), torch.ones(5, dtype=torch.bool))
+    for _ in range(2):
+        model(faces).sum().backward()
+    for layer in layers:
+        matrix = layer.aggregate._forward
+        assert matrix.layout == torch.sparse_csr
+        assert matrix.values().numel() == 2 * 157
 
 
 def test_aggregations_by_hand():
