@@ -1,5 +1,7 @@
 """What training needs before its first step: checked settings, statistics of the faces, a fresh model."""
 
+import os
+import shutil
 from typing import Any
 
 import torch
@@ -30,9 +32,15 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     check_keywords(name, keywords)
     if isinstance(keywords.get("graph"), FaceGraph):
         raise SettingsError("'model.graph' must be a name or the path of a file, so that it can be saved.")
+    if settings.fit.compile and accelerator(settings.fit.device) == "cpu" and not _compiler():
+        raise SettingsError("'fit.compile' = true needs a C++ compiler on the CPU, and none is found (g++).")
     accelerator(settings.fit.device)
     _check_agreement(settings)
     return settings.model_copy(update={"model": ModelSettings(name=name, **model_keywords(name) | keywords)})
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
 
 
 def _check_agreement(settings: TrainSettings) -> None:

@@ -117,3 +117,10 @@ def test_too_few_faces_or_classes(make_rows, tmp_path):
         splits = make_splits(dataset.frame.assign(split=None), SplitSettings(validation=0.5))
         with pytest.raises(CacheError, match=r"at least two faces and two classes.* 1 classes"):
             new_model(resolved(load_settings(overrides={"model.name": "mlp"})), dataset, splits)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SettingsError, match=r"'fit\.compile' = true needs a C\+\+ compiler"):
+        resolved(load_settings(overrides={"fit.compile": True}))
