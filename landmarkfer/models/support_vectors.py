@@ -44,7 +44,7 @@ class SupportVectorModel(ClassicalModel):
         pca: Principal components of the standardised features that are kept; 0 for the features themselves.
         whiten: Whether each component is brought to variance 1.
         class_weight: `balanced`: each class counts as much as any other.
-        mirror: Whether it learns from the mirrored faces too, for about four times the time.
+        mirror: Whether it learns from the mirrored faces too, for over four times the time.
     """
 
     def __init__(
