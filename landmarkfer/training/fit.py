@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError
 
-from landmarkfer.config import TrainSettings
+from landmarkfer.config import TrainSettings, changed_settings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_images, load_dataset
 from landmarkfer.data.images import Progress
@@ -76,6 +76,7 @@ def train(
     Raises:
         LandmarkferError: The cache, a setting or the run's name does not fit.
     """
+    changed = changed_settings(settings)
     settings = resolved(settings)
     cache = LandmarkCache.open(find_cache(settings.cache))
     labels = label_images(cache, settings.data)
@@ -91,6 +92,7 @@ def train(
         run = new_run(settings.name, default, runs_root)
         config = RunConfig(
             settings=settings,
+            changed=changed,
             classes=dataset.classes,
             cache=CacheInfo(
                 path=cache.path.as_posix(),

@@ -71,11 +71,16 @@ class GraphInfo(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """`config.json`: all that was decided before the first step."""
+    """`config.json`: all that was decided before the first step.
+
+    `settings` state every keyword of the model, so that the run outlives changed defaults; `changed` are
+    those that were given and differ from the defaults of their day, by dotted key.
+    """
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
     settings: TrainSettings
+    changed: dict[str, Any] = {}
     classes: tuple[str, ...]
     cache: CacheInfo
     graph: GraphInfo | None

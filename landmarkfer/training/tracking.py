@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from landmarkfer.config import TrainSettings, changed_keys
 from landmarkfer.errors import RunError
-from landmarkfer.models.defaults import keyword_defaults
 
 T = TypeVar("T")
 State = Literal["finished", "training", "cut off", "evaluation", "damaged"]
@@ -191,6 +190,7 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
     folds = _get(settings, int, "split", "folds")
     epochs = sum(stages) or _get(settings, int, "fit", "epochs") or TrainSettings().epochs
     classical = content.get("parameters", 0) is None
+    changed = _get(content, dict, "changed")
     return {
         "created": _get(content, str, "created"),
         "model": model,
@@ -206,25 +206,9 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
         "epochs_planned": None if classical else epochs,
         "monitor": _get(settings, str, "fit", "monitor") or TrainSettings().fit.monitor,
         "init": _get(settings, str, "init"),
-        "changed": _changed(settings, model),
+        "changed": changed if changed is not None else changed_keys(settings),
         "settings": settings,
     }
-
-
-def _changed(settings: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The settings that differ from the defaults; a run's settings state every keyword of its model."""
-    defaults = {key: _plain(value) for key, value in keyword_defaults(model).items()}
-    changed = changed_keys(settings)
-    for key in [key for key in changed if key.startswith("model.") and key != "model.name"]:
-        keyword = key.removeprefix("model.")
-        if keyword in defaults and changed[key] == defaults[keyword]:
-            del changed[key]
-    return changed
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would give it back."""
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def read_epochs(folder: Path) -> list[dict[str, float]]:

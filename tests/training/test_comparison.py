@@ -55,7 +55,7 @@ class TestConfigurations:
         assert len(configurations([record("a-s0", seed=0), record("a-s1", seed=1, **other)])) == 2
 
     def test_defaults_may_be_stated(self, record):
-        stated = {"fit.epochs": 30, "model.dropout": 0.4, "model.hidden": [512, 256], "loss.smoothing": 0.1}
+        stated = {"fit.batch_size": 256, "augment.mirror": 0.5, "loss.smoothing": 0.1}
         assert len(configurations([record("a-s0", seed=0), record("a-s1", seed=1, **stated)])) == 1
 
     def test_seeds_of_a_fine_tuning_begin_with_seeds_of_another_run(self, record):
