@@ -82,9 +82,12 @@ class TestOwn:
         assert narrow.stages(narrow.stem(x)).shape == (1, 16, 6, 6)
         assert narrow(x).shape == (1, 16)
 
-    def test_a_residual_block_begins_as_its_shortcut(self):
+    def test_a_residual_block_adds_to_its_shortcut_from_the_start(self):
         block = BasicBlock(3, 3, 1, drop_path=0)
         x = torch.randn(4, 3, 5, 5)
+        torch.testing.assert_close(block(x), (x + block.residual(x)).relu())
+        assert block.residual(x).std() > 0.5, "the first gradients reach every convolution"
+        torch.nn.init.zeros_(block.residual[-1].weight)
         assert torch.equal(block(x), x.relu())
 
     def test_stochastic_depth_drops_whole_samples_in_training_only(self):
