@@ -60,10 +60,17 @@ TABLE = Table(
         if figure is not None
     ],
     contrasts=[
-        Contrast("HOG + SVM instead of the best model on landmarks alone", "hog-svm", "mlp"),
-        Contrast("a small CNN instead of HOG + SVM", "cnn-small", "hog-svm"),
-        Contrast("a small CNN instead of landmarks alone", "cnn-small", "mlp"),
+        Contrast("landmarks alone: support vectors instead of the perceptron", "landmark-svm", "mlp"),
+        Contrast("support vectors: HOG of the pixels instead of landmarks", "hog-svm", "landmark-svm"),
+        Contrast("a small CNN instead of support vectors on landmarks", "cnn-small", "landmark-svm"),
         Contrast("resnet-fer of width 16 instead of the small CNN", "resnet-fer-16", "cnn-small"),
+        *(
+            Contrast(f"{choice}, no twin in training", variant, base, subset="clean")
+            for choice, variant, base in (
+                ("support vectors instead of the perceptron", "landmark-svm", "mlp"),
+                ("a small CNN instead of support vectors", "cnn-small", "landmark-svm"),
+            )
+        ),
     ],
     default_rows=(
         *("mlp", "transformer", "hog-svm", "landmark-svm", "landmark-forest", "landmark-boosting"),
