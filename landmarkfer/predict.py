@@ -16,6 +16,7 @@ from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
 from landmarkfer.data.image_augment import mirror_images
+from landmarkfer.data.images import seen_side
 from landmarkfer.data.splits import Rows, has_twin_in
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.ensemble import find_weights
@@ -78,7 +79,7 @@ def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
     """The corners and the middle of the images, each a share `crop` of the side; points move along."""
     assert batch.image is not None
     side = batch.image.shape[-1]
-    seen = round(side * crop)
+    seen = seen_side(side, crop)
     last = side - seen
     for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
         image = batch.image[..., top : top + seen, left : left + seen].float() / 255
@@ -195,10 +196,15 @@ def evaluate_run(
         CacheError: The cache is missing, or has no image of the run's classes.
     """
     opened = open_run(run, cache)
-    table = opened.predict_test()
-    if also:
-        table = average_predictions([table, *(open_run(run, other).predict_test() for other in also)])
+    table = _test_table(opened, also)
     return evaluate_predictions(table, opened.trained.config.classes), table
+
+
+def _test_table(opened: Opened, also: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
+    table = opened.predict_test()
+    if not also:
+        return table
+    return average_predictions([table, *(open_run(opened.run, other).predict_test() for other in also)])
 
 
 def evaluate_runs(
@@ -224,19 +230,22 @@ def evaluate_runs(
         Names and evaluations; the ensemble is the last.
     """
     found: list[tuple[str, Evaluation]] = []
-    tables = []
+    tables, validation = [], []
     for run in runs:
-        evaluation, table = evaluate_run(run, cache, also)
+        opened = open_run(run, cache)
+        table = _test_table(opened, also)
+        evaluation = evaluate_predictions(table, opened.trained.config.classes)
         if cache is None and not also:
             write_evaluation(run.path, evaluation, table)
         found.append((run.name, evaluation))
         tables.append(table)
+        if len(runs) > 1 and weights == "validation":
+            validation.append((opened if opened.own else open_run(run)).predict_validation())
     if len(runs) > 1:
         classes = found[0][1].classes
-        shares = None
+        shares = find_weights(validation, classes) if validation else None
         name = f"average of {len(runs)} runs"
-        if weights == "validation":
-            shares = find_weights([open_run(run).predict_validation() for run in runs], classes)
+        if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
         average = average_predictions(tables, shares)
         found.append((name, evaluate_predictions(average, classes)))

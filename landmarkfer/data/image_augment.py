@@ -7,12 +7,12 @@ mirror does to the order of left and right points is `landmarks.MIRROR`.
 from dataclasses import replace
 from typing import Any
 
-import kornia.augmentation as K
 import torch
 from torch import Tensor
 
 from landmarkfer.config import ImageAugmentSettings
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.images import seen_side
 from landmarkfer.landmarks import MIRROR
 
 _SWAP = torch.from_numpy(MIRROR.copy())
@@ -52,10 +52,13 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
         A new batch whose `image` is float `[B, C, S * crop, S * crop]` in 0..1, and whose `points`, if there
         are any, are fractions of that.
     """
+    # Not at the top: trainings and predictions from landmarks alone would wait for it too.
+    import kornia.augmentation as K
+
     assert batch.image is not None
     image = batch.image.float() / 255
     side = image.shape[-1]
-    seen = round(side * crop)
+    seen = seen_side(side, crop)
     steps = _geometry(settings, seen if seen < side else None)
     points = batch.points
     if steps and points is None:
@@ -74,6 +77,8 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
 
 
 def _geometry(settings: ImageAugmentSettings, seen: int | None) -> list[Any]:
+    import kornia.augmentation as K
+
     steps: list[Any] = []
     if settings.rotation or settings.scale or settings.shift:
         steps.append(
@@ -91,6 +96,8 @@ def _geometry(settings: ImageAugmentSettings, seen: int | None) -> list[Any]:
 
 
 def _disturbances(settings: ImageAugmentSettings) -> list[Any]:
+    import kornia.augmentation as K
+
     steps: list[Any] = []
     if settings.brightness:
         steps.append(K.RandomBrightness((1 - settings.brightness, 1 + settings.brightness), p=1.0))

@@ -97,6 +97,11 @@ def load_images(
     return images
 
 
+def seen_side(side: int, crop: float) -> int:
+    """How many pixels of an image's side a model sees that looks at the share `crop` of it."""
+    return max(1, round(side * crop))
+
+
 def stored_points(cache: LandmarkCache, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where the landmarks lie in the images of `load_images`.
 

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -76,7 +77,7 @@ class DetectorIdentity:
     model_sha256: str
 
 
-class _MediaPipeDetector:
+class _MediaPipeDetector(ABC):
     """Keeps one MediaPipe graph for each threshold and number of faces that were asked for."""
 
     name = "none"
@@ -115,11 +116,13 @@ class _MediaPipeDetector:
     def _source(self) -> str:
         return f"the detector {self.name}"
 
+    @abstractmethod
     def _start(self, threshold: float, max_faces: int) -> Any:
-        raise NotImplementedError
+        """Load the models for a threshold and a number of faces."""
 
+    @abstractmethod
     def _run(self, graph: Any, image: np.ndarray) -> list[Detection]:
-        raise NotImplementedError
+        """Find faces with loaded models."""
 
 
 class FaceMeshDetector(_MediaPipeDetector):

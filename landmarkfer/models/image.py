@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.images import seen_side
 from landmarkfer.models.backbones import OWN, RESNET_WIDTH, build_backbone, depth_groups
 from landmarkfer.models.base import FaceModel, Share
 from landmarkfer.models.pretrained import load_weights
@@ -117,7 +118,7 @@ class ImageModel(FaceModel):
 
     def seen_side(self, side: int) -> int:
         """How many pixels of the side of a stored image the model sees, by `crop`."""
-        return max(1, round(self.crop * side))
+        return seen_side(side, self.crop)
 
     def prepare(self, image: Tensor) -> Tensor:
         """What the backbone takes, normalised: `[B, channels, size, size]`.

@@ -140,10 +140,13 @@ def new_model(
     """
     keywords: dict[str, Any] = settings.model.keywords
     faces = dataset.faces
-    found = splits.train[faces.present.numpy()[splits.train]]
-    mean, std = landmark_statistics(faces.rows(torch.as_tensor(found)).landmarks)
-    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
-        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean.numpy(), k=keywords["k"])
+    statistics = None
+    if issubclass(model_class(settings.model.name), LandmarkModel):
+        found = splits.train[faces.present.numpy()[splits.train]]
+        statistics = landmark_statistics(faces.rows(torch.as_tensor(found)).landmarks)
+        if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
+            mean_face = statistics[0].numpy()
+            keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
     torch.manual_seed(settings.seed)
     model = build_model(settings.model.name, len(dataset.classes), **keywords)
     rows = seen_rows(model, dataset, splits.train)
@@ -153,8 +156,8 @@ def new_model(
             f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
-    if isinstance(model, LandmarkModel):
-        model.set_statistics(mean, std)
+    if isinstance(model, LandmarkModel) and statistics is not None:
+        model.set_statistics(*statistics)
     if isinstance(model, FaceModel) and fresh:
         # Pretrained weights bring the statistics of the images that they were trained on.
         if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]
