@@ -103,7 +103,10 @@ class AugmentSettings(BaseModel):
     rotation: float = Field(0.0, ge=0, description="SD of an in-plane turn, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="SD of the logarithm of a size factor")
     jitter: float = Field(
-        0.05, ge=0, description="SD of noise, in each coordinate's own SD over the training faces"
+        0.0, ge=0, description="SD of noise, in each coordinate's own SD over the training faces"
+    )
+    shape_jitter: float = Field(
+        0.3, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
     )
     landmark_dropout: float = Field(
         0.0, ge=0, lt=1, description="probability that a point is put on the mean face"

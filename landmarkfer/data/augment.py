@@ -13,7 +13,8 @@ from landmarkfer.config import AugmentSettings
 from landmarkfer.landmarks import MIRROR, REGION, REGIONS
 
 _SWAP = torch.from_numpy(MIRROR.copy())
-_FLIP = torch.tensor([-1.0, 1.0, 1.0])
+# What the axes are multiplied by in the mirror.
+MIRROR_SIGN = torch.tensor([-1.0, 1.0, 1.0])
 _REGION = torch.from_numpy(REGION.copy())
 
 
@@ -26,16 +27,19 @@ def mirror_landmarks(landmarks: Tensor) -> Tensor:
     Returns:
         The same shape.
     """
-    return landmarks.index_select(-2, _SWAP.to(landmarks.device)) * _FLIP.to(landmarks)
+    return landmarks.index_select(-2, _SWAP.to(landmarks.device)) * MIRROR_SIGN.to(landmarks)
 
 
-def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings) -> Tensor:
+def augment_landmarks(
+    landmarks: Tensor, present: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings
+) -> Tensor:
     """Turn, scale and shake faces, and put points or regions back on the mean face.
 
     Draws from torch's global generator of the landmarks' device, which training seeds for each step.
 
     Args:
         landmarks: `[B, 478, 3]`, normalised.
+        present: bool `[B]`, whether there is a face.
         mean: `[478, 3]`, the mean training face; what a dropped point becomes.
         std: `[478, 3]`, each coordinate's SD over the training faces; the unit of the jitter.
         settings: Probabilities and sizes.
@@ -45,6 +49,8 @@ def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: Au
     """
     if settings.rotation or settings.scale:
         landmarks = _turn_and_scale(landmarks, settings)
+    if settings.shape_jitter:
+        landmarks = landmarks + settings.shape_jitter * _shape_noise(landmarks, present, mean)
     if settings.jitter:
         landmarks = landmarks + torch.randn_like(landmarks) * (settings.jitter * std)
     if settings.landmark_dropout:
@@ -59,6 +65,17 @@ def augment_landmarks(landmarks: Tensor, mean: Tensor, std: Tensor, settings: Au
 def _chance(landmarks: Tensor, probability: float, points: int = 1) -> Tensor:
     """`[B, points, 1]`, true with the given probability."""
     return torch.rand(len(landmarks), points, 1, device=landmarks.device) < probability
+
+
+def _shape_noise(landmarks: Tensor, present: Tensor, mean: Tensor) -> Tensor:
+    """Noise `[B, 478, 3]` with the covariance of the faces of the batch: a random sum of how they differ.
+
+    Noise of single points would drown the small common motions that tell expressions apart; this is as small
+    as they are wherever they are small.
+    """
+    shapes = torch.where(present[:, None, None], landmarks - mean, 0).flatten(1)  # [B, 1434]
+    weights = torch.randn(len(shapes), len(shapes), device=shapes.device) / present.sum().clamp_min(1).sqrt()
+    return (weights @ shapes).view_as(landmarks)
 
 
 def _turn_and_scale(landmarks: Tensor, settings: AugmentSettings) -> Tensor:

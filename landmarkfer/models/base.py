@@ -14,12 +14,16 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.statistics import LEAST_SD, landmark_statistics, whitening_matrix
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
-Features = Literal["displacement", "coordinates", "both"]
+Features = Literal["whitened", "displacement", "coordinates", "both"]
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Floor = Annotated[float, Field(gt=0)]
+
+WHITENING_FLOOR = 1e-3
 
 
 class FaceModel(nn.Module, ABC):
@@ -109,29 +113,39 @@ class LandmarkModel(FaceModel):
     Args:
         num_classes: C.
         features: What a point is described by: how far it is displaced from the mean face, in SDs of the
-            training faces (3 numbers), its normalised coordinates (3), or both (6).
+            training faces (`displacement`, 3 numbers); what of that the other coordinates do not foretell
+            (`whitened`, 3); its normalised coordinates (`coordinates`, 3); or `both` displacement and
+            coordinates (6).
+        floor: Of `whitened`; see `data.statistics.whitening_matrix`.
     """
 
     inputs = frozenset({"landmarks"})
     mean: Tensor
     std: Tensor
+    whitening: Tensor
 
-    def __init__(self, num_classes: int, *, features: Features = "displacement") -> None:
+    def __init__(
+        self, num_classes: int, *, features: Features = "whitened", floor: float = WHITENING_FLOOR
+    ) -> None:
         super().__init__(num_classes)
         self.features = features
+        self.floor = floor
         self.num_features = 6 if features == "both" else 3
         self.register_buffer("mean", torch.from_numpy(CANONICAL.copy()))
         self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
+        if features == "whitened":
+            self.register_buffer("whitening", torch.eye(3 * N_LANDMARKS))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take over what the training faces say.
-
-        Args:
-            mean: `[478, 3]`, the mean normalised face.
-            std: `[478, 3]`, the SD of each coordinate.
-        """
+        """Take over the mean normalised face and the SD of each coordinate, `[478, 3]` each."""
         self.mean.copy_(mean)
-        self.std.copy_(std.clamp_min(1e-6))
+        self.std.copy_(std.clamp_min(LEAST_SD))
+
+    def learn_statistics(self, landmarks: Tensor) -> None:
+        """Take over all that the training faces say, `[n, 478, 3]`, normalised."""
+        self.set_statistics(*landmark_statistics(landmarks))
+        if self.features == "whitened":
+            self.whitening.copy_(whitening_matrix(landmarks, self.mean, self.std, self.floor))
 
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
@@ -144,7 +158,11 @@ class LandmarkModel(FaceModel):
         displacement = (landmarks - self.mean) / self.std
         if self.features == "displacement":
             return displacement
-        return torch.cat([landmarks, displacement], dim=-1)
+        if self.features == "both":
+            return torch.cat([landmarks, displacement], dim=-1)
+        # What whitening raises lies below the digits of half precision.
+        with torch.autocast(landmarks.device.type, enabled=False):
+            return (displacement.flatten(1) @ self.whitening).view_as(displacement)
 
 
 def dense_layers(sizes: list[int], dropout: float) -> nn.Sequential:

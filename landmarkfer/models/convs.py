@@ -1,11 +1,13 @@
 """Graph convolutions for a batch that shares one topology, and PyTorch Geometric's layers in the same dress.
 
-Activations are node-first, `x [N, B, F]`. In that layout aggregating over neighbours is one sparse matrix
-times a dense one, `A [N, N] @ x [N, B * F]`, for the whole batch at once and without a copy, and a linear map
-is a product over the last axis. PyTorch Geometric instead gathers and scatters a message per edge and sample.
+Activations are node-first, `x [N, B, F]`. In that layout aggregating over neighbours is one product with a
+matrix, mostly a sparse one, `A [N, N] @ x [N, B * F]`, for the whole batch at once and without a copy, and a
+linear map is a product over the last axis. PyTorch Geometric instead gathers and scatters a message per edge
+and sample.
 
-`gcn`, `sage` and `gin` are computed that way and equal PyTorch Geometric's `GCNConv`, `SAGEConv` (mean) and
-`GINConv`; every other layer is PyTorch Geometric's own on the batch as one graph of B components.
+`gcn`, `sage`, `gin` and `gatv2` have forms of their own for that, which equal PyTorch Geometric's `GCNConv`,
+`SAGEConv` (mean), `GINConv` and `GATv2Conv`; every other layer is PyTorch Geometric's own on the batch as one
+graph of B components.
 """
 
 import warnings
@@ -16,11 +18,22 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
+from landmarkfer.models.graph_attention import Edges, graph_attention
 from landmarkfer.topology import FaceGraph
+
+ATTENTION_HEADS = 4
+
+# Share of a matrix from which the dense product is the faster one on the CPU, as measured by
+# experiments/bench/gnn.py.
+_DENSE_ABOVE = 0.08
 
 
 class Aggregation:
-    """Multiply by a fixed sparse matrix over the nodes: `x [N, B, F] -> A x`.
+    """Multiply by a fixed matrix over the nodes, `x [N, B, F] -> A x`, with the kernel that is faster.
+
+    On the CPU that is the sparse product, unless more than `_DENSE_ABOVE` of the matrix is filled. Elsewhere
+    it is the dense one: 478 x 478 is small for a GPU's matrix units, and sparse products are slow on some
+    devices and missing on others.
 
     Not a module: the matrix is a constant of the graph, no weight, so it is neither trained, averaged nor
     saved. One copy per device is kept.
@@ -32,29 +45,42 @@ class Aggregation:
     """
 
     def __init__(self, index: Tensor, weight: Tensor, num_nodes: int) -> None:
-        self._forward = _csr(index.flip(0), weight, num_nodes)  # row = target
-        self._backward = _csr(index, weight, num_nodes)
-        self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._index = index
+        self._weight = weight
+        self._num_nodes = num_nodes
+        self._filled = len(weight) / num_nodes**2
+        self._on_device: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Aggregation":
         return self
 
     def __call__(self, x: Tensor) -> Tensor:
         """The weighted sum over each node's neighbours, `[N, B, F]`."""
-        matrices = self._on_device.get(x.device)
-        if matrices is None:
-            with torch.inference_mode(False):  # training may follow
-                matrices = (self._forward.to(x.device), self._backward.to(x.device))
-            self._on_device[x.device] = matrices
         n, b, f = x.shape
-        return _SparseProduct.apply(*matrices, x.reshape(n, b * f).float()).view(n, b, f)
+        folded = x.reshape(n, b * f)
+        matrices = self._matrices(x.device)
+        if len(matrices) == 1:
+            return (matrices[0] @ folded).view(n, b, f)
+        return _SparseProduct.apply(*matrices, folded.float()).view(n, b, f)
+
+    def _matrices(self, device: torch.device) -> tuple[Tensor, ...]:
+        """The dense matrix, or the sparse one and its transpose."""
+        if device not in self._on_device:
+            with torch.inference_mode(False):  # training may follow
+                sparse = device.type == "cpu" and self._filled < _DENSE_ABOVE
+                # Row = target; the gradient takes the transpose.
+                indices = (self._index.flip(0), self._index) if sparse else (self._index.flip(0),)
+                made = [_matrix(index, self._weight, self._num_nodes, sparse) for index in indices]
+                self._on_device[device] = tuple(matrix.to(device) for matrix in made)
+        return self._on_device[device]
 
 
-def _csr(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
+def _matrix(index: Tensor, weight: Tensor, num_nodes: int, sparse: bool) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         shape = (num_nodes, num_nodes)
-        return torch.sparse_coo_tensor(index, weight, shape, check_invariants=True).to_sparse_csr()
+        matrix = torch.sparse_coo_tensor(index, weight, shape, check_invariants=True)
+        return matrix.to_sparse_csr() if sparse else matrix.to_dense()
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -73,7 +99,7 @@ class _SparseProduct(torch.autograd.Function):
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
-    # Automatic mixed precision would bring both to a type that sparse products do not know on every device.
+    # Automatic mixed precision would bring both to a type that sparse products do not know.
     with torch.autocast(x.device.type, enabled=False):
         return matrix @ x
 
@@ -93,10 +119,13 @@ def mean_aggregation(graph: FaceGraph) -> Aggregation:
 
 def symmetric_aggregation(graph: FaceGraph) -> Aggregation:
     """D^-1/2 (A + I) D^-1/2 (Kipf and Welling, "Semi-supervised classification with GCNs", 2017)."""
-    loops = torch.arange(graph.num_nodes).expand(2, -1)
-    index = torch.cat([_edge_index(graph), loops], dim=1)
+    index = _with_loops(graph)
     scale = torch.bincount(index[1], minlength=graph.num_nodes).float().rsqrt()
     return Aggregation(index, scale[index[0]] * scale[index[1]], graph.num_nodes)
+
+
+def _with_loops(graph: FaceGraph) -> Tensor:
+    return torch.cat([_edge_index(graph), torch.arange(graph.num_nodes).expand(2, -1)], dim=1)
 
 
 def _edge_index(graph: FaceGraph) -> Tensor:
@@ -156,6 +185,33 @@ def _gin_perceptron(fan_in: int, fan_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Linear(fan_out, fan_out))
 
 
+class GATv2Layer(nn.Module):
+    """`GATv2Conv` with the mean over heads; see `graph_attention`."""
+
+    def __init__(self, graph: FaceGraph, fan_in: int, fan_out: int, heads: int = ATTENTION_HEADS) -> None:
+        super().__init__()
+        self.att = nn.Parameter(torch.empty(1, heads, fan_out))
+        self.bias = nn.Parameter(torch.zeros(fan_out))
+        self.lin_l = nn.Linear(fan_in, heads * fan_out)
+        self.lin_r = nn.Linear(fan_in, heads * fan_out)
+        for linear in (self.lin_l, self.lin_r):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        nn.init.xavier_uniform_(self.att)
+        source, target = _with_loops(graph)
+        target, order = target.sort(stable=True)
+        self._edges = Edges(source[order], target, torch.bincount(target, minlength=graph.num_nodes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, B, F_in] -> [N, B, F_out]`."""
+        if self._edges.source.device != x.device:
+            with torch.inference_mode(False):  # training may follow
+                self._edges = Edges(*(tensor.to(x.device) for tensor in self._edges))
+        heads = self.att.shape[1]
+        left, right = (linear(x).float().unflatten(-1, (heads, -1)) for linear in (self.lin_l, self.lin_r))
+        return graph_attention(left, right, self.att[0], self._edges) + self.bias
+
+
 class PyGLayer(nn.Module):
     """A layer of PyTorch Geometric on the batch as one graph with a component per sample.
 
@@ -192,9 +248,11 @@ PYG_LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
     "gcn": pyg.GCNConv,
     "sage": pyg.SAGEConv,
     "gin": lambda fan_in, fan_out: pyg.GINConv(_gin_perceptron(fan_in, fan_out), train_eps=True),
-    "gat": lambda fan_in, fan_out: pyg.GATConv(fan_in, fan_out, heads=4, concat=False),
-    "gatv2": lambda fan_in, fan_out: pyg.GATv2Conv(fan_in, fan_out, heads=4, concat=False),
-    "transformer": lambda fan_in, fan_out: pyg.TransformerConv(fan_in, fan_out, heads=4, concat=False),
+    "gat": lambda fan_in, fan_out: pyg.GATConv(fan_in, fan_out, heads=ATTENTION_HEADS, concat=False),
+    "gatv2": lambda fan_in, fan_out: pyg.GATv2Conv(fan_in, fan_out, heads=ATTENTION_HEADS, concat=False),
+    "transformer": lambda fan_in, fan_out: pyg.TransformerConv(
+        fan_in, fan_out, heads=ATTENTION_HEADS, concat=False
+    ),
     "graph": pyg.GraphConv,
     "tag": pyg.TAGConv,
     "cheb": lambda fan_in, fan_out: pyg.ChebConv(fan_in, fan_out, K=3),
@@ -205,6 +263,7 @@ STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
     "gcn": GCNLayer,
     "sage": SAGELayer,
     "gin": GINLayer,
+    "gatv2": GATv2Layer,
 }
 
 

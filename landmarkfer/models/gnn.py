@@ -13,7 +13,15 @@ from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.models.base import Features, LandmarkModel, Share, Widths, dense_layers
+from landmarkfer.models.base import (
+    WHITENING_FLOOR,
+    Features,
+    Floor,
+    LandmarkModel,
+    Share,
+    Widths,
+    dense_layers,
+)
 from landmarkfer.models.convs import build_conv
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.neighbours import dynamic_knn
@@ -73,13 +81,15 @@ class GNN(LandmarkModel):
             share; 0 for none.
         node_width: Features per node that the node-wise read-out keeps.
         hidden: Widths of the classifier's hidden layers.
-        dropout: On the read-out and after each hidden layer.
+        dropout: After each hidden layer.
+        readout_dropout: On the read-out.
         residual: Whether a block adds its input, where the widths agree.
         projection: Whether a residual block whose widths differ adds a linear map of its input.
         lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
             which otherwise reads them as they are.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
+        floor: See `LandmarkModel`.
     """
 
     def __init__(
@@ -93,15 +103,17 @@ class GNN(LandmarkModel):
         readout: str = "nodewise",
         identity: NonNegativeInt = 8,
         node_width: PositiveInt = 8,
-        hidden: Widths = (256,),
+        hidden: Widths = (512, 256),
         dropout: Share = 0.4,
+        readout_dropout: Share = 0.0,
         residual: bool = True,
         projection: bool = False,
         lift: bool = True,
         dynamic_k: NonNegativeInt = 0,
-        features: Features = "displacement",
+        features: Features = "whitened",
+        floor: Floor = WHITENING_FLOOR,
     ) -> None:
-        super().__init__(num_classes, features=features)
+        super().__init__(num_classes, features=features, floor=floor)
         if readout not in READOUTS:
             raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
         self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
@@ -123,7 +135,7 @@ class GNN(LandmarkModel):
         )
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(readout_dropout)
         self.layers = dense_layers([pooled.size, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 

@@ -4,7 +4,15 @@ from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS
-from landmarkfer.models.base import Features, LandmarkModel, Share, Widths, dense_layers
+from landmarkfer.models.base import (
+    WHITENING_FLOOR,
+    Features,
+    Floor,
+    LandmarkModel,
+    Share,
+    Widths,
+    dense_layers,
+)
 
 
 class MLP(LandmarkModel):
@@ -15,6 +23,7 @@ class MLP(LandmarkModel):
         hidden: Widths of the hidden layers.
         dropout: After each hidden layer.
         features: See `LandmarkModel`.
+        floor: See `LandmarkModel`.
     """
 
     def __init__(
@@ -23,9 +32,10 @@ class MLP(LandmarkModel):
         *,
         hidden: Widths = (512, 256),
         dropout: Share = 0.4,
-        features: Features = "displacement",
+        features: Features = "whitened",
+        floor: Floor = WHITENING_FLOOR,
     ) -> None:
-        super().__init__(num_classes, features=features)
+        super().__init__(num_classes, features=features, floor=floor)
         self.layers = dense_layers([N_LANDMARKS * self.num_features, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS, REGIONS, region_points
-from landmarkfer.models.base import Features, LandmarkModel, Share
+from landmarkfer.models.base import WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
 from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
 
 NO_GRAPH = "none"
@@ -213,6 +213,7 @@ class LandmarkTransformer(LandmarkModel):
         k: Neighbours of each point, in graphs that are built by distance.
         max_distance: Of the bias: longer paths in the graph count as this long.
         features: See `LandmarkModel`.
+        floor: See `LandmarkModel`.
     """
 
     def __init__(
@@ -230,9 +231,10 @@ class LandmarkTransformer(LandmarkModel):
         graph: InstanceOf[FaceGraph] | str = NO_GRAPH,
         k: PositiveInt = DEFAULT_K,
         max_distance: PositiveInt = 8,
-        features: Features = "displacement",
+        features: Features = "whitened",
+        floor: Floor = WHITENING_FLOOR,
     ) -> None:
-        super().__init__(num_classes, features=features)
+        super().__init__(num_classes, features=features, floor=floor)
         if width % heads:
             raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
         if graph == NO_GRAPH:

@@ -33,7 +33,7 @@ def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings)
     if "landmarks" in model.inputs:
         assert isinstance(model.mean, Tensor) and isinstance(model.std, Tensor)
         landmarks = torch.where(mirrored[:, None, None], mirror_landmarks(landmarks), landmarks)
-        landmarks = augment_landmarks(landmarks, model.mean, model.std, settings)
+        landmarks = augment_landmarks(landmarks, batch.present, model.mean, model.std, settings)
         changed = replace(changed, landmarks=landmarks)
     if "image" in model.inputs:
         assert isinstance(model.crop, float)

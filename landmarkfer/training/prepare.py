@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from landmarkfer.config import AugmentSettings, ModelSettings, TrainSettings
-from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset
 from landmarkfer.data.images import ImageInfo, natural_size
 from landmarkfer.data.splits import Rows, Splits
+from landmarkfer.data.statistics import landmark_statistics
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.models import build_model, check_keywords, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
@@ -87,21 +87,6 @@ def accelerator(device: str) -> str:
     return device
 
 
-def landmark_statistics(landmarks: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean face and SD of each coordinate, `[478, 3]` each, over faces and their mirror images.
-
-    Args:
-        landmarks: `[n, 478, 3]`, normalised.
-    """
-    mean = landmarks.mean(dim=0)
-    variance = landmarks.var(dim=0, unbiased=False)
-    swapped = mirror_landmarks(mean)
-    # Over a set and its mirror images together: the mean of the variances plus the spread of the two means.
-    mirrored_variance = mirror_landmarks(variance).abs()
-    variance = (variance + mirrored_variance) / 2 + ((mean - swapped) / 2).square()
-    return (mean + swapped) / 2, variance.sqrt()
-
-
 def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
     """Images of each class among some rows, `[C]`, those without a face included."""
     labels = dataset.faces.labels
@@ -140,13 +125,11 @@ def new_model(
     """
     keywords: dict[str, Any] = settings.model.keywords
     faces = dataset.faces
-    statistics = None
-    if issubclass(model_class(settings.model.name), LandmarkModel):
-        found = splits.train[faces.present.numpy()[splits.train]]
-        statistics = landmark_statistics(faces.rows(torch.as_tensor(found)).landmarks)
-        if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
-            mean_face = statistics[0].numpy()
-            keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
+    found = splits.train[faces.present.numpy()[splits.train]]
+    landmarks = faces.landmarks.index_select(0, torch.as_tensor(found))
+    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
+        mean_face = landmark_statistics(landmarks)[0].numpy()
+        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
     torch.manual_seed(settings.seed)
     model = build_model(settings.model.name, len(dataset.classes), **keywords)
     rows = seen_rows(model, dataset, splits.train)
@@ -156,8 +139,8 @@ def new_model(
             f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
-    if isinstance(model, LandmarkModel) and statistics is not None:
-        model.set_statistics(*statistics)
+    if isinstance(model, LandmarkModel) and fresh:
+        model.learn_statistics(landmarks)
     if isinstance(model, FaceModel) and fresh:
         # Pretrained weights bring the statistics of the images that they were trained on.
         if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]

@@ -9,7 +9,7 @@ from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
 from landmarkfer.geometry import mirror
 from landmarkfer.landmarks import CANONICAL, MIRROR, REGION, REGIONS
 
-NOTHING = {"jitter": 0.0}
+NOTHING = {"jitter": 0.0, "shape_jitter": 0.0}
 MEAN = torch.from_numpy(CANONICAL + 0.01)
 STD = torch.rand(478, 3, generator=torch.Generator().manual_seed(9)) + 0.5
 
@@ -20,9 +20,10 @@ def faces():
     return torch.from_numpy(CANONICAL.copy()) + 0.1 * noise
 
 
-def augment(landmarks, seed=0, **settings):
+def augment(landmarks, seed=0, present=None, **settings):
     torch.manual_seed(seed)
-    return augment_landmarks(landmarks, MEAN, STD, AugmentSettings(**NOTHING | settings))
+    present = torch.ones(len(landmarks), dtype=torch.bool) if present is None else present
+    return augment_landmarks(landmarks, present, MEAN, STD, AugmentSettings(**NOTHING | settings))
 
 
 def test_mirror_is_that_of_geometry(faces):
@@ -86,6 +87,30 @@ def test_jitter_is_measured_in_each_coordinates_own_sd(faces):
     assert abs(moved.mean().item()) < 1e-3
 
 
+class TestShapeJitter:
+    def test_it_has_the_covariance_of_the_faces(self):
+        generator = torch.Generator().manual_seed(3)
+        ways = torch.randn(2, 478, 3, generator=generator)
+        weights = torch.randn(4000, 2, generator=generator) * torch.tensor([1.0, 0.1])
+        faces = MEAN + torch.einsum("nk,kpd->npd", weights, ways)
+        noise = (augment(faces, shape_jitter=0.5) - faces).flatten(1)
+        moved = torch.linalg.lstsq(ways.flatten(1).T, noise.T).solution  # [2, 4000]
+        expected = 0.25 * torch.cov(weights.T)
+        scale = torch.tensor([1.0, 0.1])
+        error = (torch.cov(moved) - expected) / (scale[:, None] * scale)
+        assert error.abs().max() < 0.03
+        rest = noise - moved.T @ ways.flatten(1)
+        assert rest.abs().max() < 1e-4, "nothing moves as no face does"
+
+    def test_faces_that_are_not_there_move_no_other(self, faces):
+        present = torch.arange(64) % 2 == 0
+        other = faces.clone()
+        other[~present] = 1e6
+        results = [augment(some, present=present, shape_jitter=0.3)[present] for some in (faces, other)]
+        assert torch.equal(*results)
+        assert torch.isfinite(augment(faces, present=present & False, shape_jitter=0.3)).all()
+
+
 def test_dropped_points_lie_exactly_on_the_mean_face(faces):
     result = augment(faces, landmark_dropout=0.3)
     dropped = (result == MEAN).all(dim=-1)
@@ -109,6 +134,7 @@ EVERYTHING = {
     "rotation": 5.0,
     "scale": 0.1,
     "jitter": 0.1,
+    "shape_jitter": 0.1,
     "landmark_dropout": 0.1,
     "region_dropout": 0.1,
 }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from landmarkfer.models.backbones import OWN, BasicBlock, ResNetFER, build_backbone, depth_groups
+from landmarkfer.models.backbones import OWN, BasicBlock, Pointwise, ResNetFER, build_backbone, depth_groups
 
 SIZE = 32
 TIMM = {
@@ -81,6 +81,21 @@ class TestOwn:
         assert narrow.stem(x).shape == (1, 2, 48, 48)
         assert narrow.stages(narrow.stem(x)).shape == (1, 16, 6, 6)
         assert narrow(x).shape == (1, 16)
+
+    @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+    def test_a_pointwise_convolution_of_every_second_pixel_is_a_strided_one(self, memory_format):
+        strided, own = nn.Conv2d(4, 8, 1, 2, bias=False), Pointwise(4, 8, 2)
+        own.load_state_dict(strided.state_dict())
+        own.to(memory_format=memory_format)
+        x = torch.randn(3, 4, 9, 9)
+        # The strided one in the plain order: in channels-last order its gradient ends some processes.
+        inputs = [x.clone().requires_grad_(), x.to(memory_format=memory_format).requires_grad_()]
+        results = [layer(given) for layer, given in zip((strided, own), inputs, strict=True)]
+        for result in results:
+            result.square().sum().backward()
+        torch.testing.assert_close(*results)
+        torch.testing.assert_close(*(given.grad for given in inputs))
+        torch.testing.assert_close(strided.weight.grad, own.weight.grad)
 
     def test_a_residual_block_adds_to_its_shortcut_from_the_start(self):
         block = BasicBlock(3, 3, 1, drop_path=0)

@@ -5,7 +5,7 @@ import torch
 from torch_geometric import nn as pyg
 
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.models import build_model
+from landmarkfer.models import build_model, graph_attention
 from landmarkfer.models.convs import (
     PYG_LAYERS,
     STATIC_LAYERS,
@@ -45,6 +45,7 @@ REFERENCE = {
         ),
         train_eps=True,
     ),
+    "gatv2": lambda fan_in, fan_out: pyg.GATv2Conv(fan_in, fan_out, heads=4, concat=False),
 }
 
 
@@ -75,6 +76,22 @@ def test_own_layers_equal_those_of_pytorch_geometric(graph, name, widths):
         torch.testing.assert_close(parameter.grad / scale, other.grad / scale, rtol=1e-5, atol=1e-5, msg=key)
 
 
+@pytest.mark.parametrize("aggregation", [sum_aggregation, mean_aggregation, symmetric_aggregation])
+def test_the_dense_kernel_gives_what_the_sparse_one_gives(graph, aggregation, monkeypatch):
+    x = nodes(graph, 3, 5)
+    weight = torch.randn(graph.num_nodes, 3, 5, generator=torch.Generator().manual_seed(2))
+    found = []
+    for share, matrices in ((1.0, 2), (0.0, 1)):
+        monkeypatch.setattr("landmarkfer.models.convs._DENSE_ABOVE", share)
+        aggregate = aggregation(graph)
+        result = aggregate(x)
+        (gradient,) = torch.autograd.grad((result * weight).sum(), x)
+        assert len(aggregate._on_device[x.device]) == matrices
+        found.append((result, gradient))
+    for sparse, dense in zip(*found, strict=True):
+        torch.testing.assert_close(dense, sparse, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", PYG_LAYERS)
 def test_a_sample_gets_what_the_layer_gives_it_alone(name):
     graph = build_graph("tesselation")
@@ -99,6 +116,22 @@ def test_edges_can_come_with_the_batch():
     torch.testing.assert_close(result[:, 1], layer.layer(x[:, 1], torch.tensor([[9], [5]])))
     with pytest.raises(ValueError, match="needs an edge_index"):
         layer(x)
+
+
+def test_attention_does_not_depend_on_how_many_samples_are_weighed_at_a_time(monkeypatch):
+    graph = build_graph("anatomical")
+    torch.manual_seed(1)
+    layer = build_conv("gatv2", graph, 4, 6)
+    found = []
+    for size in (1, 1 << 30):  # bytes: one sample at a time, and all
+        monkeypatch.setitem(graph_attention._CHUNK_BYTES, "cpu", size)
+        layer.zero_grad()
+        x = nodes(graph, 5, 4)
+        result = layer(x)
+        result.square().sum().backward()
+        found.append((result, x.grad, *(parameter.grad.clone() for parameter in layer.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_batch_size_may_change_from_call_to_call():
@@ -135,15 +168,18 @@ def test_the_adjacency_is_made_once_and_sparse(monkeypatch):
     layers = [module for module in model.modules() if hasattr(module, "aggregate")]
     assert len(layers) == 2
 
-    def never(*_):
-        raise AssertionError("an adjacency was made in a forward pass")
-
-    monkeypatch.setattr("landmarkfer.models.convs._csr", never)
     faces = FaceBatch(torch.randn(5, 478, 3), torch.ones(5, dtype=torch.bool))
+    model(faces).sum().backward()
+
+    def never(*_):
+        raise AssertionError("an adjacency was made again")
+
+    monkeypatch.setattr("landmarkfer.models.convs._matrix", never)
     for _ in range(2):
         model(faces).sum().backward()
     for layer in layers:
-        matrix = layer.aggregate._forward
+        (matrix, _), *others = layer.aggregate._on_device.values()
+        assert not others
         assert matrix.layout == torch.sparse_csr
         assert matrix.values().numel() == 2 * 157
 

@@ -56,8 +56,10 @@ def test_counting_changes_nothing():
 
 
 def test_a_perceptron_multiplies_each_weight_once():
-    model = build_model("mlp", 7, hidden=[20, 10])
-    assert count_cost(model, make_batch(2))[1] == 1434 * 20 + 20 * 10 + 10 * 7
+    weights = 1434 * 20 + 20 * 10 + 10 * 7
+    for features, more in (("displacement", 0), ("whitened", 1434**2)):
+        model = build_model("mlp", 7, hidden=[20, 10], features=features)
+        assert count_cost(model, make_batch(2))[1] == weights + more
 
 
 def test_a_residual_network_by_its_stages():

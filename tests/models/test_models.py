@@ -7,6 +7,7 @@ import torch
 from torch_geometric.nn import GCNConv
 
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.statistics import whitening_matrix
 from landmarkfer.errors import GraphError, SettingsError
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
@@ -23,6 +24,7 @@ IMAGE = {"backbone": "resnet-fer", "width": 4, "size": 48}
 VARIANTS = {
     "mlp": ("mlp", {"hidden": [12, 10]}),
     "mlp-both": ("mlp", {"hidden": [12, 10], "features": "both"}),
+    "mlp-displacement": ("mlp", {"hidden": [10], "features": "displacement"}),
     "mlp-coordinates": ("mlp", {"hidden": [10], "features": "coordinates"}),
     **{f"gnn-{name}": ("gnn", GNN | {"readout": name}) for name in READOUTS},
     **{f"gnn-{name}": ("gnn", GNN | {"conv": name}) for name in PYG_LAYERS},
@@ -145,7 +147,7 @@ def test_the_default_perceptron_has_the_published_size():
 
 class TestFeatures:
     def test_displacement_is_counted_in_sds_of_each_coordinate(self):
-        model = build_model("mlp", 2, hidden=[4])
+        model = build_model("mlp", 2, hidden=[4], features="displacement")
         mean = torch.tensor(CANONICAL) + 1
         std = torch.full((N_LANDMARKS, 3), 0.5)
         std[7] = 2
@@ -168,6 +170,18 @@ class TestFeatures:
         assert torch.equal(both[..., :3], landmarks)
         assert torch.equal(both[..., 3:], models["displacement"].describe(landmarks))
         assert torch.equal(models["coordinates"].describe(landmarks), landmarks)
+
+    def test_whitened_is_the_displacement_without_what_other_coordinates_foretell(self):
+        faces = make_batch(40).landmarks
+        faces[:, 3] = faces[:, 4] + 0.01 * faces[:, 5]  # the one point foretells the other, almost
+        models = [build_model("mlp", 2, features=f, hidden=[4]) for f in ("whitened", "displacement")]
+        for model in models:
+            model.learn_statistics(faces)
+        whitened, plain = (model.describe(faces) for model in models)
+        matrix = whitening_matrix(faces, models[0].mean, models[0].std, models[0].floor)
+        torch.testing.assert_close(whitened.flatten(1), plain.flatten(1) @ matrix)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(models[0].describe(faces), whitened), "not in half precision"
 
     def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
         model = build_model("mlp", 3, hidden=[4]).eval()
@@ -304,5 +318,6 @@ class TestErrors:
             build_model("gnn", 3, graph="mesh")
 
     def test_keywords_are_the_constructors(self):
-        assert model_keywords("mlp") == {"hidden": (512, 256), "dropout": 0.4, "features": "displacement"}
+        expected = {"hidden": (512, 256), "dropout": 0.4, "features": "whitened", "floor": 1e-3}
+        assert model_keywords("mlp") == expected
         assert {"graph", "k", "conv", "widths", "readout"} <= set(model_keywords("gnn"))

@@ -39,7 +39,7 @@ def faces():
 
 def augment(batch, model, seed=0, **settings):
     torch.manual_seed(seed)
-    return augment_batch(batch, model, AugmentSettings(**{"jitter": 0.0} | settings))
+    return augment_batch(batch, model, AugmentSettings(**{"shape_jitter": 0.0} | settings))
 
 
 def test_mirroring_happens_to_about_the_given_share(faces):

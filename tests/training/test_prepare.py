@@ -3,14 +3,13 @@ import pytest
 import torch
 
 from landmarkfer.config import NormalisationSettings, SplitSettings, load_settings
-from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
+from landmarkfer.data.statistics import landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
-from landmarkfer.landmarks import CANONICAL
 from landmarkfer.topology import build_graph
-from landmarkfer.training.prepare import accelerator, class_counts, landmark_statistics, new_model, resolved
+from landmarkfer.training.prepare import accelerator, class_counts, new_model, resolved
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +27,14 @@ def gnn(**keywords):
     return resolved(load_settings(overrides={f"model.{key}": value for key, value in small.items()}))
 
 
-def test_statistics_are_those_of_the_faces_and_their_mirror_images():
-    faces = torch.tensor(CANONICAL) + 0.2 * torch.randn(50, 478, 3) + torch.tensor([0.3, 0.0, 0.1])
-    mean, std = landmark_statistics(faces)
-    both = torch.cat([faces, mirror_landmarks(faces)])
-    torch.testing.assert_close(mean, both.mean(dim=0), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(std, both.std(dim=0, unbiased=False), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(mirror_landmarks(mean), mean)
-
-
 def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
     model = new_model(resolved(load_settings(overrides={"model.name": "mlp"})), dataset, splits)
     present = dataset.faces.present.numpy()
     faces = dataset.faces.landmarks[splits.train[present[splits.train]]]
-    torch.testing.assert_close(model.mean, landmark_statistics(faces)[0])
-    torch.testing.assert_close(model.std, landmark_statistics(faces)[1])
+    mean, std = landmark_statistics(faces)
+    torch.testing.assert_close(model.mean, mean)
+    torch.testing.assert_close(model.std, std)
+    torch.testing.assert_close(model.whitening, whitening_matrix(faces, mean, std, model.floor))
     labels = dataset.frame["label"].iloc[splits.train]
     prior = torch.tensor([(labels == name).mean() for name in ("angry", "happy", "sad")]).float()
     torch.testing.assert_close(model.log_prior.exp(), prior)
@@ -67,7 +59,7 @@ def test_a_graph_by_distance_is_built_on_the_mean_training_face(dataset, splits)
 
 def test_every_keyword_is_stated():
     settings = resolved(load_settings(overrides={"model.name": "mlp", "model.hidden": [3]}))
-    assert settings.model.keywords == {"hidden": [3], "dropout": 0.4, "features": "displacement"}
+    assert settings.model.keywords == {"hidden": [3], "dropout": 0.4, "features": "whitened", "floor": 1e-3}
     assert resolved(settings) == settings
     assert settings.model.name == "mlp"
 

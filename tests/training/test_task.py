@@ -11,7 +11,7 @@ from landmarkfer.training.task import ExpressionTask
 
 @pytest.fixture
 def task():
-    settings = load_settings(overrides={"augment.mirror": 0, "augment.jitter": 0, "seed": 1})
+    settings = load_settings(overrides={"augment.mirror": 0, "augment.shape_jitter": 0, "seed": 1})
     model = build_model("mlp", 3, hidden=[8], dropout=0.5)
     task = ExpressionTask(model, build_loss(LossSettings(smoothing=0), torch.ones(3)), settings, 10)
     task.log = task.log_dict = lambda *args, **keywords: None
