@@ -7,9 +7,9 @@ and one that was cut off goes on, so a script can be repeated until all is there
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Table:
         introduction: Markdown before the table.
         commands: Shell lines that make it.
         experiments: Its rows.
+        ensembles: Rows that average the probabilities of other rows, seed by seed.
         columns: Of the table.
         published: Rows of other people's figures.
         contrasts: Pairs of rows to be compared.
@@ -63,6 +64,7 @@ class Table:
     introduction: str
     commands: Sequence[str]
     experiments: Sequence[Experiment]
+    ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns: Sequence[Column] = PROTOCOL
     published: Sequence[Published] = ()
     contrasts: Sequence[Contrast] = ()
@@ -156,6 +158,30 @@ def _evaluate(table: Table, pairs: Sequence[tuple[Experiment, int]]) -> Iterator
         )
         append_results(RESULTS / f"{table.name}.csv", rows)
         yield f"{run.name}: {evaluation.subsets['test'].accuracy:.2%} of all test images"
+    seeds = sorted({seed for _, seed in pairs})
+    for name, members in table.ensembles.items():
+        for seed in seeds:
+            yield from _evaluate_ensemble(table, name, members, seed)
+
+
+def _evaluate_ensemble(table: Table, name: str, members: Sequence[str], seed: int) -> Iterator[str]:
+    """Put the figures of an ensemble into the CSV, if all its members of a seed are evaluated."""
+    import pandas as pd
+
+    from landmarkfer.evaluation.predictions import average_predictions
+    from landmarkfer.evaluation.report import PREDICTIONS_FILE, evaluate_predictions
+    from landmarkfer.evaluation.results import append_results, evaluation_rows
+    from landmarkfer.training.run import RunFolder
+
+    known = {experiment.name: experiment for experiment in table.experiments}
+    runs = [RunFolder(RUNS / table.run_name(known[member], seed)) for member in members]
+    if not all((run.path / PREDICTIONS_FILE).exists() for run in runs):
+        return
+    average = average_predictions([pd.read_parquet(run.path / PREDICTIONS_FILE) for run in runs])
+    evaluation = evaluate_predictions(average, runs[0].read_config().classes)
+    rows = evaluation_rows(evaluation, experiment=name, model="ensemble", graph=None, seed=seed)
+    append_results(RESULTS / f"{table.name}.csv", rows)
+    yield f"{name}, seed {seed}: {evaluation.subsets['test'].accuracy:.2%} of all test images"
 
 
 def _render(table: Table) -> None:

@@ -3,10 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from landmarkfer.config import changed_settings, load_settings
+from landmarkfer.evaluation.report import write_evaluation
+from landmarkfer.predict import evaluate_run, evaluate_runs
+from landmarkfer.training.fit import train
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCRIPTS = ("fer2013_landmarks", "fer2013_systems", "imbalance")
@@ -37,6 +41,8 @@ def test_every_row_is_a_recipe_with_settings_that_fit(name, monkeypatch):
 def test_contrasts_and_published_rows_name_rows_of_the_table(name, monkeypatch):
     table = load(name, monkeypatch).TABLE
     rows = {e.name for e in table.experiments}
+    assert {member for members in table.ensembles.values() for member in members} <= rows
+    rows |= set(table.ensembles)
     assert {c.variant for c in table.contrasts} | {c.base for c in table.contrasts} <= rows
     assert {p.beside for p in table.published} <= rows
 
@@ -50,3 +56,30 @@ def test_help_and_names_that_are_not_there(name, monkeypatch):
     result = CliRunner().invoke(main, ["--only", "nothing"])
     assert result.exit_code == 2
     assert "'nothing' is none of" in result.output
+
+
+def test_an_ensemble_averages_the_rows_of_a_seed(tiny_cache, tmp_path, monkeypatch):
+    tables = load("_table", monkeypatch)
+    monkeypatch.setattr(tables, "RUNS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    table = tables.Table(
+        *("page", "t", "Title", "Introduction", ["command"]),
+        experiments=[tables.Experiment("a", "none"), tables.Experiment("b", "none")],
+        ensembles={"both": ("a", "b")},
+    )
+    runs = []
+    for number, experiment in enumerate(table.experiments):
+        name = table.run_name(experiment, 0)
+        small = {"model.name": "mlp", "model.hidden": [4], "fit.epochs": 1, "seed": number, "name": name}
+        runs.append(
+            train(load_settings(overrides=small | {"cache": str(tiny_cache.path)}), runs_root=tmp_path)
+        )
+        assert list(tables._evaluate_ensemble(table, "both", ("a", "b"), 0)) == [], "not all are there"
+        evaluation, predictions = evaluate_run(runs[-1])
+        write_evaluation(runs[-1].path, evaluation, predictions)
+    (line,) = tables._evaluate_ensemble(table, "both", ("a", "b"), 0)
+    _, expected = evaluate_runs(runs)[-1]
+    assert line.startswith("both, seed 0: ")
+    rows = pd.read_csv(tmp_path / "page.csv").query("subset == 'test' and metric == 'accuracy'")
+    assert rows[["experiment", "model", "seed"]].values.tolist() == [["both", "ensemble", 0]]
+    assert rows["value"].item() == pytest.approx(expected.subsets["test"].accuracy)
