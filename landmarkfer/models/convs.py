@@ -25,7 +25,7 @@ ATTENTION_HEADS = 4
 
 # Share of a matrix from which the dense product is the faster one on the CPU, as measured by
 # experiments/bench/gnn.py.
-_DENSE_ABOVE = 0.08
+_DENSE_ABOVE = 0.15
 
 
 class Aggregation:
