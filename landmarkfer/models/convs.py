@@ -56,12 +56,10 @@ class Aggregation:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The weighted sum over each node's neighbours, `[N, B, F]`."""
-        n, b, f = x.shape
-        folded = x.reshape(n, b * f)
         matrices = self._matrices(x.device)
         if len(matrices) == 1:
-            return (matrices[0] @ folded).view(n, b, f)
-        return _SparseProduct.apply(*matrices, folded.float()).view(n, b, f)
+            return (matrices[0] @ x.flatten(1)).view_as(x)
+        return _SparseProduct.apply(*matrices, x.float())
 
     def _matrices(self, device: torch.device) -> tuple[Tensor, ...]:
         """The dense matrix, or the sparse one and its transpose."""
@@ -84,7 +82,7 @@ def _matrix(index: Tensor, weight: Tensor, num_nodes: int, sparse: bool) -> Tens
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Sparse times dense, with the transposed matrix at hand for the gradient; always in single precision."""
+    """Sparse times `x [N, B, F]`, with the transpose at hand for the gradient, in single precision."""
 
     @staticmethod
     def forward(
@@ -95,13 +93,17 @@ class _SparseProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, _multiply(ctx.transposed, grads[0].contiguous())  # type: ignore[attr-defined]
+        return None, None, _multiply(ctx.transposed, grads[0])  # type: ignore[attr-defined]
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
-    # Automatic mixed precision would bring both to a type that sparse products do not know.
+    folded = x.flatten(1)
+    product = torch.empty_like(x, memory_format=torch.contiguous_format)
+    # Automatic mixed precision would bring both to a type that sparse products do not know. `matrix @ folded`
+    # would fill the result with zeros twice before it is written.
     with torch.autocast(x.device.type, enabled=False):
-        return matrix @ x
+        torch.addmm(folded, matrix, folded, beta=0, out=product.flatten(1))
+    return product
 
 
 def sum_aggregation(graph: FaceGraph) -> Aggregation:
@@ -146,7 +148,7 @@ class GCNLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.lin(self.aggregate(x)) if self._aggregate_first else self.aggregate(self.lin(x))
-        return mixed + self.bias
+        return mixed.add_(self.bias)
 
 
 class SAGELayer(nn.Module):

@@ -62,7 +62,7 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
-        active = self.norm(mixed.flatten(0, 1)).view_as(mixed).relu()  # [N * B, F] and back
+        active = self.norm(mixed.flatten(0, 1)).relu_().view_as(mixed)  # [N * B, F] and back
         return active if self.shortcut is None else self.shortcut(x) + active
 
 

@@ -36,6 +36,7 @@ from landmarkfer.training.callbacks import (
 from landmarkfer.training.classical import fit_classical
 from landmarkfer.training.curves import draw_curves
 from landmarkfer.training.losses import build_loss
+from landmarkfer.training.memory import freed_memory_kept
 from landmarkfer.training.prepare import (
     accelerator,
     class_counts,
@@ -211,7 +212,7 @@ def _fit(
     # ours do not, and it costs a pass over every activation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     again = f"go on with `landmarkfer train --resume {run.name}`"
-    with _quiet_lightning(), _disk_errors(again):
+    with _quiet_lightning(), _disk_errors(again), freed_memory_kept():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator=accelerator(settings.fit.device),
