@@ -155,6 +155,18 @@ class MixingSettings(BaseModel):
     probability: float = Field(1.0, ge=0, le=1, description="share of the batches that are mixed")
 
 
+class DistillationSettings(BaseModel):
+    """Learning from what other models say of the training images, beside their labels."""
+
+    model_config = _FROZEN
+    predictions: str | None = Field(
+        None,
+        description="prediction table of the training images (`evaluate --out-of-fold`); none if unset",
+    )
+    weight: float = Field(0.7, ge=0, le=1, description="share of the predictions in what is to be learnt")
+    temperature: float = Field(1.0, gt=0, description="above 1, the predictions are made less sure first")
+
+
 class OptimiserSettings(BaseModel):
     """The optimiser and its learning-rate schedule."""
 
@@ -249,6 +261,7 @@ class TrainSettings(BaseModel):
     augment: AugmentSettings = AugmentSettings()
     mixing: MixingSettings = MixingSettings()
     loss: LossSettings = LossSettings()
+    distillation: DistillationSettings = DistillationSettings()
     sampling: SamplingSettings = SamplingSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     stages: Sequence[StageSettings] = []

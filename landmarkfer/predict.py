@@ -256,6 +256,40 @@ def evaluate_runs(
     return found
 
 
+def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, pd.DataFrame]:
+    """Evaluate runs together, each on the images that validated it: the folds of a cross-validation.
+
+    Args:
+        runs: Finished runs, no two of which were validated on the same image.
+        out: Folder for the files; its prediction table can be distilled (`training.distillation`).
+
+    Returns:
+        The evaluation and the prediction table it was made from.
+
+    Raises:
+        RunError: Two runs were validated on the same image, or their classes differ.
+    """
+    tables = []
+    classes: tuple[str, ...] | None = None
+    for run in runs:
+        opened = open_run(run)
+        if classes not in (None, opened.trained.config.classes):
+            raise RunError(f"run '{run.name}' has other classes than '{runs[0].name}'.")
+        classes = opened.trained.config.classes
+        tables.append(opened.predict_validation())
+    table = pd.concat(tables, ignore_index=True)
+    if table["id"].duplicated().any():
+        twice = table["id"][table["id"].duplicated()].iloc[0]
+        raise RunError(
+            f"{twice} validated more than one of these runs; give the folds of one cross-validation."
+        )
+    assert classes is not None
+    evaluation = evaluate_predictions(table, classes)
+    out.mkdir(parents=True, exist_ok=True)
+    write_evaluation(out, evaluation, table)
+    return evaluation, table
+
+
 def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
     wanted = dataset.frame["id"].isin(run.read_splits()["test"])
     return np.flatnonzero(wanted.to_numpy())

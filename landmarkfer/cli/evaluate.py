@@ -22,12 +22,18 @@ import rich_click as click
     show_default=True,
     help="How runs are averaged: all alike, or by what is best on their validation images.",
 )
+@click.option(
+    "--out-of-fold",
+    is_flag=True,
+    help="Evaluate the folds of a cross-validation as one, each on the images that validated it.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
 def evaluate(
     runs: tuple[str, ...],
     cache: str | None,
     also: tuple[str, ...],
     weights: Literal["equal", "validation"],
+    out_of_fold: bool,
     out: Path | None,
 ) -> None:
     """Evaluate runs on their test images; several runs also as the average of their probabilities.
@@ -42,15 +48,23 @@ def evaluate(
       landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
       landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
+      landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out experiments/runs/cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
     from landmarkfer.evaluation.report import summary_table
-    from landmarkfer.predict import evaluate_runs
+    from landmarkfer.predict import evaluate_folds, evaluate_runs
     from landmarkfer.training.run import find_run
 
     console = Console()
     folders = [find_run(name) for name in runs]
+    if out_of_fold:
+        if out is None or cache is not None or also or weights != "equal":
+            raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
+        evaluation, _ = evaluate_folds(folders, out)
+        console.print(summary_table(evaluation, title=f"{len(folders)} folds, each on what validated it"))
+        console.print(f"Figures, predictions and pictures: {out}", highlight=False)
+        return
     for name, evaluation in evaluate_runs(folders, cache, out, also=also, weights=weights):
         console.print(summary_table(evaluation, title=name))
     written = [str(out)] if out else [str(run.path) for run in folders] if cache is None and not also else []

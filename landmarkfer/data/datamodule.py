@@ -49,6 +49,7 @@ class FaceBatch:
         points: float32 `[B, 478, 2]`, where the landmarks lie in `image`, as fractions of its side.
         blendshapes: float32 `[B, 52]`.
         labels: int64 `[B]`, -1 where unknown.
+        targets: float32 `[B, C]`, what is to be learnt in place of the labels; rows sum to 1.
     """
 
     landmarks: Tensor
@@ -58,6 +59,7 @@ class FaceBatch:
     points: Tensor | None = None
     blendshapes: Tensor | None = None
     labels: Tensor | None = None
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of faces."""

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -35,6 +36,7 @@ from landmarkfer.training.callbacks import (
 )
 from landmarkfer.training.classical import fit_classical
 from landmarkfer.training.curves import draw_curves
+from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.losses import build_loss
 from landmarkfer.training.memory import freed_memory_kept
 from landmarkfer.training.prepare import (
@@ -202,6 +204,8 @@ def _fit(
     assert dataset.faces.labels is not None
     train_labels = dataset.faces.labels.numpy()[rows]
     sampler = build_sampler(settings.sampling, train_labels, len(dataset.classes))
+    targets = soft_targets(settings.distillation, dataset, rows)
+    dataset = replace(dataset, faces=replace(dataset.faces, targets=targets))
     data = FaceDataModule(dataset, rows, splits.val, settings.fit.batch_size, settings.seed, steps, sampler)
     per_epoch = len(data.train_dataloader())
     loss = build_loss(settings.loss, class_counts(dataset, splits.train))

@@ -48,7 +48,17 @@ def _check_agreement(settings: TrainSettings) -> None:
     kind = model_class(settings.model.name)
     name = settings.model.name
     if not issubclass(kind, FaceModel):
-        tables = ("augment", "mixing", "loss", "sampling", "optimiser", "stages", "fit", "init")
+        tables = (
+            "augment",
+            "mixing",
+            "loss",
+            "distillation",
+            "sampling",
+            "optimiser",
+            "stages",
+            "fit",
+            "init",
+        )
         default = TrainSettings().model_dump()
         given = settings.model_dump()
         changed = [table for table in tables if given[table] != default[table]]

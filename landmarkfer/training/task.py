@@ -82,11 +82,12 @@ class ExpressionTask(pl.LightningModule):
         """Augment, mix, predict, and return the loss."""
         _seed_step(self._settings.seed, self.global_step)
         batch = augment_batch(batch, self.model, self._settings.augment)
-        targets: Tensor | None = None
+        targets = batch.targets
         if self._settings.mixing.mixup or self._settings.mixing.cutmix:
-            assert batch.labels is not None
-            hard = nn.functional.one_hot(batch.labels, self.model.num_classes).float()
-            batch, targets = mix_batch(batch, hard, self._settings.mixing, self.model.inputs)
+            if targets is None:
+                assert batch.labels is not None
+                targets = nn.functional.one_hot(batch.labels, self.model.num_classes).float()
+            batch, targets = mix_batch(batch, targets, self._settings.mixing, self.model.inputs)
         return self._step(batch, "train", targets)
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:

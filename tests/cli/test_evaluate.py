@@ -8,7 +8,9 @@ from click.testing import CliRunner
 from landmarkfer.cli import cli, main
 from landmarkfer.config import load_settings
 from landmarkfer.data.cache import write_cache
+from landmarkfer.errors import RunError
 from landmarkfer.training.fit import train
+from landmarkfer.training.repeat import repetitions, train_all
 
 FILES = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png", "reliability.png"}
 
@@ -82,10 +84,28 @@ def test_another_cache_leaves_the_run_alone(place, tmp_path):
     assert names(tmp_path / "other") == FILES
 
 
+def test_folds_are_evaluated_as_one(tmp_path):
+    settings = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "name": "cv"}
+    settings |= {"fit.epochs": 1, "fit.batch_size": 16, "fit.device": "cpu"}
+    wanted = repetitions(load_settings(overrides=settings), folds=2)
+    folds = [found.path for found in train_all(wanted, runs_root=tmp_path)]
+    result = run(*folds, "--out-of-fold", "--out", tmp_path / "cv")
+    assert result.exit_code == 0, result.output
+    assert "2 folds" in result.output
+    assert names(tmp_path / "cv") == FILES
+    table = pd.read_parquet(tmp_path / "cv/predictions.parquet")
+    splits = [json.loads((fold / "splits.json").read_text()) for fold in folds]
+    assert set(table["id"]) == {*splits[0]["val"], *splits[1]["val"]}
+    assert not table["id"].str.startswith("test/").any()
+    with pytest.raises(RunError, match="validated more than one of these runs"):
+        run(folds[0], folds[0], "--out-of-fold", "--out", tmp_path / "cv")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         ([], "Missing argument 'RUN...'"),
+        (["mlp-s0", "--out-of-fold"], "--out-of-fold needs --out FOLDER"),
         (["mlp-s0", "--mirror"], "No such option"),
         (["mlp-s0", "--out", "cache/faces/manifest.json"], "is a file"),
     ],

@@ -1,0 +1,73 @@
+"""Targets from what other models say of the training images (Hinton et al., 2015).
+
+The predictions must come from models that were not trained on the image that they are about: on its own
+training images a model is far too sure, and says little but their labels. `landmarkfer train --folds K`
+trains such models, and `landmarkfer evaluate --out-of-fold` collects what each says of the images that it has
+not seen.
+https://arxiv.org/abs/1503.02531
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from landmarkfer.config import DistillationSettings
+from landmarkfer.data.datamodule import FaceDataset
+from landmarkfer.data.splits import Rows
+from landmarkfer.errors import LandmarkferError, SettingsError
+from landmarkfer.evaluation.predictions import check_predictions, probability_columns
+
+logger = logging.getLogger(__name__)
+
+
+def soft_targets(settings: DistillationSettings, dataset: FaceDataset, rows: Rows) -> Tensor | None:
+    """What is to be learnt of each image of a dataset, float32 `[N, C]`; None without predictions.
+
+    Args:
+        settings: Which predictions, and how much they count beside the labels.
+        dataset: The images; those without a label get zeros.
+        rows: The training images. Those that no prediction is about keep their labels.
+
+    Raises:
+        SettingsError: There is no such table, it is of other classes, or about none of the training images.
+    """
+    if settings.predictions is None:
+        return None
+    table = _read(Path(settings.predictions), dataset.classes)
+    labels = dataset.faces.labels
+    assert labels is not None
+    hard = one_hot(labels.clamp_min(0), len(dataset.classes)).float() * (labels >= 0)[:, None]
+    ids = dataset.frame["id"]
+    found = ids.isin(table.index).to_numpy()
+    trained = pd.Series(False, index=range(len(ids)))
+    trained.iloc[rows] = True
+    told = found & trained.to_numpy()
+    if not told.any():
+        raise SettingsError(
+            f"'distillation.predictions': {settings.predictions} is about none of the training images; "
+            "make it of runs on the same cache with `landmarkfer evaluate --out-of-fold`."
+        )
+    if not told[rows].all():
+        missing = int((~told[rows]).sum())
+        logger.warning("no prediction to learn from for %d of %d training images", missing, len(rows))
+    columns = probability_columns(dataset.classes)
+    said = torch.tensor(table.loc[ids[told], columns].to_numpy(), dtype=torch.float32)
+    said = said.clamp_min(1e-8).log().div(settings.temperature).softmax(dim=1)
+    where = torch.from_numpy(told)
+    targets = hard.clone()
+    targets[where] = (1 - settings.weight) * hard[where] + settings.weight * said
+    return targets
+
+
+def _read(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+        check_predictions(table, classes)
+    except (OSError, ValueError, LandmarkferError) as error:
+        raise SettingsError(f"'distillation.predictions' = '{path}' cannot be used: {error}") from error
+    return table.set_index("id")
