@@ -294,6 +294,61 @@ class TrainSettings(BaseModel):
         return self
 
 
+class Range(BaseModel):
+    """Numbers from `low` to `high`, whole ones if both are written so."""
+
+    model_config = _FROZEN
+    low: int | float
+    high: int | float
+    log: bool = Field(False, description="drawn evenly in the logarithm")
+    step: int | float | None = Field(None, gt=0, description="only low, low + step, ...")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("a logarithmic range begins above 0 and has no step")
+        return self
+
+
+class SearchSettings(BaseModel):
+    """The `[tune]` table of a recipe: which settings are searched, and where."""
+
+    model_config = _FROZEN
+    trials: int = Field(30, ge=1, description="trainings, those of earlier calls included")
+    seed: int = Field(0, ge=0, description="of the search; the training seed is the recipe's")
+    prune: bool = Field(True, description="stop a training that is worse than the median at the same epoch")
+    ranges: dict[str, Range | Sequence[Any]] = Field(
+        min_length=1, description="by dotted key: a range, or a list of values to choose from"
+    )
+
+    @model_validator(mode="after")
+    def _choices_differ(self) -> Self:
+        for key, values in self.ranges.items():
+            if not isinstance(values, Range) and len({json.dumps(value) for value in values}) < 2:
+                raise ValueError(f"'{key}' needs at least two different values to choose from")
+        return self
+
+
+def read_search(recipe: Path) -> SearchSettings:
+    """The `[tune]` table of a recipe.
+
+    Raises:
+        SettingsError: The file cannot be read, has no such table, or one that is wrong.
+    """
+    table = _read_toml(recipe).get("tune")
+    if table is None:
+        raise SettingsError(
+            f"{recipe} has no table [tune.ranges]; write which settings to search, e.g. "
+            '[tune.ranges] and below it "optimiser.lr" = {low = 1e-4, high = 1e-2, log = true}.'
+        )
+    try:
+        return SearchSettings.model_validate(table)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, f"[tune] of {recipe}", SearchSettings)) from None
+
+
 def load_settings(
     recipe: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -313,6 +368,7 @@ def load_settings(
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
     content = _read_toml(recipe) if recipe else {}
+    content.pop("tune", None)  # what `read_search` reads
     for key, value in (overrides or {}).items():
         if value is not None:
             _assign(content, key, value)
@@ -335,7 +391,7 @@ def parse_settings(content: Mapping[str, Any], origin: str) -> TrainSettings:
     try:
         return TrainSettings.model_validate(content)
     except ValidationError as error:
-        raise SettingsError(_explain(error, origin)) from None
+        raise SettingsError(_explain(error, origin, TrainSettings)) from None
 
 
 def changed_settings(settings: TrainSettings) -> dict[str, Any]:
@@ -382,12 +438,15 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, origin: str) -> str:
+def _explain(error: ValidationError, origin: str, table: Any) -> str:
+    """The first fault, in one sentence; `table` is the model that was checked against."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        table: Any = TrainSettings
         for part in first["loc"][:-1]:
+            if table is SearchSettings:
+                table = Range
+                break
             table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     given = json.dumps(first["input"], default=str)

@@ -33,5 +33,9 @@ class RunError(LandmarkferError):
     """A run folder is missing, incomplete, or does not fit what it is used with."""
 
 
+class DivergedError(RunError):
+    """A training ended in numbers that are none."""
+
+
 class WeightsError(LandmarkferError):
     """Pretrained weights cannot be fetched or read, or do not fit the model."""

@@ -18,7 +18,7 @@ LAYERS = {
     **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),
     "training": 3,
-    **dict.fromkeys(["predict", "track", "explain", "export", "benchmark"], 4),
+    **dict.fromkeys(["predict", "tune", "track", "explain", "export", "benchmark"], 4),
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),
 }
 HEAVY = ("torch", "mediapipe", "matplotlib", "pandas", "plotly", "networkx", "scipy", "sklearn", "skimage")

@@ -19,9 +19,10 @@ from landmarkfer.cli.graph import graph
 from landmarkfer.cli.inspect import inspect
 from landmarkfer.cli.runs import runs
 from landmarkfer.cli.train import train
+from landmarkfer.cli.tune import tune
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract, inspect, train, evaluate, runs, graph, demo)
+COMMANDS = (extract, inspect, train, tune, evaluate, runs, graph, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

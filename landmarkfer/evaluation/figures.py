@@ -88,3 +88,54 @@ def draw_reliability(path: Path, table: pd.DataFrame, ece: float) -> None:
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+
+
+def draw_search(
+    path: Path, trials: pd.DataFrame, metric: str, keys: Sequence[str], logarithmic: Sequence[str] = ()
+) -> None:
+    """The course of a search, and the metric over each setting that was searched.
+
+    Args:
+        path: PNG to write.
+        trials: Columns `trial`, `state` (`complete`, `pruned`, `fail`), `value`, and one per key.
+        metric: What `value` is.
+        keys: The settings.
+        logarithmic: Those whose axis is logarithmic.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(keys))
+    rows = -(-len(keys) // columns)
+    figure = Figure(figsize=(3.4 * max(columns, 2), 3 + 2.6 * rows), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(3, 2.6 * rows))[:, 0]
+    ended = trials.dropna(subset=["value"])
+    complete = ended[ended["state"] == "complete"]
+    pruned = ended[ended["state"] == "pruned"]
+    best = complete["value"].cummin() if metric.endswith("loss") else complete["value"].cummax()
+    course = upper.subplots()
+    course.step(complete["trial"], best, where="post", color=BLUE, linewidth=1.5, label="best so far")
+    course.set_xlabel("trial")
+    course.set_ylabel(metric)
+    panels = lower.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes, key in zip(panels, keys, strict=False):
+        axes.set_xlabel(key)
+        if key in logarithmic:
+            axes.set_xscale("log")
+    for axes in panels[len(keys) :]:
+        axes.set_visible(False)
+    for axes, key in ((course, "trial"), *zip(panels, keys, strict=False)):
+        text = not pd.api.types.is_numeric_dtype(ended[key])
+        for some, colour, label in ((pruned, GREY, "stopped early"), (complete, "#1a202c", "complete")):
+            axes.plot(
+                some[key].astype(str) if text else some[key],
+                some["value"],
+                "o",
+                color=colour,
+                markersize=4,
+                alpha=0.7,
+                label=label,
+            )
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.25)
+    course.legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=130)

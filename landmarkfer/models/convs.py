@@ -269,6 +269,34 @@ STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
 }
 
 
+class LearnedAdjacency(nn.Module):
+    """Edges that are learned beside those of the graph: every node may hear every other, by way of groups.
+
+    Each group is a learned weighted mean of all nodes, and each node hears a learned mix of the groups. The
+    adjacency `hears @ groups`, `[N, N]`, is the product of two thin matrices, so that it costs a few
+    thousandths of a full one; its rows sum to 1. After the self-adaptive adjacency of Wu et al., "Graph
+    WaveNet", 2019 (https://arxiv.org/abs/1906.00121).
+
+    Args:
+        num_nodes: N.
+        rank: Number of groups, R.
+    """
+
+    def __init__(self, num_nodes: int, rank: int) -> None:
+        super().__init__()
+        self.members = nn.Parameter(torch.randn(rank, num_nodes))
+        self.listeners = nn.Parameter(torch.randn(num_nodes, rank))
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """What each node hears of each group, `[N, R]`, and each group of each node, `[R, N]`."""
+        return self.listeners.softmax(dim=1), self.members.softmax(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The weighted sum over what each node hears, `[N, B, F] -> [N, B, F]`."""
+        hears, groups = self.factors()
+        return (hears.to(x.dtype) @ (groups.to(x.dtype) @ x.flatten(1))).view_as(x)
+
+
 def build_conv(name: str, graph: FaceGraph | None, fan_in: int, fan_out: int) -> nn.Module:
     """A graph convolution `[N, B, fan_in] -> [N, B, fan_out]`.
 

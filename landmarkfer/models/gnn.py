@@ -22,7 +22,7 @@ from landmarkfer.models.base import (
     Widths,
     dense_layers,
 )
-from landmarkfer.models.convs import build_conv
+from landmarkfer.models.convs import LearnedAdjacency, build_conv
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.neighbours import dynamic_knn
 from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
@@ -38,6 +38,7 @@ class GraphBlock(nn.Module):
         fan_out: Features per node that go out.
         residual: Whether the input is added, if the widths agree.
         projection: Whether it is added through a linear map, if they do not.
+        learned: Edges that are learned beside those of the graph; None for none.
     """
 
     def __init__(
@@ -49,9 +50,12 @@ class GraphBlock(nn.Module):
         *,
         residual: bool,
         projection: bool,
+        learned: LearnedAdjacency | None = None,
     ) -> None:
         super().__init__()
         self.conv = build_conv(conv, graph, fan_in, fan_out)
+        self.learned = learned
+        self.far = None if learned is None else nn.Linear(fan_in, fan_out, bias=False)
         self.norm = nn.BatchNorm1d(fan_out)
         self.shortcut: nn.Module | None = None
         if residual and fan_in == fan_out:
@@ -62,6 +66,8 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
+        if self.learned is not None and self.far is not None:
+            mixed = mixed + self.far(self.learned(x))
         active = self.norm(mixed.flatten(0, 1)).relu_().view_as(mixed)  # [N * B, F] and back
         return active if self.shortcut is None else self.shortcut(x) + active
 
@@ -87,6 +93,8 @@ class GNN(LandmarkModel):
         projection: Whether a residual block whose widths differ adds a linear map of its input.
         lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
             which otherwise reads them as they are.
+        learned: Groups of nodes by way of which every node may hear every other, in a learned adjacency
+            beside the graph's; 0 for none. See `convs.LearnedAdjacency`.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
@@ -109,6 +117,7 @@ class GNN(LandmarkModel):
         residual: bool = True,
         projection: bool = False,
         lift: bool = True,
+        learned: NonNegativeInt = 0,
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
@@ -131,7 +140,16 @@ class GNN(LandmarkModel):
         shared = None if dynamic_k else self.graph
         steps = pairwise([widths[0] if lift else described, *widths])
         self.blocks = nn.ModuleList(
-            GraphBlock(conv, shared, a, b, residual=residual, projection=projection) for a, b in steps
+            GraphBlock(
+                conv,
+                shared,
+                a,
+                b,
+                residual=residual,
+                projection=projection,
+                learned=LearnedAdjacency(self.graph.num_nodes, learned) if learned else None,
+            )
+            for a, b in steps
         )
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled

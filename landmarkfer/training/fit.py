@@ -64,7 +64,11 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    settings: TrainSettings, *, runs_root: Path = RUNS_ROOT, console: Console | None = None
+    settings: TrainSettings,
+    *,
+    runs_root: Path = RUNS_ROOT,
+    console: Console | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> RunFolder:
     """Train a new run.
 
@@ -72,6 +76,7 @@ def train(
         settings: All that decides the run.
         runs_root: The folder of all runs.
         console: Where progress is shown; nowhere if None.
+        callbacks: What else is called along the way.
 
     Returns:
         The finished run's folder.
@@ -91,7 +96,8 @@ def train(
     graph = GraphInfo.of(model)
     parts = [settings.model.name, _variant(settings, graph), f"s{settings.seed}"]
     default = "-".join(filter(None, parts))
-    with _disk_errors(f"go on with `landmarkfer train --resume {settings.name or default}`"):
+    wanted = RunFolder(runs_root / (settings.name or default))
+    with _disk_errors(f"go on with `landmarkfer train --resume {wanted.address}`"):
         run = new_run(settings.name, default, runs_root)
         config = RunConfig(
             settings=settings,
@@ -111,11 +117,13 @@ def train(
         run.write_splits(splits.as_ids(dataset.frame["id"]))
         run.write_config(config)
     with run.writing():
-        _fit(run, config, model, dataset, splits, None, console)
+        _fit(run, config, model, dataset, splits, None, console, callbacks)
     return run
 
 
-def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
+def resume(
+    run: RunFolder, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
+) -> RunFolder:
     """Go on with a run where its last checkpoint stands; from the start if there is none.
 
     The result is that of a run that was never cut off.
@@ -123,6 +131,7 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
     Args:
         run: The run's folder.
         console: Where progress is shown; nowhere if None.
+        callbacks: What else is called along the way.
 
     Returns:
         The same folder, finished.
@@ -150,7 +159,7 @@ def resume(run: RunFolder, *, console: Console | None = None) -> RunFolder:
     with run.writing():
         run.note_resume()
         checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
-        _fit(run, config, model, dataset, splits, checkpoint, console)
+        _fit(run, config, model, dataset, splits, checkpoint, console, callbacks)
     return run
 
 
@@ -192,9 +201,10 @@ def _fit(
     splits: Splits,
     checkpoint: Path | None,
     console: Console | None,
+    callbacks: Sequence[pl.Callback],
 ) -> None:
     if not isinstance(model, FaceModel):
-        with _disk_errors(f"go on with `landmarkfer train --resume {run.name}`"):
+        with _disk_errors(f"go on with `landmarkfer train --resume {run.address}`"):
             fit_classical(run, config.settings, model, dataset, splits, console)
         return
     settings = config.settings
@@ -215,7 +225,7 @@ def _fit(
     # Deterministic mode also fills fresh memory, against operations that read what they have not written;
     # ours do not, and it costs a pass over every activation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    again = f"go on with `landmarkfer train --resume {run.name}`"
+    again = f"go on with `landmarkfer train --resume {run.address}`"
     with _quiet_lightning(), _disk_errors(again), freed_memory_kept():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
@@ -224,7 +234,10 @@ def _fit(
             precision=settings.fit.precision,
             gradient_clip_val=settings.optimiser.clip or None,
             deterministic="warn",
-            callbacks=_callbacks(run, settings, per_epoch, sampler, dataset.classes, console),
+            callbacks=[
+                *_callbacks(run, settings, per_epoch, sampler, dataset.classes, console),
+                *callbacks,
+            ],
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
             plugins=[WholeCheckpointIO()],
             enable_progress_bar=False,

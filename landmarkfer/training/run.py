@@ -121,6 +121,11 @@ class RunFolder:
         return Path(os.path.abspath(self.path)).name
 
     @property
+    def address(self) -> str:
+        """What commands find it by: its name, or its folder where it lies elsewhere."""
+        return self.name if self.path.parent == RUNS_ROOT else self.path.as_posix()
+
+    @property
     def finished(self) -> bool:
         """Whether the trained model is there."""
         return self.weights_file.is_file() or self.estimator_file.is_file()
@@ -218,7 +223,7 @@ class RunFolder:
             reason = str(error).partition("\n")[0][:200]
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {reason}); delete {self.checkpoints} and "
-                f"`landmarkfer train --resume {self.name}` begins again."
+                f"`landmarkfer train --resume {self.address}` begins again."
             ) from error
 
     def load(self) -> TrainedModel:
@@ -231,7 +236,7 @@ class RunFolder:
         if not self.finished:
             raise RunError(
                 f"{self.path} has no trained model: its training has not finished; "
-                f"go on with `landmarkfer train --resume {self.name}`."
+                f"go on with `landmarkfer train --resume {self.address}`."
             )
         if self.estimator_file.is_file():
             estimator = build_model(

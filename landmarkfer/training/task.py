@@ -19,7 +19,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from landmarkfer.config import TrainSettings
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.errors import RunError
+from landmarkfer.errors import DivergedError
 from landmarkfer.evaluation.metrics import scores_from_confusion
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.augmentation import augment_batch
@@ -98,11 +98,11 @@ class ExpressionTask(pl.LightningModule):
         """Give up when the weights are no numbers any more.
 
         Raises:
-            RunError: The validation loss is not finite.
+            DivergedError: The validation loss is not finite.
         """
         if not torch.isfinite(self.val_loss.compute()):
             rate = self._settings.optimiser.lr
-            raise RunError(
+            raise DivergedError(
                 f"training diverged in epoch {self.current_epoch + 1}: the validation loss is not finite; "
                 f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train anew."
             )

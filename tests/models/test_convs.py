@@ -9,6 +9,7 @@ from landmarkfer.models import build_model, graph_attention
 from landmarkfer.models.convs import (
     PYG_LAYERS,
     STATIC_LAYERS,
+    LearnedAdjacency,
     PyGLayer,
     build_conv,
     mean_aggregation,
@@ -234,3 +235,16 @@ def test_mixed_precision(name):
     torch.testing.assert_close(result.float(), exact, rtol=0.05, atol=0.05)
     assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())
     assert x.grad.dtype == torch.float32
+
+
+def test_learned_adjacency_is_what_its_factors_say():
+    torch.manual_seed(0)
+    learned = LearnedAdjacency(478, 3)
+    x = torch.randn(478, 2, 5, requires_grad=True)
+    hears, groups = learned.factors()
+    adjacency = hears @ groups
+    torch.testing.assert_close(adjacency.sum(dim=1), torch.ones(478))
+    assert torch.linalg.matrix_rank(adjacency) == 3
+    torch.testing.assert_close(learned(x), torch.einsum("ts,sbf->tbf", adjacency, x))
+    learned(x).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in learned.parameters())

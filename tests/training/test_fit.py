@@ -251,7 +251,7 @@ class TestStopping:
             patch.setattr(ExpressionTask, "training_step", interrupted)
             train(settings, runs_root=tmp_path)
         assert signal.getsignal(signal.SIGINT) is handler
-        assert "go on with `landmarkfer train --resume stopped`" in caplog.text
+        assert f"go on with `landmarkfer train --resume {tmp_path / 'stopped'}`" in caplog.text
         run = resume(RunFolder(tmp_path / "stopped"))
         whole = train(settings.model_copy(update={"name": "whole"}), runs_root=tmp_path)
         assert run.weights_file.read_bytes() == whole.weights_file.read_bytes()
@@ -265,7 +265,7 @@ class TestStopping:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
         try:
             with pytest.raises(
-                LandmarkferError, match=r"cannot be written: .*make room, then .*--resume full"
+                LandmarkferError, match=r"cannot be written: .*make room, then .*--resume /.*full"
             ):
                 train(settings, runs_root=tmp_path)
         finally:

@@ -187,7 +187,7 @@ class TestDamage:
 
     def test_weights_that_are_not_there_yet(self, saved):
         saved.weights_file.unlink()
-        with pytest.raises(RunError, match=r"training has not finished; .*--resume run") as error:
+        with pytest.raises(RunError, match=r"training has not finished; .*--resume /.*run") as error:
             saved.load()
         sentence(error)
 
