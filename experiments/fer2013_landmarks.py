@@ -18,6 +18,7 @@ PLAIN = (
     "model.hidden=[256]",
     "model.dropout=0.4",
     "model.readout_dropout=0.4",
+    "loss.class_weights=none",
     "augment.jitter=0.05",
     "augment.shape_jitter=0.0",
     "fit.epochs=15",

@@ -120,7 +120,9 @@ class LossSettings(BaseModel):
     model_config = _FROZEN
     name: Literal["cross_entropy", "focal", "symmetric"] = "cross_entropy"
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
-    class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] = "none"
+    class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] | None = Field(
+        None, description="sqrt_inverse if unset, unless the sampling or logit_adjustment does as much"
+    )
     beta: float = Field(0.999, ge=0, lt=1, description="of class_weights 'effective': near 1 is near inverse")
     gamma: float = Field(2.0, ge=0, description="of 'focal': how little well-told images count")
     alpha: float = Field(0.25, gt=0, le=1, description="of 'focal': factor of the whole loss")
@@ -273,10 +275,17 @@ class TrainSettings(BaseModel):
         """Epochs of the whole training."""
         return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 30
 
+    @property
+    def class_weights(self) -> str:
+        """The scheme of `loss.class_weights`, also where it is left to choose."""
+        even = self.loss.logit_adjustment or self.sampling.name != "none"
+        return self.loss.class_weights or ("none" if even else "sqrt_inverse")
+
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
         even = {
-            f"loss.class_weights = '{self.loss.class_weights}'": self.loss.class_weights != "none",
+            f"loss.class_weights = '{self.loss.class_weights}'": self.loss.class_weights
+            not in (None, "none"),
             f"loss.logit_adjustment = {self.loss.logit_adjustment:g}": self.loss.logit_adjustment > 0,
             f"sampling.name = '{self.sampling.name}'": self.sampling.name in ("oversample", "balanced"),
         }

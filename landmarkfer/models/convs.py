@@ -270,31 +270,21 @@ STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
 
 
 class LearnedAdjacency(nn.Module):
-    """Edges that are learned beside those of the graph: every node may hear every other, by way of groups.
+    """Edges that are learned beside those of the graph: at first none, then between any two nodes.
 
-    Each group is a learned weighted mean of all nodes, and each node hears a learned mix of the groups. The
-    adjacency `hears @ groups`, `[N, N]`, is the product of two thin matrices, so that it costs a few
-    thousandths of a full one; its rows sum to 1. After the self-adaptive adjacency of Wu et al., "Graph
-    WaveNet", 2019 (https://arxiv.org/abs/1906.00121).
+    A dense product, which costs several times what the graph's sparse one does.
 
     Args:
         num_nodes: N.
-        rank: Number of groups, R.
     """
 
-    def __init__(self, num_nodes: int, rank: int) -> None:
+    def __init__(self, num_nodes: int) -> None:
         super().__init__()
-        self.members = nn.Parameter(torch.randn(rank, num_nodes))
-        self.listeners = nn.Parameter(torch.randn(num_nodes, rank))
-
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """What each node hears of each group, `[N, R]`, and each group of each node, `[R, N]`."""
-        return self.listeners.softmax(dim=1), self.members.softmax(dim=1)
+        self.adjacency = nn.Parameter(torch.zeros(num_nodes, num_nodes))  # [target, source]
 
     def forward(self, x: Tensor) -> Tensor:
         """The weighted sum over what each node hears, `[N, B, F] -> [N, B, F]`."""
-        hears, groups = self.factors()
-        return (hears.to(x.dtype) @ (groups.to(x.dtype) @ x.flatten(1))).view_as(x)
+        return (self.adjacency.to(x.dtype) @ x.flatten(1)).view_as(x)
 
 
 def build_conv(name: str, graph: FaceGraph | None, fan_in: int, fan_out: int) -> nn.Module:

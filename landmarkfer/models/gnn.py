@@ -13,6 +13,7 @@ from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models.base import (
     WHITENING_FLOOR,
     Features,
@@ -87,14 +88,14 @@ class GNN(LandmarkModel):
             share; 0 for none.
         node_width: Features per node that the node-wise read-out keeps.
         hidden: Widths of the classifier's hidden layers.
+        skip: Whether the classifier also sees the features of all points as they are, past the graph.
         dropout: After each hidden layer.
         readout_dropout: On the read-out.
         residual: Whether a block adds its input, where the widths agree.
         projection: Whether a residual block whose widths differ adds a linear map of its input.
         lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
             which otherwise reads them as they are.
-        learned: Groups of nodes by way of which every node may hear every other, in a learned adjacency
-            beside the graph's; 0 for none. See `convs.LearnedAdjacency`.
+        learned: Whether each block also has edges that are learned; see `convs.LearnedAdjacency`.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
@@ -112,12 +113,13 @@ class GNN(LandmarkModel):
         identity: NonNegativeInt = 8,
         node_width: PositiveInt = 4,
         hidden: Widths = (512, 256),
+        skip: bool = False,
         dropout: Share = 0.5,
         readout_dropout: Share = 0.0,
         residual: bool = True,
         projection: bool = False,
         lift: bool = True,
-        learned: NonNegativeInt = 0,
+        learned: bool = False,
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
@@ -147,31 +149,37 @@ class GNN(LandmarkModel):
                 b,
                 residual=residual,
                 projection=projection,
-                learned=LearnedAdjacency(self.graph.num_nodes, learned) if learned else None,
+                learned=LearnedAdjacency(self.graph.num_nodes) if learned else None,
             )
             for a, b in steps
         )
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled
         self.dropout = nn.Dropout(readout_dropout)
-        self.layers = dense_layers([pooled.size, *hidden], dropout)
+        self.skip = skip
+        past = N_LANDMARKS * self.num_features if skip else 0
+        self.layers = dense_layers([pooled.size + past, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`."""
-        x = self.nodes(batch.landmarks)
+        described = self.describe(batch.landmarks)
+        x = self.nodes(described)
         edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
         for block in self.blocks:
             x = block(x, edge_index)
-        return self.layers(self.dropout(self.readout(x)))
+        pooled = self.readout(x)
+        if self.skip:
+            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
+        return self.layers(self.dropout(pooled))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""
         return self.head(embedding)
 
-    def nodes(self, landmarks: Tensor) -> Tensor:
-        """Features of the nodes before the first convolution: `[B, 478, 3] -> [N, B, F]`."""
-        x = self.describe(landmarks).transpose(0, 1)  # [478, B, F]
+    def nodes(self, described: Tensor) -> Tensor:
+        """What the first convolution reads, from features of the points: `[B, 478, F] -> [N, B, F']`."""
+        x = described.transpose(0, 1)  # [478, B, F]
         if self.graph.num_hubs:
             x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])
         if self.identity is not None:

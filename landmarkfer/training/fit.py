@@ -262,7 +262,7 @@ def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:
     if len(told) == 1:
         logger.warning(
             "every validation image was told '%s': the model has learnt which class is most common, nothing "
-            "else; try another optimiser.lr, more epochs, or loss.class_weights=sqrt_inverse",
+            "else; try another optimiser.lr, more epochs, or loss.class_weights=inverse",
             classes[told[0]],
         )
 

@@ -44,10 +44,10 @@ def build_loss(settings: LossSettings, counts: Tensor) -> nn.Module:
     """A module from logits `[B, C]` and labels `[B]` or targets `[B, C]` to a scalar.
 
     Args:
-        settings: Which loss, with what.
+        settings: Which loss, with what; no class weights where they are unset.
         counts: `[C]`, training images of each class.
     """
-    weight = class_weights(counts, settings.class_weights, settings.beta)
+    weight = class_weights(counts, settings.class_weights or "none", settings.beta)
     loss: nn.Module
     if settings.name == "focal":
         loss = FocalLoss(weight, settings.smoothing, settings.gamma, settings.alpha)

@@ -23,7 +23,7 @@ from landmarkfer.training.run import AnyModel, find_run
 
 
 def resolved(settings: TrainSettings) -> TrainSettings:
-    """The settings with every keyword of the model stated, so that a run outlives changed defaults.
+    """The settings with all that is left to choose stated, so that a run outlives changed defaults.
 
     Raises:
         SettingsError: A keyword of the model does not fit, or there is no such device; no data is read first.
@@ -36,7 +36,10 @@ def resolved(settings: TrainSettings) -> TrainSettings:
         raise SettingsError("'fit.compile' = true needs a C++ compiler on the CPU, and none is found (g++).")
     accelerator(settings.fit.device)
     _check_agreement(settings)
-    return settings.model_copy(update={"model": ModelSettings(name=name, **model_keywords(name) | keywords)})
+    stated: dict[str, Any] = {"model": ModelSettings(name=name, **model_keywords(name) | keywords)}
+    if issubclass(model_class(name), FaceModel):
+        stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
+    return settings.model_copy(update=stated)
 
 
 def _compiler() -> str | None:

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 from landmarkfer.config import OptimiserSettings, StageSettings, TrainSettings
 from landmarkfer.models.base import FaceModel
 
-_NO_DECAY = frozenset({"bias", "identity", "members", "listeners", "cls_token", "class_token", "pos_embed"})
+_NO_DECAY = frozenset({"bias", "identity", "cls_token", "class_token", "pos_embed"})
 
 
 def build_optimiser(model: FaceModel, settings: OptimiserSettings) -> torch.optim.Optimizer:

@@ -33,7 +33,7 @@ VARIANTS = {
     "gnn-regions-gat": ("gnn", GNN | {"graph": "regions", "conv": "gat"}),
     "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
     "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
-    "gnn-learned": ("gnn", GNN | {"learned": 3}),
+    "gnn-learned": ("gnn", GNN | {"learned": True}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
     "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
     "gnn-projection": ("gnn", GNN | {"projection": True, "lift": False}),
@@ -199,7 +199,7 @@ class TestGraphs:
     def test_hubs_are_described_by_the_mean_of_their_region(self):
         model = build_model("gnn", 2, **GNN | {"graph": "regions", "identity": 0})
         batch = make_batch()
-        nodes = model.nodes(batch.landmarks)
+        nodes = model.nodes(model.describe(batch.landmarks))
         described = model.describe(batch.landmarks)
         points = torch.from_numpy(model.graph.node_region[:N_LANDMARKS] == 4)
         torch.testing.assert_close(nodes[N_LANDMARKS + 4], model.input(described[:, points].mean(dim=1)))
@@ -223,7 +223,7 @@ class TestGraphs:
         model = build_model("gnn", 2, **GNN | {"lift": False, "identity": 0})
         batch = make_batch(2)
         described = model.describe(batch.landmarks).transpose(0, 1)
-        assert torch.equal(model.nodes(batch.landmarks), described)
+        assert torch.equal(model.nodes(model.describe(batch.landmarks)), described)
         assert model.blocks[0].conv(described).shape == (N_LANDMARKS, 2, 4)
 
     def test_own_neighbours_without_limit_are_the_full_graph(self):
@@ -241,7 +241,7 @@ class TestGraphs:
         model = build_model("gnn", 3, **GNN | {"dynamic_k": 4})
         landmarks = make_batch(3).landmarks
         landmarks[2] = landmarks[0]
-        x = model.nodes(landmarks)
+        x = model.nodes(model.describe(landmarks))
         conv = model.blocks[0].conv
         result = conv(x, model._own_edges(landmarks))
         layer: GCNConv = conv.layer
@@ -258,8 +258,8 @@ class TestGraphs:
         plain = build_model("gnn", 2, **GNN | {"identity": 0})
         known = build_model("gnn", 2, **GNN)
         same = torch.zeros(1, N_LANDMARKS, 3) + torch.tensor(CANONICAL)  # no displacement anywhere
-        assert plain.nodes(same).std(dim=0).max() < 1e-6
-        assert known.nodes(same).std(dim=0).min() > 1e-3
+        assert plain.nodes(plain.describe(same)).std(dim=0).max() < 1e-6
+        assert known.nodes(known.describe(same)).std(dim=0).min() > 1e-3
 
 
 class TestErrors:
