@@ -7,14 +7,16 @@ measures, on random faces,
 - published: the widths of the published GCN (128-256-384-256-128 on the 157 anatomical edges, mean read-out);
 - own: the network of `experiments/recipes/fer2013-gnn.toml`, the default of `landmarkfer train --model gnn`;
 - layers: one layer of width 64 on the tesselation, ours against PyTorch Geometric's;
-- kernels: the sparse against the dense product over more and more edges.
+- kernels: the sparse against the dense product over more and more edges;
+- growth: the sum over neighbours on random graphs of more and more nodes, ours against PyTorch Geometric's.
 
 The ways, of the first two:
 
 - published implementation: a dense adjacency, made and normalised anew for each sample in each layer; written
   anew here from the description of the published system, to have its cost;
-- PyTorch Geometric: its layers, `Data` objects and `DataLoader`, the batch as one graph of B components;
-- landmarkfer: one matrix for all samples; also compiled and in bfloat16, where the device has it;
+- PyTorch Geometric: its layers, `Data` objects and `DataLoader`, the batch as one graph of B components; also
+  with the memory that it frees kept in the process, which landmarkfer's training does (`training.memory`);
+- landmarkfer: one matrix for all samples, memory kept; also compiled, and in bfloat16;
 - floor: the matrix products of the linear maps alone, forward and both gradients.
 
 A step is feeding, forward, backward and AdamW. Ratios are to PyTorch Geometric in the same run. The same file
@@ -28,6 +30,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import pairwise
 from multiprocessing.queues import SimpleQueue
@@ -51,6 +54,7 @@ from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
 from landmarkfer.models.convs import PYG_LAYERS, STATIC_LAYERS, Aggregation, PyGLayer, build_conv
 from landmarkfer.topology import FaceGraph, build_graph
+from landmarkfer.training.memory import freed_memory_kept
 
 RESULTS = Path("experiments/results/bench-gnn.csv")
 RECIPE = Path("experiments/recipes/fer2013-gnn.toml")
@@ -65,6 +69,7 @@ PUBLISHED: dict[str, Any] = {
     "readout": "mean",
     "hidden": [64],
 }
+KEPT = "PyTorch Geometric, memory kept"
 CLASSES = 7
 FER2013_TRAIN = 25_860
 Rows = list[tuple[str, str, str, int, str, float]]
@@ -112,7 +117,8 @@ class UsualNetwork(nn.Module):
     def forward(self, data: Data) -> Tensor:
         """Logits `[B, C]`, from nodes sample by sample, `x [B * N, F]`."""
         model, size = self.model, data.num_graphs
-        x = model.describe(data.x.view(size, N_LANDMARKS, 3)).flatten(0, 1)
+        described = model.describe(data.x.view(size, N_LANDMARKS, 3))
+        x = described.flatten(0, 1)
         if model.identity is not None:
             x = torch.cat([x, model.identity[:, 0].repeat(size, 1)], dim=1)
         x = model.input(x)
@@ -123,6 +129,8 @@ class UsualNetwork(nn.Module):
             pooled = pyg.global_mean_pool(x, data.batch)
         else:
             pooled = model.readout(x.view(size, N_LANDMARKS, -1).transpose(0, 1))
+        if model.skip:
+            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
         return model.head(model.layers(model.dropout(pooled)))
 
 
@@ -154,7 +162,7 @@ def step_of(
     data = faces(batch, device)
     rows = torch.arange(batch, device=device)
     half = way.endswith("bfloat16")
-    if way == "PyTorch Geometric":
+    if way.startswith("PyTorch Geometric"):
         model: nn.Module = UsualNetwork(keywords)
         edges = torch.from_numpy(graph.edge_index.copy())
         graphs = [
@@ -237,6 +245,12 @@ def measure(
 ) -> None:
     """Answer with the seconds of a step and of a forward pass, and the memory of the step."""
     torch.set_num_threads(threads)
+    keep = nullcontext() if way in ("PyTorch Geometric", "published implementation") else freed_memory_kept()
+    with keep:
+        answers.put(_figures(way, keywords, batch, device, repeats))
+
+
+def _figures(way: str, keywords: dict[str, Any], batch: int, device: str, repeats: int) -> dict[str, float]:
     step, forward = (floor_of if way == "floor" else lambda *a: step_of(way, *a))(keywords, batch, device)
     held = memory_mb(os.getpid())
     figures = {"step": timed(step, repeats, device)}
@@ -245,7 +259,7 @@ def measure(
         if device == "cuda"
         else memory_mb(os.getpid(), "VmHWM") - held
     )
-    answers.put(figures | {"memory_mb": max(0.0, used), "forward": timed(forward, repeats, device)})
+    return figures | {"memory_mb": max(0.0, used), "forward": timed(forward, repeats, device)}
 
 
 def measure_apart(*arguments: Any) -> dict[str, float]:
@@ -265,8 +279,7 @@ def measure_networks(
 ) -> Rows:
     """All ways side by side, at each batch size."""
     ways = ["PyTorch Geometric", "landmarkfer", "landmarkfer, compiled", "landmarkfer, bfloat16", "floor"]
-    if device == "cuda":
-        ways.insert(4, "landmarkfer, compiled, bfloat16")
+    ways.insert(*((4, "landmarkfer, compiled, bfloat16") if device == "cuda" else (1, KEPT)))
     if bench == "published":
         ways.insert(0, "published implementation")
     rows: Rows = []
@@ -332,6 +345,27 @@ def measure_kernels(device: str, batch: int, repeats: int) -> Rows:
     return rows
 
 
+def measure_growth(device: str, batch: int, repeats: int) -> Rows:
+    """The sum over six neighbours of each node, forward and backward, as the graph grows."""
+    generator = torch.Generator().manual_seed(0)
+    rows: Rows = []
+    for nodes in (120, 240, 480, 960, 1920):
+        x = torch.randn(nodes, batch, 64, device=device, requires_grad=True)
+        index = torch.randint(nodes, (2, 6 * nodes), generator=generator).unique(dim=1)
+        own = Aggregation(index, torch.ones(index.shape[1]), nodes)
+        repeated = (index[:, :, None] * batch + torch.arange(batch)).flatten(1).to(device)
+        usual = pyg.SimpleConv(aggr="sum")
+        work = {
+            "PyTorch Geometric": lambda: usual(x.flatten(0, 1), repeated).sum().backward(),  # noqa: B023
+            "landmarkfer": lambda: own(x).sum().backward(),  # noqa: B023
+        }
+        seconds = {way: timed(call, repeats, device) for way, call in work.items()}
+        rows += [
+            ("growth", f"{nodes} nodes: {way}", device, batch, "ms", 1000 * s) for way, s in seconds.items()
+        ]
+    return rows
+
+
 @click.command()
 @click.option("--batches", default="1,32,128,1024", show_default=True, help="Faces of a step.")
 @click.option("--repeats", default=3, show_default=True, help="Timed steps, after one more.")
@@ -344,7 +378,12 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
     torch.set_num_threads(threads)
     sizes = [int(size) for size in batches.split(",")]
     own = load_settings(RECIPE).model.keywords
-    rows = measure_layers(device, 64, repeats) + measure_kernels(device, 64, repeats)
+    with freed_memory_kept():
+        rows = [
+            row
+            for measure in (measure_layers, measure_kernels, measure_growth)
+            for row in measure(device, 64, repeats)
+        ]
     rows += measure_networks("published", PUBLISHED, sizes, device, threads, repeats)
     rows += measure_networks("own", own, sizes, device, threads, repeats)
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -362,6 +401,8 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
             "ratio` is how many times as fast a step is as PyTorch Geometric's usual way (layers, `Data`, "
             "`DataLoader`). At batch 1 the norms are in evaluation mode. *Published implementation*: a dense "
             "adjacency for each sample in each layer, reimplemented from its description to have its cost. "
+            "*Memory kept*: as landmarkfer's training does, the process keeps the memory that it frees, "
+            "which would be handed back and fetched anew; the floor is measured so too. "
             "*Floor*: the matrix products of the linear maps alone, in single precision."
         ),
     )

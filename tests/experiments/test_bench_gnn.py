@@ -68,3 +68,15 @@ def test_every_way_takes_a_step_and_a_forward_pass(bench, way):
     work = bench.floor_of(keywords, 2, "cpu") if way == "floor" else bench.step_of(way, keywords, 2, "cpu")
     for call in work:
         assert bench.timed(call, 1, "cpu") > 0
+
+
+def test_growth_compares_the_same_sums(bench):
+    """What the two ways of `measure_growth` compute, on one of its graphs."""
+    nodes, batch = 30, 2
+    index = torch.randint(nodes, (2, 90), generator=torch.Generator().manual_seed(0)).unique(dim=1)
+    x = torch.randn(nodes, batch, 3)
+    repeated = (index[:, :, None] * batch + torch.arange(batch)).flatten(1)
+    usual = bench.pyg.SimpleConv(aggr="sum")(x.flatten(0, 1), repeated).view_as(x)
+    torch.testing.assert_close(bench.Aggregation(index, torch.ones(index.shape[1]), nodes)(x), usual)
+    ways = [row[1] for row in bench.measure_growth("cpu", 1, 1)]
+    assert ways[:2] == ["120 nodes: PyTorch Geometric", "120 nodes: landmarkfer"]

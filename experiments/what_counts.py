@@ -1,0 +1,223 @@
+r"""Which points and edges speak for each expression, and which edges a network learns: pictures and a table.
+
+Reads a trained graph network and the cache that it was trained on:
+
+    python experiments/what_counts.py fer2013-gnn-s0 --learned fer2013-gnn-learned-s0
+
+and writes to `experiments/results`
+
+- `what-counts.png`: above, what the points contribute to the log odds of each expression, averaged over its
+  test faces that were told rightly and their mirror images (gradient times feature, smoothed over
+  neighbours); below, what the messages along the edges contribute (gradient times message, over all blocks);
+- `what-counts.csv`: the points' share by facial region (absolute contributions, per cent);
+- `learned-edges.png`: the graph, and beside it the edges that grew strongest in a network that may learn an
+  edge between any two points (`model.learned`), with how often they join points of one region, mirror images,
+  and neighbours of the mesh, beside what chance would give.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landmarkfer.data.augment import mirror_landmarks
+from landmarkfer.draw import save_figure
+from landmarkfer.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
+from landmarkfer.models.convs import mean_aggregation
+from landmarkfer.models.gnn import GNN
+from landmarkfer.predict import Opened, open_run
+from landmarkfer.topology import FaceGraph, build_graph
+from landmarkfer.training.run import find_run
+
+RESULTS = Path("experiments/results")
+SHOWN_EDGES = 120
+LEARNED_EDGES = 250
+FACES = 400
+BATCH = 50
+
+
+class Recorded:
+    """An aggregation that remembers what went in, and of what came out the gradient."""
+
+    def __init__(self, aggregate: Any) -> None:
+        self.aggregate = aggregate
+        self.x: Tensor | None = None
+        self.out: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """As the aggregation itself."""
+        self.x, self.out = x, self.aggregate(x)
+        self.out.retain_grad()
+        return self.out
+
+
+def contributions(
+    model: GNN, opened: Opened, label: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Of points `[478]` and edges `[E]` to the log odds of a class, averaged over its faces told rightly."""
+    faces = opened.dataset.faces
+    assert faces.labels is not None
+    test = opened.dataset.frame["id"].isin(opened.run.read_splits()["test"]).to_numpy(copy=True)
+    rows = torch.from_numpy(test) & faces.present & (faces.labels == label)
+    rows = rows.nonzero()[:, 0]
+    records = []
+    for block in model.blocks:
+        block.conv.aggregate = Recorded(block.conv.aggregate)
+        records.append(block.conv.aggregate)
+    edges = torch.from_numpy(model.graph.edge_index.copy())
+    weight = 1 / torch.bincount(edges[1], minlength=model.graph.num_nodes)[edges[1]]
+    points, messages, count = torch.zeros(N_LANDMARKS), torch.zeros(edges.shape[1]), 0
+    for some in rows[:FACES].split(BATCH):
+        landmarks = faces.landmarks[some]
+        landmarks = torch.cat([landmarks, mirror_landmarks(landmarks)])
+        described = model.describe(landmarks).detach().requires_grad_()
+        x = model.nodes(described)
+        for block in model.blocks:
+            x = block(x, None)
+        pooled = model.readout(x)
+        if model.skip:
+            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
+        logits = model.classify(model.layers(pooled))
+        right = logits.argmax(dim=1) == label
+        others = logits[:, [c for c in range(model.num_classes) if c != label]]
+        (logits[:, label] - others.logsumexp(dim=1))[right].sum().backward()
+        assert described.grad is not None
+        points += (described.grad * described.detach()).sum(dim=2)[right].sum(dim=0)
+        for record in records:
+            assert record.x is not None and record.out is not None and record.out.grad is not None
+            source, target = record.x.detach()[edges[0]], record.out.grad[edges[1]]
+            messages += weight * (source * target)[:, right].sum(dim=(1, 2))
+        count += int(right.sum())
+    for block, record in zip(model.blocks, records, strict=True):
+        block.conv.aggregate = record.aggregate
+    points = (points + points[torch.from_numpy(MIRROR.copy())]) / 2
+    return points.numpy() / max(count, 1), messages.numpy() / max(count, 1), count // 2
+
+
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each point and its neighbours on the mesh: single points are noisy."""
+    mean = mean_aggregation(build_graph("tesselation"))
+    x = torch.from_numpy(values).float()[:, None, None]
+    return ((x + mean(x)) / 2)[:, 0, 0].numpy()
+
+
+def undirected(graph: FaceGraph, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Both directions of each edge together, in the order of `graph.edges`."""
+    number = {tuple(edge): i for i, edge in enumerate(graph.edges.tolist())}
+    total = np.zeros(len(graph.edges))
+    for (a, b), value in zip(graph.edge_index.T.tolist(), values, strict=True):
+        total[number[min(a, b), max(a, b)]] += value
+    return total
+
+
+def draw_counts(
+    path: Path, graph: FaceGraph, classes: tuple[str, ...], found: list[tuple[NDArray, NDArray, int]]
+) -> None:
+    """Points above, edges below, an expression in each column."""
+    figure = Figure(figsize=(2.3 * len(classes), 5.6), layout="constrained")
+    panels = figure.subplots(2, len(classes), squeeze=False)
+    xy = CANONICAL[:, :2]
+    mesh = Triangulation(*xy.T)
+    for column, (name, (points, messages, count)) in enumerate(zip(classes, found, strict=True)):
+        values = smoothed(points)
+        limit = np.quantile(np.abs(values), 0.995) or 1.0
+        upper, lower = panels[:, column]
+        upper.tripcolor(mesh, values, shading="gouraud", cmap="RdBu_r", vmin=-limit, vmax=limit)
+        upper.set_title(f"{name} ({count})", fontsize=11)
+        edges = undirected(graph, messages)
+        lower.add_collection(LineCollection(list(xy[graph.edges]), colors="#d9dde3", linewidths=0.4))
+        top = np.argsort(-np.abs(edges))[:SHOWN_EDGES]
+        size = np.abs(edges[top]) / np.abs(edges).max()
+        colours = np.where(edges[top] > 0, "#b2182b", "#2166ac")
+        lower.add_collection(
+            LineCollection(list(xy[graph.edges[top]]), colors=colours, linewidths=0.5 + 3 * size)
+        )
+        for axes in (upper, lower):
+            axes.triplot(mesh, linewidth=0) if axes is upper else axes.autoscale_view()
+            axes.set_aspect("equal")
+            axes.invert_yaxis()
+            axes.set_axis_off()
+    figure.supxlabel(
+        "Red speaks for the expression, blue against it. Above: what the points do; below: the messages along"
+        f" the {SHOWN_EDGES} edges that count most. In brackets: test faces told rightly, at most {FACES}.",
+        fontsize=9,
+    )
+    save_figure(figure, path, dpi=110)
+
+
+def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -> list[str]:
+    """The graph and the strongest learned edges side by side; what they join, in words."""
+    strength = np.abs(adjacency) + np.abs(adjacency).T
+    upper = np.triu_indices(N_LANDMARKS, k=1)
+    order = np.argsort(-strength[upper])[:LEARNED_EDGES]
+    edges = np.stack(upper, axis=1)[order]
+    size = strength[upper][order] / strength[upper].max()
+    near = np.zeros((N_LANDMARKS, N_LANDMARKS), dtype=bool)
+    near[tuple(graph.edge_index)] = True
+    kinds = {
+        "in one region": REGION[:, None] == REGION,
+        "mirror images": MIRROR[:, None] == np.arange(N_LANDMARKS),
+        "neighbours on the graph": near,
+        "near a mirror image": near[MIRROR],
+    }
+    told = [
+        f"{name}: {100 * kind[tuple(edges.T)].mean():.1f} % (chance {100 * kind[upper].mean():.1f} %)"
+        for name, kind in kinds.items()
+    ]
+    figure = Figure(figsize=(9.4, 5.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    xy = CANONICAL[:, :2]
+    left.add_collection(LineCollection(list(xy[graph.edges]), colors="#4a5568", linewidths=0.6))
+    left.set_title(f"given: {graph.name}, {len(graph.edges):,} edges", fontsize=11)
+    right.add_collection(LineCollection(list(xy[graph.edges]), colors="#e2e6ec", linewidths=0.4))
+    right.add_collection(
+        LineCollection(list(xy[edges]), colors="#b2182b", alpha=0.55, linewidths=0.3 + 2 * size)
+    )
+    right.set_title(f"learned: the strongest {LEARNED_EDGES} edges of all blocks", fontsize=11)
+    for axes in (left, right):
+        axes.scatter(*xy.T, s=3, color="#1a202c", linewidths=0, zorder=3)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
+        axes.set_axis_off()
+    figure.supxlabel("Of the learned edges, joined points are " + "; ".join(told), fontsize=8)
+    save_figure(figure, path, dpi=110)
+    return told
+
+
+@click.command()
+@click.argument("run")
+@click.option("--learned", help="A run with model.learned=true.")
+def main(run: str, learned: str | None) -> None:
+    """Draw what RUN, a graph network of sage layers, goes by."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    opened = open_run(find_run(run))
+    model = opened.trained.model
+    if not isinstance(model, GNN) or model.dynamic_k or not hasattr(model.blocks[0].conv, "lin_l"):
+        raise click.ClickException(f"{run} is no graph network of sage layers on a fixed graph.")
+    found = []
+    table = pd.DataFrame({"region": REGIONS})
+    for label, name in enumerate(opened.dataset.classes):
+        found.append(contributions(model, opened, label))
+        share = np.bincount(REGION, np.abs(found[-1][0]), minlength=len(REGIONS))
+        table[name] = (100 * share / share.sum()).round(2)
+        click.echo(f"{name}: {', '.join(table.sort_values(name, ascending=False)['region'][:4])}")
+    draw_counts(RESULTS / "what-counts.png", model.graph, opened.dataset.classes, found)
+    table.to_csv(RESULTS / "what-counts.csv", index=False)
+    if learned:
+        other = find_run(learned).load().model
+        assert isinstance(other, GNN)
+        total = sum(block.learned.adjacency.detach().abs() for block in other.blocks)
+        for line in draw_learned(RESULTS / "learned-edges.png", other.graph, total.numpy()):
+            click.echo(f"learned edges join points that are {line}")
+
+
+if __name__ == "__main__":
+    main()
