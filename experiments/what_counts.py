@@ -82,10 +82,7 @@ def contributions(
         x = model.nodes(described)
         for block in model.blocks:
             x = block(x, None)
-        pooled = model.readout(x)
-        if model.skip:
-            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
-        logits = model.classify(model.layers(pooled))
+        logits = model.classify(model.layers(model.readout(x)))
         right = logits.argmax(dim=1) == label
         others = logits[:, [c for c in range(model.num_classes) if c != label]]
         (logits[:, label] - others.logsumexp(dim=1))[right].sum().backward()

@@ -117,8 +117,7 @@ class UsualNetwork(nn.Module):
     def forward(self, data: Data) -> Tensor:
         """Logits `[B, C]`, from nodes sample by sample, `x [B * N, F]`."""
         model, size = self.model, data.num_graphs
-        described = model.describe(data.x.view(size, N_LANDMARKS, 3))
-        x = described.flatten(0, 1)
+        x = model.describe(data.x.view(size, N_LANDMARKS, 3)).flatten(0, 1)
         if model.identity is not None:
             x = torch.cat([x, model.identity[:, 0].repeat(size, 1)], dim=1)
         x = model.input(x)
@@ -129,8 +128,6 @@ class UsualNetwork(nn.Module):
             pooled = pyg.global_mean_pool(x, data.batch)
         else:
             pooled = model.readout(x.view(size, N_LANDMARKS, -1).transpose(0, 1))
-        if model.skip:
-            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
         return model.head(model.layers(model.dropout(pooled)))
 
 

@@ -13,7 +13,6 @@ from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models.base import (
     WHITENING_FLOOR,
     Features,
@@ -88,7 +87,6 @@ class GNN(LandmarkModel):
             share; 0 for none.
         node_width: Features per node that the node-wise read-out keeps.
         hidden: Widths of the classifier's hidden layers.
-        skip: Whether the classifier also sees the features of all points as they are, past the graph.
         dropout: After each hidden layer.
         readout_dropout: On the read-out.
         residual: Whether a block adds its input, where the widths agree.
@@ -113,7 +111,6 @@ class GNN(LandmarkModel):
         identity: NonNegativeInt = 8,
         node_width: PositiveInt = 4,
         hidden: Widths = (512, 256),
-        skip: bool = False,
         dropout: Share = 0.5,
         readout_dropout: Share = 0.0,
         residual: bool = True,
@@ -156,22 +153,16 @@ class GNN(LandmarkModel):
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled
         self.dropout = nn.Dropout(readout_dropout)
-        self.skip = skip
-        past = N_LANDMARKS * self.num_features if skip else 0
-        self.layers = dense_layers([pooled.size + past, *hidden], dropout)
+        self.layers = dense_layers([pooled.size, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`."""
-        described = self.describe(batch.landmarks)
-        x = self.nodes(described)
+        x = self.nodes(self.describe(batch.landmarks))
         edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
         for block in self.blocks:
             x = block(x, edge_index)
-        pooled = self.readout(x)
-        if self.skip:
-            pooled = torch.cat([pooled, described.flatten(1)], dim=1)
-        return self.layers(self.dropout(pooled))
+        return self.layers(self.dropout(self.readout(x)))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

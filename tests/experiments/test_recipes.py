@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -54,6 +55,12 @@ def cache(tmp_path_factory):
                 row.sha256, row.face = f"{len(rows):064x}", file.getvalue()
                 rows.append(row)
     path = tmp_path_factory.mktemp("recipes") / "fer2013"
+    said = pd.DataFrame(
+        {"id": [row.id for row in rows], "label": [row.label for row in rows], "status": "ok"}
+    )
+    for name in CLASSES:
+        said[f"p_{name}"] = np.where(said["label"] == name, 0.4, 0.1)
+    said.assign(predicted=said["label"]).to_parquet(path.parent / "said.parquet")
     return write_cache(path, sorted(rows, key=lambda row: row.id))
 
 
@@ -68,6 +75,8 @@ def small(path: Path, cache: Path) -> TrainSettings:
         changed["stages"] = [stage.model_dump() | {"epochs": 1} for stage in settings.stages]
     else:
         changed["fit.epochs"] = 1
+    if settings.distillation.predictions:
+        changed["distillation.predictions"] = str(cache.parent / "said.parquet")
     if path.stem in DEPTHS:
         changed["model.depth"] = DEPTHS[path.stem]
     if "image" in kind.inputs and issubclass(kind, FaceModel):
