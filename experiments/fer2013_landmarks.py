@@ -90,8 +90,10 @@ TABLE = Table(
         Contrast("whitened landmarks and two dense layers, gnn", "gnn-unweighted", "gnn-tesselation"),
         Contrast("whitened landmarks, gnn, 5 epochs", "gnn-5", "gnn-5-displacement"),
         Contrast("class weights, mlp", "mlp-whitened", "mlp-unweighted"),
-        Contrast("class weights, mlp", "mlp-whitened", "mlp-unweighted", metric="macro_f1"),
-        Contrast("class weights, mlp", "mlp-whitened", "mlp-unweighted", metric="recall_disgust"),
+        Contrast("class weights, mlp, macro-F1", "mlp-whitened", "mlp-unweighted", metric="macro_f1"),
+        Contrast(
+            "class weights, mlp, recall of disgust", "mlp-whitened", "mlp-unweighted", metric="recall_disgust"
+        ),
         Contrast("what CNNs say of the training faces", "mlp-distilled", "mlp-whitened"),
         Contrast("tesselation instead of anatomical, whitened, 5 epochs", "gnn-5", "gnn-5-anatomical"),
         Contrast(

@@ -1,0 +1,165 @@
+"""How long a landmark model trains until it tells so and so many test images of FER2013: a table and a curve.
+
+    landmarkfer extract fer2013.zip --cache cache/fer2013 --passes 3
+    python experiments/bench/time_to_accuracy.py
+
+The clock runs from the call of `train`: it counts reading the cache, the statistics of the faces, training
+and validation, but not detection, and not the test accuracy that is measured after each epoch. All 7,178 test
+images count, those without a face too; the prediction for the mirrored face is averaged in. The test images
+choose nothing here: every epoch is shown.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from _machine import machine
+from matplotlib.figure import Figure
+
+from landmarkfer.config import load_settings
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.datamodule import FaceBatch, label_images, load_dataset
+from landmarkfer.data.splits import make_splits
+from landmarkfer.draw import save_figure
+from landmarkfer.evaluation.pages import Header, package_versions, render_bench
+from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
+from landmarkfer.predict import predict_probabilities
+from landmarkfer.training.fit import train
+
+RESULTS = Path("experiments/results/bench-time-to-accuracy.csv")
+RECIPES = Path("experiments/recipes")
+MARKS = {50.6: "published GCN", 53.6: "published transformer", 58.2: "published MLP"}
+
+
+class Course(pl.Callback):
+    """Seconds and test accuracy after each epoch; the clock stands while the test images are predicted."""
+
+    def __init__(self, test: FaceBatch, prediction: Any) -> None:
+        self._test = test
+        self._prediction = prediction
+        self._started = time.perf_counter()
+        self._spent = 0.0
+        self.points: list[tuple[float, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the epoch."""
+        now = time.perf_counter()
+        model = pl_module.model
+        training = model.training
+        told = predict_probabilities(model.eval(), self._test, self._prediction).argmax(dim=1)
+        model.train(training)
+        accuracy = (told == self._test.labels).double().mean().item()
+        self.points.append((now - self._started - self._spent, 100 * accuracy))
+        self._spent += time.perf_counter() - now
+
+
+def course(recipe: str, epochs: int | None, cache: str | None) -> tuple[str, list[tuple[float, float]]]:
+    """The name of a curve and its points."""
+    settings = load_settings(
+        RECIPES / f"{recipe}.toml", {"fit.epochs": epochs, "cache": cache, "name": "run"}
+    )
+    source = LandmarkCache.open(find_cache(settings.cache))
+    labels = label_images(source, settings.data)
+    rows = make_splits(labels[0], settings.split).test
+    test = load_dataset(source, settings.normalisation, labels).faces.rows(torch.from_numpy(rows))
+    watch = Course(test, settings.prediction)
+    with tempfile.TemporaryDirectory() as folder:
+        train(settings, runs_root=Path(folder), callbacks=[watch])
+    return f"{recipe}, {settings.epochs} epochs", watch.points
+
+
+def figures(name: str, points: list[tuple[float, float]]) -> list[tuple]:
+    """Rows of the CSV: each epoch, and when each mark was passed."""
+    named = {f"epoch {epoch}": point for epoch, point in enumerate(points, start=1)}
+    for mark, meaning in MARKS.items():
+        passed = [point for point in points if point[1] >= mark]
+        if passed:
+            named[f"past {mark} % ({meaning})"] = passed[0]
+    return [
+        (name, variant, "cpu", 0, metric, value)
+        for variant, point in named.items()
+        for metric, value in zip(("seconds", "test_accuracy"), point, strict=True)
+    ]
+
+
+def draw(path: Path, curves: dict[str, list[tuple[float, float]]]) -> None:
+    """Test accuracy over minutes."""
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, points in curves.items():
+        seconds, accuracy = np.array(points).T
+        axes.plot(seconds / 60, accuracy, "o-", markersize=3.5, linewidth=1.5, label=name)
+    for mark, meaning in MARKS.items():
+        axes.axhline(mark, color="#8a8f98", linewidth=1, linestyle="--")
+        axes.annotate(
+            f"{meaning}: {mark} %",
+            (1, mark),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color="#4a5568",
+        )
+    axes.set_xlabel("minutes of training, detection excluded")
+    axes.set_ylabel("accuracy of all test images, %")
+    axes.set_xlim(left=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, loc="lower right")
+    save_figure(figure, path, dpi=120)
+
+
+@click.command()
+@click.option(
+    "--recipes",
+    default="fer2013-mlp-whitened,fer2013-gnn:5,fer2013-gnn",
+    show_default=True,
+    help="Names of recipes, each with its epochs behind a colon where they are not the recipe's.",
+)
+@click.option("--cache", help="Landmark cache; the recipe's by default.")
+@click.option("--threads", default=os.cpu_count(), show_default=True, help="Of torch.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+def main(recipes: str, cache: str | None, threads: int, results: Path) -> None:
+    """Train, print, and write the CSV, the page and the curve."""
+    torch.set_num_threads(threads)
+    curves = {}
+    rows: list[tuple] = []
+    for text in recipes.split(","):
+        recipe, _, epochs = text.partition(":")
+        name, points = course(recipe, int(epochs) if epochs else None, cache)
+        curves[name] = points
+        rows += figures(name, points)
+        for epoch, (seconds, accuracy) in enumerate(points, start=1):
+            click.echo(f"{name}: epoch {epoch}, {seconds:.1f} s, {accuracy:.2f} %")
+    results.parent.mkdir(parents=True, exist_ok=True)
+    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
+    header = Header(
+        title="Time to accuracy of the landmark models on FER2013",
+        commands=[f"python experiments/bench/time_to_accuracy.py {' '.join(sys.argv[1:])}".strip()],
+        versions=package_versions(("landmarkfer", "torch", "numpy")),
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=f"{machine()}, {threads} threads",
+        introduction=(
+            f"![Test accuracy over time]({results.with_suffix('.png').name})\n\n"
+            "Seconds from the start of training: reading the cache, statistics, training and validation "
+            "count, detection and the measuring of the test accuracy do not. All test images count, those "
+            "without a face too. The test images choose nothing: every epoch is shown. Seed 0."
+        ),
+    )
+    render_bench(results, results.with_suffix(".md"), header)
+    draw(results.with_suffix(".png"), curves)
+    click.echo(f"{results}, the page and the curve beside it are written.")
+
+
+if __name__ == "__main__":
+    main()
