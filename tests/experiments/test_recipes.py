@@ -16,6 +16,7 @@ from landmarkfer.models import model_class
 from landmarkfer.models.base import FaceModel
 from landmarkfer.predict import evaluate_run
 from landmarkfer.training.fit import train
+from landmarkfer.training.prepare import resolved
 
 RECIPES = sorted((Path(__file__).parents[2] / "experiments" / "recipes").glob("*.toml"))
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -119,3 +120,12 @@ def test_it_says_what_it_reproduces(path):
     comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert len(comment) >= 2
     assert any("landmarkfer extract" in line for line in comment)
+
+
+def test_the_default_graph_network_is_that_of_the_recipe():
+    recipe = next(path for path in RECIPES if path.stem == "fer2013-gnn")
+    best, default = (resolved(settings) for settings in (load_settings(recipe), load_settings()))
+    assert best.epochs == default.epochs
+    same = {"cache": None, "fit": default.fit}
+    assert best.model_copy(update=same).model_dump(mode="json") == default.model_dump(mode="json")
+    assert best.fit.model_copy(update={"epochs": None}) == default.fit
