@@ -55,6 +55,7 @@ class Table:
         columns: Of the table.
         published: Rows of other people's figures.
         contrasts: Pairs of rows to be compared.
+        notes: Markdown after the tables.
         default_rows: Those that are trained where none is named; all if empty.
     """
 
@@ -68,6 +69,7 @@ class Table:
     columns: Sequence[Column] = PROTOCOL
     published: Sequence[Published] = ()
     contrasts: Sequence[Contrast] = ()
+    notes: str = ""
     default_rows: Sequence[str] = ()
 
     def run_name(self, experiment: Experiment, seed: int) -> str:
@@ -200,7 +202,7 @@ def _render(table: Table) -> None:
             "times are upper bounds"
         ),
         introduction=table.introduction,
-        notes=_pending(table, there),
+        notes="\n\n".join(filter(None, [table.notes, _pending(table, there)])),
     )
     render_results(
         csv,
