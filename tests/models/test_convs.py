@@ -245,3 +245,15 @@ def test_learned_adjacency_begins_without_edges_and_learns_them():
     grad = learned.adjacency.grad
     torch.testing.assert_close(grad[3], torch.einsum("bf,sbf->s", x[8], x))
     assert not grad[:3].any() and not grad[4:].any()
+
+
+def test_a_product_does_not_read_the_memory_that_it_writes(monkeypatch):
+    """With beta = 0 the result's own memory does not count, even where it holds no numbers."""
+    x = torch.randn(478, 2, 3)
+    expected = sum_aggregation(PATH)(x)
+
+    def dirty(like, **keywords):
+        return torch.full(like.shape, torch.nan)
+
+    monkeypatch.setattr(torch, "empty_like", dirty)
+    assert torch.equal(sum_aggregation(PATH)(x), expected)
