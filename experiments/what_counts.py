@@ -15,6 +15,7 @@ and writes to `experiments/results`
   and neighbours of the mesh, beside what chance would give.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +185,15 @@ def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -
         axes.set_aspect("equal")
         axes.invert_yaxis()
         axes.set_axis_off()
-    figure.supxlabel("Of the learned edges, joined points are " + "; ".join(told), fontsize=8)
+    caption = "Points that a learned edge joins are " + "; ".join(told)
+    figure.supxlabel("\n".join(textwrap.wrap(caption, 120)), fontsize=8)
     save_figure(figure, path, dpi=110)
     return told
 
 
 @click.command()
 @click.argument("run")
-@click.option("--learned", help="A run with model.learned=true.")
+@click.option("--learned", help="A run with model.learned above 0.")
 def main(run: str, learned: str | None) -> None:
     """Draw what RUN, a graph network of sage layers, goes by."""
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -211,7 +213,9 @@ def main(run: str, learned: str | None) -> None:
     if learned:
         other = find_run(learned).load().model
         assert isinstance(other, GNN)
-        total = sum(block.learned.adjacency.detach().abs() for block in other.blocks)
+        total = sum(
+            block.learned.adjacency.detach().abs() for block in other.blocks if block.learned is not None
+        )
         for line in draw_learned(RESULTS / "learned-edges.png", other.graph, total.numpy()):
             click.echo(f"learned edges join points that are {line}")
 

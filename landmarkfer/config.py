@@ -206,7 +206,7 @@ class FitSettings(BaseModel):
     """The training loop."""
 
     model_config = _FROZEN
-    epochs: int | None = Field(None, ge=1, description="30 if unset; where there are stages, theirs count")
+    epochs: int | None = Field(None, ge=1, description="20 if unset; where there are stages, theirs count")
     batch_size: int = Field(256, ge=2)
     monitor: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = "val_accuracy"
     patience: int = Field(
@@ -273,7 +273,7 @@ class TrainSettings(BaseModel):
     @property
     def epochs(self) -> int:
         """Epochs of the whole training."""
-        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 30
+        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 20
 
     @property
     def class_weights(self) -> str:

@@ -93,7 +93,8 @@ class GNN(LandmarkModel):
         projection: Whether a residual block whose widths differ adds a linear map of its input.
         lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
             which otherwise reads them as they are.
-        learned: Whether each block also has edges that are learned; see `convs.LearnedAdjacency`.
+        learned: How many blocks, from the first on, also have edges that are learned; see
+            `convs.LearnedAdjacency`.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
@@ -116,7 +117,7 @@ class GNN(LandmarkModel):
         residual: bool = True,
         projection: bool = False,
         lift: bool = True,
-        learned: bool = False,
+        learned: NonNegativeInt = 0,
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
@@ -146,9 +147,9 @@ class GNN(LandmarkModel):
                 b,
                 residual=residual,
                 projection=projection,
-                learned=LearnedAdjacency(self.graph.num_nodes) if learned else None,
+                learned=LearnedAdjacency(self.graph.num_nodes) if number < learned else None,
             )
-            for a, b in steps
+            for number, (a, b) in enumerate(steps)
         )
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled

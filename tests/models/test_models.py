@@ -33,7 +33,7 @@ VARIANTS = {
     "gnn-regions-gat": ("gnn", GNN | {"graph": "regions", "conv": "gat"}),
     "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
     "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
-    "gnn-learned": ("gnn", GNN | {"learned": True}),
+    "gnn-learned": ("gnn", GNN | {"learned": 1}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
     "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
     "gnn-projection": ("gnn", GNN | {"projection": True, "lift": False}),

@@ -60,7 +60,7 @@ class TestRecord:
         assert (record.epochs_planned, record.fold, record.folds) == (7, 0, 5)
 
     def test_epochs_that_are_not_set_are_the_default_s(self, made_run):
-        assert read_run(made_run()).epochs_planned == 30
+        assert read_run(made_run()).epochs_planned == 20
 
     def test_a_classical_model_has_neither_epochs_nor_parameters(self, made_run):
         record = read_run(made_run(config={"parameters": None}))
