@@ -165,7 +165,7 @@ class DistillationSettings(BaseModel):
         None,
         description="prediction table of the training images (`evaluate --out-of-fold`); none if unset",
     )
-    weight: float = Field(0.7, ge=0, le=1, description="share of the predictions in what is to be learnt")
+    weight: float = Field(0.3, ge=0, le=1, description="share of the predictions in what is to be learnt")
     temperature: float = Field(1.0, gt=0, description="above 1, the predictions are made less sure first")
 
 

@@ -17,7 +17,7 @@ The ways, of the first two:
 - PyTorch Geometric: its layers, `Data` objects and `DataLoader`, the batch as one graph of B components; also
   with the memory that it frees kept in the process, which landmarkfer's training does (`training.memory`);
 - landmarkfer: one matrix for all samples, memory kept; also compiled, and in bfloat16;
-- floor: the matrix products of the linear maps alone, forward and both gradients.
+- floor: the matrix products of the linear maps and learned edges alone, forward and both gradients.
 
 A step is feeding, forward, backward and AdamW. Ratios are to PyTorch Geometric in the same run. The same file
 runs on a GPU, where the time of an epoch of FER2013 is printed too. Memory is that of a process of its own
@@ -52,7 +52,15 @@ from landmarkfer.evaluation.pages import Header, package_versions, render_bench
 from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
 from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
-from landmarkfer.models.convs import PYG_LAYERS, STATIC_LAYERS, Aggregation, PyGLayer, build_conv
+from landmarkfer.models.convs import (
+    LEARNED_WIDTH,
+    PYG_LAYERS,
+    STATIC_LAYERS,
+    Aggregation,
+    LearnedAdjacency,
+    PyGLayer,
+    build_conv,
+)
 from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.memory import freed_memory_kept
 
@@ -122,7 +130,11 @@ class UsualNetwork(nn.Module):
             x = torch.cat([x, model.identity[:, 0].repeat(size, 1)], dim=1)
         x = model.input(x)
         for block in model.blocks:
-            mixed = block.norm(block.conv(x, data.edge_index)).relu()
+            mixed = block.conv(x, data.edge_index)
+            if block.learned is not None:
+                nodes_first = x.view(size, N_LANDMARKS, -1).transpose(0, 1)
+                mixed = mixed + block.learned(nodes_first).transpose(0, 1).flatten(0, 1)
+            mixed = block.norm(mixed).relu()
             x = mixed if block.shortcut is None else block.shortcut(x) + mixed
         if isinstance(model.readout, _mean_readout()):
             pooled = pyg.global_mean_pool(x, data.batch)
@@ -202,6 +214,10 @@ def floor_of(
         x = torch.randn(rows, module.in_features, device=device)
         grad = torch.randn(rows, module.out_features, device=device)
         work.append((x, grad, module.weight.detach().to(device)))
+    for module in model.modules():
+        if isinstance(module, LearnedAdjacency):
+            x, grad = (torch.randn(LEARNED_WIDTH * batch, N_LANDMARKS, device=device) for _ in range(2))
+            work.append((x, grad, module.adjacency.detach().to(device)))
 
     def forward() -> None:
         for x, _, weight in work:

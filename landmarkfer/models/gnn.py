@@ -55,7 +55,6 @@ class GraphBlock(nn.Module):
         super().__init__()
         self.conv = build_conv(conv, graph, fan_in, fan_out)
         self.learned = learned
-        self.far = None if learned is None else nn.Linear(fan_in, fan_out, bias=False)
         self.norm = nn.BatchNorm1d(fan_out)
         self.shortcut: nn.Module | None = None
         if residual and fan_in == fan_out:
@@ -66,8 +65,8 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
-        if self.learned is not None and self.far is not None:
-            mixed = mixed + self.far(self.learned(x))
+        if self.learned is not None:
+            mixed = mixed + self.learned(x)
         active = self.norm(mixed.flatten(0, 1)).relu_().view_as(mixed)  # [N * B, F] and back
         return active if self.shortcut is None else self.shortcut(x) + active
 
@@ -147,7 +146,7 @@ class GNN(LandmarkModel):
                 b,
                 residual=residual,
                 projection=projection,
-                learned=LearnedAdjacency(self.graph.num_nodes) if number < learned else None,
+                learned=LearnedAdjacency(self.graph.num_nodes, a, b) if number < learned else None,
             )
             for number, (a, b) in enumerate(steps)
         )

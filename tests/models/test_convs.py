@@ -238,13 +238,18 @@ def test_mixed_precision(name):
 
 
 def test_learned_adjacency_begins_without_edges_and_learns_them():
-    learned = LearnedAdjacency(478)
+    torch.manual_seed(0)
+    learned = LearnedAdjacency(478, 5, 4)
     x = torch.randn(478, 2, 5)
     assert not learned(x).any()
-    (learned(x)[3] * x[8]).sum().backward()
-    grad = learned.adjacency.grad
-    torch.testing.assert_close(grad[3], torch.einsum("bf,sbf->s", x[8], x))
-    assert not grad[:3].any() and not grad[4:].any()
+    with torch.no_grad():
+        learned.adjacency[3, 8] = 2
+    heard = learned(x)
+    torch.testing.assert_close(heard[3], 2 * learned.up(learned.down(x[8])))
+    assert not heard[:3].any() and not heard[4:].any()
+    heard.square().sum().backward()
+    assert learned.adjacency.grad[3].abs().min() > 0, "any node may be heard"
+    assert not learned.adjacency.grad[:3].any() and not learned.adjacency.grad[4:].any()
 
 
 def test_a_product_does_not_read_the_memory_that_it_writes(monkeypatch):
