@@ -122,7 +122,7 @@ def draw(path: Path, curves: dict[str, list[tuple[float, float]]]) -> None:
 @click.command()
 @click.option(
     "--recipes",
-    default="fer2013-mlp-whitened,fer2013-gnn:5,fer2013-gnn",
+    default="fer2013-mlp-whitened,fer2013-gnn:5",
     show_default=True,
     help="Names of recipes, each with its epochs behind a colon where they are not the recipe's.",
 )
