@@ -145,7 +145,8 @@ def draw_counts(
             axes.set_axis_off()
     figure.supxlabel(
         "Red speaks for the expression, blue against it. Above: what the points do; below: the messages along"
-        f" the {SHOWN_EDGES} edges that count most. In brackets: test faces told rightly, at most {FACES}.",
+        f" the {SHOWN_EDGES} edges that count most. In brackets: how many of at most {FACES} test faces were "
+        "told rightly.",
         fontsize=9,
     )
     save_figure(figure, path, dpi=110)
