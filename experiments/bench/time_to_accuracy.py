@@ -62,8 +62,8 @@ class Course(pl.Callback):
         self._spent += time.perf_counter() - now
 
 
-def course(recipe: str, epochs: int | None, cache: str | None) -> tuple[str, list[tuple[float, float]]]:
-    """The name of a curve and its points."""
+def course(recipe: str, epochs: int | None, cache: str | None) -> tuple[str, int, list[tuple[float, float]]]:
+    """The name of a curve, its batch size and its points."""
     settings = load_settings(
         RECIPES / f"{recipe}.toml", {"fit.epochs": epochs, "cache": cache, "name": "run"}
     )
@@ -74,10 +74,10 @@ def course(recipe: str, epochs: int | None, cache: str | None) -> tuple[str, lis
     watch = Course(test, settings.prediction)
     with tempfile.TemporaryDirectory() as folder:
         train(settings, runs_root=Path(folder), callbacks=[watch])
-    return f"{recipe}, {settings.epochs} epochs", watch.points
+    return f"{recipe}, {settings.epochs} epochs", settings.fit.batch_size, watch.points
 
 
-def figures(name: str, points: list[tuple[float, float]]) -> list[tuple]:
+def figures(name: str, batch: int, points: list[tuple[float, float]]) -> list[tuple]:
     """Rows of the CSV: each epoch, and when each mark was passed."""
     named = {f"epoch {epoch}": point for epoch, point in enumerate(points, start=1)}
     for mark, meaning in MARKS.items():
@@ -85,7 +85,7 @@ def figures(name: str, points: list[tuple[float, float]]) -> list[tuple]:
         if passed:
             named[f"past {mark} % ({meaning})"] = passed[0]
     return [
-        (name, variant, "cpu", 0, metric, value)
+        (name, variant, "cpu", batch, metric, value)
         for variant, point in named.items()
         for metric, value in zip(("seconds", "test_accuracy"), point, strict=True)
     ]
@@ -115,7 +115,7 @@ def draw(path: Path, curves: dict[str, list[tuple[float, float]]]) -> None:
     axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.06))
     save_figure(figure, path, dpi=120)
 
 
@@ -136,9 +136,9 @@ def main(recipes: str, cache: str | None, threads: int, results: Path) -> None:
     rows: list[tuple] = []
     for text in recipes.split(","):
         recipe, _, epochs = text.partition(":")
-        name, points = course(recipe, int(epochs) if epochs else None, cache)
+        name, batch, points = course(recipe, int(epochs) if epochs else None, cache)
         curves[name] = points
-        rows += figures(name, points)
+        rows += figures(name, batch, points)
         for epoch, (seconds, accuracy) in enumerate(points, start=1):
             click.echo(f"{name}: epoch {epoch}, {seconds:.1f} s, {accuracy:.2f} %")
     results.parent.mkdir(parents=True, exist_ok=True)

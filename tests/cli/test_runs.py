@@ -62,7 +62,7 @@ def test_the_table(three):
     found = rows(output)
     assert "3 runs on faces" in output
     assert found["beta"].split() == [
-        *("beta", "gnn", "knn", "2", "2/30", "finished", "70.00", "65.00", "32.50", "1.00k", "3s", "–")
+        *("beta", "gnn", "knn", "2", "2/20", "finished", "70.00", "65.00", "32.50", "1.00k", "3s", "–")
     ]
     assert found["gamma"].split()[1:8] == ["mlp", "1", "1/30", "cut", "off", "30.00", "–"]
     assert found["gamma"].rstrip().endswith("from beta")

@@ -29,9 +29,9 @@ def test_the_clock_stands_while_the_test_images_are_predicted(bench, monkeypatch
     monkeypatch.setattr(bench, "RECIPES", EXPERIMENTS / "recipes")
     monkeypatch.setattr(bench, "predict_probabilities", slow)
     start = time.perf_counter()
-    name, points = bench.course("fer2013-mlp-whitened", 3, str(tiny_cache.path))
+    name, batch, points = bench.course("fer2013-mlp-whitened", 3, str(tiny_cache.path))
     total = time.perf_counter() - start
-    assert name == "fer2013-mlp-whitened, 3 epochs"
+    assert (name, batch) == ("fer2013-mlp-whitened, 3 epochs", 256)
     seconds = [point[0] for point in points]
     assert len(seconds) == 3 and seconds == sorted(seconds)
     assert seconds[-1] < total - 5
@@ -40,7 +40,7 @@ def test_the_clock_stands_while_the_test_images_are_predicted(bench, monkeypatch
 
 def test_marks_are_passed_once(bench, tmp_path):
     points = [(10.0, 40.0), (20.0, 55.0), (30.0, 53.0)]
-    rows = {(variant, metric): value for _, variant, _, _, metric, value in bench.figures("x", points)}
+    rows = {(variant, metric): value for _, variant, _, _, metric, value in bench.figures("x", 8, points)}
     assert rows["epoch 3", "seconds"] == 30
     assert rows["past 50.6 % (published GCN)", "seconds"] == 20
     assert rows["past 53.6 % (published transformer)", "test_accuracy"] == 55
