@@ -64,7 +64,7 @@ def test_the_table(three):
     assert found["beta"].split() == [
         *("beta", "gnn", "knn", "2", "2/20", "finished", "70.00", "65.00", "32.50", "1.00k", "3s", "–")
     ]
-    assert found["gamma"].split()[1:8] == ["mlp", "1", "1/30", "cut", "off", "30.00", "–"]
+    assert found["gamma"].split()[1:8] == ["mlp", "1", "1/20", "cut", "off", "30.00", "–"]
     assert found["gamma"].rstrip().endswith("from beta")
     assert output.count("from beta") == 1
     assert "landmarkfer train --resume gamma" in output
