@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from landmarkfer.errors import SettingsError
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelSettings(BaseModel):
@@ -32,7 +32,7 @@ class ModelSettings(BaseModel):
 class NormalisationSettings(BaseModel):
     """What `geometry.normalise` removes."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     align: Literal["none", "roll"] = "roll"
     scale: Literal["rms", "interocular"] = "rms"
 
@@ -40,7 +40,7 @@ class NormalisationSettings(BaseModel):
 class DataSettings(BaseModel):
     """Which of the cache's images take part, and as what."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     classes: Sequence[str] = Field([], description="only these, as named after merging; all if empty")
     merge: dict[str, Sequence[str]] = Field({}, description="classes that become one, by its new name")
     per_class: int = Field(0, ge=0, description="training images of each class, drawn at random; 0 for all")
@@ -62,7 +62,7 @@ class DataSettings(BaseModel):
 class SplitSettings(BaseModel):
     """How validation (and, where the data has no test images, test) is carved from the training images."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     validation: float = Field(0.1, gt=0, lt=1, description="share of the training images")
     test: float = Field(0.2, gt=0, lt=1, description="share of all images, where the data has no test split")
     folds: int = Field(0, ge=0, description="k of k-fold cross-validation; 0 for one validation share")
@@ -81,7 +81,7 @@ class SplitSettings(BaseModel):
 class ImageAugmentSettings(BaseModel):
     """Random changes of the training pixels. Landmarks that lie in the image move with it."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     rotation: float = Field(0.0, ge=0, le=180, description="largest in-plane turn, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="largest change of size: 0.2 for 0.8 to 1.2")
     shift: float = Field(0.0, ge=0, lt=1, description="largest shift, as a share of the image's side")
@@ -97,7 +97,7 @@ class AugmentSettings(BaseModel):
     `mirror` is of landmarks and pixels alike, `image` of pixels alone, the others of landmarks alone.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
     image: ImageAugmentSettings = ImageAugmentSettings()
     mirror: float = Field(0.5, ge=0, le=1, description="probability of the mirror image")
     rotation: float = Field(0.0, ge=0, description="SD of an in-plane turn, degrees")
@@ -117,7 +117,7 @@ class AugmentSettings(BaseModel):
 class LossSettings(BaseModel):
     """What is minimised."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     name: Literal["cross_entropy", "focal", "symmetric"] = "cross_entropy"
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] | None = Field(
@@ -138,7 +138,7 @@ class LossSettings(BaseModel):
 class SamplingSettings(BaseModel):
     """How often images of each class are drawn in training."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     name: Literal["none", "oversample", "balanced", "adaptive"] = Field(
         "none",
         description="oversample: rare classes are repeated up to the largest; balanced: all classes alike; "
@@ -151,7 +151,7 @@ class SamplingSettings(BaseModel):
 class MixingSettings(BaseModel):
     """Blends of two training faces and of their labels."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     mixup: float = Field(0.0, ge=0, description="beta parameter of blends of pixels and landmarks; 0: none")
     cutmix: float = Field(0.0, ge=0, description="beta parameter of pasted rectangles of pixels; 0: none")
     probability: float = Field(1.0, ge=0, le=1, description="share of the batches that are mixed")
@@ -160,7 +160,7 @@ class MixingSettings(BaseModel):
 class DistillationSettings(BaseModel):
     """Learning from what other models say of the training images, beside their labels."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     predictions: str | None = Field(
         None,
         description="prediction table of the training images (`evaluate --out-of-fold`); none if unset",
@@ -172,7 +172,7 @@ class DistillationSettings(BaseModel):
 class OptimiserSettings(BaseModel):
     """The optimiser and its learning-rate schedule."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(
@@ -193,7 +193,7 @@ class OptimiserSettings(BaseModel):
 class StageSettings(BaseModel):
     """A part of the training in which some layers are frozen."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     train: Literal["head", "partial", "full"] = Field(
         description="head: the classifier alone; partial: also the last layers; full: everything"
     )
@@ -205,7 +205,7 @@ class StageSettings(BaseModel):
 class FitSettings(BaseModel):
     """The training loop."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     epochs: int | None = Field(None, ge=1, description="20 if unset; where there are stages, theirs count")
     batch_size: int = Field(256, ge=2)
     monitor: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = "val_accuracy"
@@ -234,7 +234,7 @@ class FitSettings(BaseModel):
 class PredictionSettings(BaseModel):
     """How a trained model is applied."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     mirror: bool = Field(True, description="average the prediction with that for the mirrored face")
     crops: Literal["one", "five"] = Field(
         "one",
@@ -245,7 +245,7 @@ class PredictionSettings(BaseModel):
 class TrainSettings(BaseModel):
     """Everything that decides a training run."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
     cache: str | None = Field(
         None, description="landmark cache: folder or name; the only one under cache/ if unset"
     )
@@ -283,9 +283,9 @@ class TrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
+        weights = self.loss.class_weights
         even = {
-            f"loss.class_weights = '{self.loss.class_weights}'": self.loss.class_weights
-            not in (None, "none"),
+            f"loss.class_weights = '{weights}'": weights not in (None, "none"),
             f"loss.logit_adjustment = {self.loss.logit_adjustment:g}": self.loss.logit_adjustment > 0,
             f"sampling.name = '{self.sampling.name}'": self.sampling.name in ("oversample", "balanced"),
         }
@@ -301,61 +301,6 @@ class TrainSettings(BaseModel):
                     "take cosine, warm_restarts or constant"
                 )
         return self
-
-
-class Range(BaseModel):
-    """Numbers from `low` to `high`, whole ones if both are written so."""
-
-    model_config = _FROZEN
-    low: int | float
-    high: int | float
-    log: bool = Field(False, description="drawn evenly in the logarithm")
-    step: int | float | None = Field(None, gt=0, description="only low, low + step, ...")
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("a logarithmic range begins above 0 and has no step")
-        return self
-
-
-class SearchSettings(BaseModel):
-    """The `[tune]` table of a recipe: which settings are searched, and where."""
-
-    model_config = _FROZEN
-    trials: int = Field(30, ge=1, description="trainings, those of earlier calls included")
-    seed: int = Field(0, ge=0, description="of the search; the training seed is the recipe's")
-    prune: bool = Field(True, description="stop a training that is worse than the median at the same epoch")
-    ranges: dict[str, Range | Sequence[Any]] = Field(
-        min_length=1, description="by dotted key: a range, or a list of values to choose from"
-    )
-
-    @model_validator(mode="after")
-    def _choices_differ(self) -> Self:
-        for key, values in self.ranges.items():
-            if not isinstance(values, Range) and len({json.dumps(value) for value in values}) < 2:
-                raise ValueError(f"'{key}' needs at least two different values to choose from")
-        return self
-
-
-def read_search(recipe: Path) -> SearchSettings:
-    """The `[tune]` table of a recipe.
-
-    Raises:
-        SettingsError: The file cannot be read, has no such table, or one that is wrong.
-    """
-    table = _read_toml(recipe).get("tune")
-    if table is None:
-        raise SettingsError(
-            f"{recipe} has no table [tune.ranges]; write which settings to search, e.g. "
-            '[tune.ranges] and below it "optimiser.lr" = {low = 1e-4, high = 1e-2, log = true}.'
-        )
-    try:
-        return SearchSettings.model_validate(table)
-    except ValidationError as error:
-        raise SettingsError(_explain(error, f"[tune] of {recipe}", SearchSettings)) from None
 
 
 def load_settings(
@@ -376,8 +321,8 @@ def load_settings(
     Raises:
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
-    content = _read_toml(recipe) if recipe else {}
-    content.pop("tune", None)  # what `read_search` reads
+    content = read_toml(recipe) if recipe else {}
+    content.pop("tune", None)  # of `search_settings`
     for key, value in (overrides or {}).items():
         if value is not None:
             _assign(content, key, value)
@@ -400,7 +345,7 @@ def parse_settings(content: Mapping[str, Any], origin: str) -> TrainSettings:
     try:
         return TrainSettings.model_validate(content)
     except ValidationError as error:
-        raise SettingsError(_explain(error, origin, TrainSettings)) from None
+        raise SettingsError(explain(error, origin, TrainSettings)) from None
 
 
 def changed_settings(settings: TrainSettings) -> dict[str, Any]:
@@ -422,7 +367,12 @@ def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterabl
             yield f"{prefix}{key}", value
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a recipe.
+
+    Raises:
+        SettingsError: There is no such file, or it is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -447,15 +397,12 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, origin: str, table: Any) -> str:
+def explain(error: ValidationError, origin: str, table: Any) -> str:
     """The first fault, in one sentence; `table` is the model that was checked against."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         for part in first["loc"][:-1]:
-            if table is SearchSettings:
-                table = Range
-                break
             table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     given = json.dumps(first["input"], default=str)

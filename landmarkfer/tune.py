@@ -18,16 +18,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from landmarkfer.config import (
-    Range,
-    SearchSettings,
-    TrainSettings,
-    changed_settings,
-    load_settings,
-    read_search,
-)
+from landmarkfer.config import TrainSettings, changed_settings, load_settings
 from landmarkfer.errors import DivergedError, LandmarkferError, RunError, SettingsError
 from landmarkfer.files import replacing
+from landmarkfer.search_settings import Range, SearchSettings, read_search
 from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.prepare import resolved
@@ -37,7 +31,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 TUNING_ROOT = Path("experiments/tuning")
-_RECIPE = "recipe"
+_RECIPE, _PRUNED = "recipe", "pruned"
 
 
 def tune(
@@ -170,7 +164,7 @@ def _draw(trial: "Trial", key: str, values: Range | Sequence[Any]) -> Any:
 
 
 def _settings_of(base: TrainSettings, drawn: Mapping[str, Any], name: str) -> TrainSettings:
-    return load_settings(overrides={**changed_settings(base), **drawn} | {"name": name})
+    return load_settings(overrides={**changed_settings(base), **drawn, "name": name})
 
 
 def _told(drawn: Mapping[str, Any]) -> str:
@@ -190,7 +184,9 @@ def _run(
     run = RunFolder(root / settings.name)
     report = _Report(trial, monitor)
     try:
-        if not run.config_file.exists():
+        if _PRUNED in trial.user_attrs:
+            pass  # the process was killed between that decision and the end of the trial
+        elif not run.config_file.exists():
             run = train(settings, runs_root=root, console=console, callbacks=[report])
         elif run.read_config().settings != resolved(settings):
             raise RunError(f"{run.path} is of another study; choose another --name, or remove the folder.")
@@ -199,7 +195,7 @@ def _run(
     except DivergedError:
         return None, TrialState.FAIL
     shutil.rmtree(run.checkpoints, ignore_errors=True)
-    if report.pruned:
+    if _PRUNED in trial.user_attrs:
         return None, TrialState.PRUNED  # Optuna keeps the last value that was reported
     values = read_epochs(run.metrics_file)[monitor]
     best = float(values.min() if monitor.endswith("loss") else values.max())
@@ -212,14 +208,15 @@ class _Report(pl.Callback):
     def __init__(self, trial: "Trial", monitor: str) -> None:
         self._trial = trial
         self._monitor = monitor
-        self.pruned = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the epoch; the last one is not worth stopping at."""
         self._trial.report(trainer.callback_metrics[self._monitor].item(), trainer.current_epoch)
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not last and self._trial.should_prune():
-            self.pruned = trainer.should_stop = True
+            # In the journal, so that a process killed before the trial is told does not count it as complete.
+            self._trial.set_user_attr(_PRUNED, True)
+            trainer.should_stop = True
 
 
 def _outcome(study: "Study", number: int, monitor: str, left: float) -> str:

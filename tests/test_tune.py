@@ -10,8 +10,9 @@ from lightning.pytorch import Callback
 
 from landmarkfer import tune as module
 from landmarkfer.cli import cli
-from landmarkfer.config import load_settings, read_search
+from landmarkfer.config import load_settings
 from landmarkfer.errors import DivergedError, RunError, SettingsError
+from landmarkfer.search_settings import read_search
 from landmarkfer.tune import tune
 
 RECIPE = """
@@ -111,6 +112,26 @@ def test_a_trial_that_is_worse_than_the_median_is_stopped(recipe, tmp_path, monk
     assert trials["state"].tolist() == ["complete", "pruned", "complete", "complete"]
     assert len(pd.read_csv(folder / "runs/trial-0002/metrics.csv")) == 1
     assert trials["value"].notna().all()
+
+
+def test_a_stopped_trial_stays_one_if_the_process_is_killed_before_it_is_told(recipe, tmp_path, monkeypatch):
+    from optuna import Study, Trial
+
+    tell = Study.tell
+
+    def killed(self, trial, *arguments, **keywords):
+        if trial.number == 1:
+            raise KeyboardInterrupt
+        return tell(self, trial, *arguments, **keywords)
+
+    monkeypatch.setattr(Trial, "should_prune", lambda self: self.number == 1)
+    monkeypatch.setattr(Study, "tell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune(recipe, root=tmp_path)
+    monkeypatch.setattr(Study, "tell", tell)
+    folder, trials = run(recipe, tmp_path, trials=2)
+    assert trials["state"].tolist() == ["complete", "pruned"]
+    assert len(pd.read_csv(folder / "runs/trial-0002/metrics.csv")) == 1
 
 
 def test_a_training_that_diverges_is_a_failed_trial(recipe, tmp_path, monkeypatch):

@@ -41,26 +41,20 @@ def soft_targets(settings: DistillationSettings, dataset: FaceDataset, rows: Row
     table = _read(Path(settings.predictions), dataset.classes)
     labels = dataset.faces.labels
     assert labels is not None
-    hard = one_hot(labels.clamp_min(0), len(dataset.classes)).float() * (labels >= 0)[:, None]
+    targets = one_hot(labels.clamp_min(0), len(dataset.classes)).float() * (labels >= 0)[:, None]
     ids = dataset.frame["id"]
-    found = ids.isin(table.index).to_numpy()
-    trained = pd.Series(False, index=range(len(ids)))
-    trained.iloc[rows] = True
-    told = found & trained.to_numpy()
-    if not told.any():
+    told = rows[ids.iloc[rows].isin(table.index)]
+    if not len(told):
         raise SettingsError(
             f"'distillation.predictions': {settings.predictions} is about none of the training images; "
             "make it of runs on the same cache with `landmarkfer evaluate --out-of-fold`."
         )
-    if not told[rows].all():
-        missing = int((~told[rows]).sum())
+    if missing := len(rows) - len(told):
         logger.warning("no prediction to learn from for %d of %d training images", missing, len(rows))
     columns = probability_columns(dataset.classes)
-    said = torch.tensor(table.loc[ids[told], columns].to_numpy(), dtype=torch.float32)
+    said = torch.tensor(table.loc[ids.iloc[told], columns].to_numpy(), dtype=torch.float32)
     said = said.clamp_min(1e-8).log().div(settings.temperature).softmax(dim=1)
-    where = torch.from_numpy(told)
-    targets = hard.clone()
-    targets[where] = (1 - settings.weight) * hard[where] + settings.weight * said
+    targets[told] = (1 - settings.weight) * targets[told] + settings.weight * said
     return targets
 
 

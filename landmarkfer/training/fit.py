@@ -93,6 +93,7 @@ def train(
     images = image_info(settings, cache)
     dataset = load_dataset(cache, settings.normalisation, labels, images, show_decoding(console))
     model = new_model(settings, dataset, splits)
+    dataset = _with_targets(settings, dataset, model, splits)
     graph = GraphInfo.of(model)
     parts = [settings.model.name, _variant(settings, graph), f"s{settings.seed}"]
     default = "-".join(filter(None, parts))
@@ -156,6 +157,7 @@ def resume(
             f"the graph '{settings.model.keywords['graph']}' has changed since run '{run.name}' began; "
             "train a new run."
         )
+    dataset = _with_targets(settings, dataset, model, splits)
     with run.writing():
         run.note_resume()
         checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
@@ -177,6 +179,14 @@ def show_decoding(console: Console | None) -> Progress | None:
 def _variant(settings: TrainSettings, graph: GraphInfo | None) -> str | None:
     """What a run's name tells of its model beside the model's own: the graph, or the backbone."""
     return graph.name if graph else settings.model.keywords.get("backbone")
+
+
+def _with_targets(
+    settings: TrainSettings, dataset: FaceDataset, model: AnyModel, splits: Splits
+) -> FaceDataset:
+    """The dataset with what others say of the training faces, where the settings name it."""
+    targets = soft_targets(settings.distillation, dataset, seen_rows(model, dataset, splits.train))
+    return dataset if targets is None else replace(dataset, faces=replace(dataset.faces, targets=targets))
 
 
 def _counts(labels: tuple[pd.DataFrame, tuple[str, ...]], splits: Splits) -> list[int]:
@@ -214,8 +224,6 @@ def _fit(
     assert dataset.faces.labels is not None
     train_labels = dataset.faces.labels.numpy()[rows]
     sampler = build_sampler(settings.sampling, train_labels, len(dataset.classes))
-    targets = soft_targets(settings.distillation, dataset, rows)
-    dataset = replace(dataset, faces=replace(dataset.faces, targets=targets))
     data = FaceDataModule(dataset, rows, splits.val, settings.fit.batch_size, settings.seed, steps, sampler)
     per_epoch = len(data.train_dataloader())
     loss = build_loss(settings.loss, class_counts(dataset, splits.train))

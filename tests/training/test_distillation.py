@@ -100,3 +100,10 @@ def test_a_model_learns_what_was_predicted_instead_of_the_labels(dataset, splits
         told = model(dataset.faces.rows(torch.as_tensor(splits.val))).argmax(dim=1)
     assert (told == 2).double().mean() > 0.9
     assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] < 0.5, "validation goes by the labels"
+
+
+def test_a_table_that_does_not_fit_leaves_no_run_behind(tmp_path, tiny_settings):
+    settings = tiny_settings(name="run", **{"distillation.predictions": str(tmp_path / "none.parquet")})
+    with pytest.raises(SettingsError, match="distillation"):
+        train(settings, runs_root=tmp_path / "runs")
+    assert not (tmp_path / "runs" / "run").exists()
