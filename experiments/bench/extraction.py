@@ -24,18 +24,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
-from _machine import machine, memory_mb
+from _bench import memory_mb, write_page
 
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
 from landmarkfer.extract import create_detector, detect_face, extract, open_source
 from landmarkfer.extract.decode import decode_image, pixels_of_grey
 from landmarkfer.extract.pipeline import Tally
@@ -70,21 +66,17 @@ def main(source: Path, images: int, workers: int, repeats: int, memory_images: i
     rows = rate(listed, images, workers, repeats) + scaling(listed, images, workers, repeats)
     if memory_images:
         rows += memory(listed, memory_images, workers)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
-    header = Header(
+    write_page(
+        results,
+        rows,
         title="Extraction: speed and memory",
-        commands=[f"python experiments/bench/extraction.py {source.name} {' '.join(sys.argv[2:])}".strip()],
-        versions=package_versions(("landmarkfer", "mediapipe", "numpy", "pillow", "pyarrow")),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=machine(),
         introduction=(
             f"{images:,} evenly spaced images of {source.name}, default settings; medians of {repeats} "
             "turns. `share` is the median ratio to the line above it."
         ),
+        packages=("mediapipe", "numpy", "pillow", "pyarrow"),
+        arguments=[source.name, *sys.argv[2:]],
     )
-    render_bench(results, results.with_suffix(".md"), header)
-    click.echo(f"{results} and {results.with_suffix('.md')} are written.")
 
 
 def sample(source: Source, count: int) -> Source:

@@ -24,23 +24,18 @@ runs on a GPU, where the time of an epoch of FER2013 is printed too. Memory is t
 for each variant (of the device, on a GPU). Linux only (`/proc`).
 """
 
-import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from itertools import pairwise
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 import torch
-from _machine import machine, memory_mb
+from _bench import Rows, measure_apart, memory_mb, write_page
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Data
@@ -48,8 +43,6 @@ from torch_geometric.loader import DataLoader
 
 from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
 from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
 from landmarkfer.models.convs import (
@@ -80,7 +73,6 @@ PUBLISHED: dict[str, Any] = {
 KEPT = "PyTorch Geometric, memory kept"
 CLASSES = 7
 FER2013_TRAIN = 25_860
-Rows = list[tuple[str, str, str, int, str, float]]
 
 
 class DenseGCN(nn.Module):
@@ -248,19 +240,18 @@ def timed(work: Callable[[], object], repeats: int, device: str) -> float:
 
 
 def measure(
-    answers: "SimpleQueue[dict[str, float]]",
     way: str,
     keywords: dict[str, Any],
     batch: int,
     device: str,
     threads: int,
     repeats: int,
-) -> None:
-    """Answer with the seconds of a step and of a forward pass, and the memory of the step."""
+) -> dict[str, float]:
+    """The seconds of a step and of a forward pass, and the memory of the step."""
     torch.set_num_threads(threads)
     keep = nullcontext() if way in ("PyTorch Geometric", "published implementation") else freed_memory_kept()
     with keep:
-        answers.put(_figures(way, keywords, batch, device, repeats))
+        return _figures(way, keywords, batch, device, repeats)
 
 
 def _figures(way: str, keywords: dict[str, Any], batch: int, device: str, repeats: int) -> dict[str, float]:
@@ -273,18 +264,6 @@ def _figures(way: str, keywords: dict[str, Any], batch: int, device: str, repeat
         else memory_mb(os.getpid(), "VmHWM") - held
     )
     return figures | {"memory_mb": max(0.0, used), "forward": timed(forward, repeats, device)}
-
-
-def measure_apart(*arguments: Any) -> dict[str, float]:
-    """`measure` in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    answers: SimpleQueue[dict[str, float]] = context.SimpleQueue()
-    process = context.Process(target=measure, args=(answers, *arguments))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise click.ClickException(f"the process of {arguments[0]} ended with {process.exitcode}.")
-    return answers.get()
 
 
 def measure_networks(
@@ -303,7 +282,7 @@ def measure_networks(
             if way == "published implementation" and batch > 128 and device == "cpu":
                 continue
             slow = way == "published implementation" and batch > 32
-            found[way] = measure_apart(way, keywords, batch, device, threads, 1 if slow else repeats)
+            found[way] = measure_apart(measure, way, keywords, batch, device, threads, 1 if slow else repeats)
             figures = {
                 "graphs_per_second": batch / found[way]["step"],
                 "step_ms": 1000 * found[way]["step"],
@@ -399,15 +378,10 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
         ]
     rows += measure_networks("published", PUBLISHED, sizes, device, threads, repeats)
     rows += measure_networks("own", own, sizes, device, threads, repeats)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
-    header = Header(
+    write_page(
+        results,
+        rows,
         title="Graph networks: time and memory of a training step",
-        commands=[f"python experiments/bench/gnn.py {' '.join(sys.argv[1:])}".strip()],
-        versions=package_versions(("landmarkfer", "torch", "torch-geometric", "numpy")),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=f"{machine()}, {threads} threads"
-        + ("" if device == "cpu" else f"; {torch.cuda.get_device_name()}"),
         introduction=(
             "`published` has the widths of the published GCN (128-256-384-256-128 on 157 edges), `own` is "
             f"`{RECIPE}`. A step is feeding, forward, backward and AdamW, the median of {repeats}; `step "
@@ -418,9 +392,9 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
             "which would be handed back and fetched anew; the floor is measured so too. "
             "*Floor*: the matrix products of the linear maps alone, in single precision."
         ),
+        packages=("torch", "torch-geometric", "numpy"),
+        threads=f"{threads} threads" + ("" if device == "cpu" else f"; {torch.cuda.get_device_name()}"),
     )
-    render_bench(results, results.with_suffix(".md"), header)
-    click.echo(f"{results} and {results.with_suffix('.md')} are written.")
 
 
 if __name__ == "__main__":

@@ -14,25 +14,20 @@ One thread, processor time, which is hardly disturbed by other work on the machi
 
 import io
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import numpy as np
-import pandas as pd
 import torch
-from _machine import machine
+from _bench import Rows, write_page
 from PIL import Image
 
 from landmarkfer.config import TrainSettings, load_settings
 from landmarkfer.data.datamodule import BatchLoader, FaceBatch
 from landmarkfer.data.images import to_square
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
 from landmarkfer.models import build_model
 from landmarkfer.training.augmentation import augment_batch
 from landmarkfer.training.schedules import build_optimiser
@@ -40,7 +35,6 @@ from landmarkfer.training.schedules import build_optimiser
 RECIPES = Path("experiments/recipes")
 RESULTS = Path("experiments/results/bench-images.csv")
 SIDE = 48
-Rows = list[tuple[str, str, str, int, str, float]]
 
 
 @click.command()
@@ -58,18 +52,14 @@ def main(batches: int, recipes: str, results: Path) -> None:
     rows += measure_decoding()
     for bench, variant, _, _, metric, value in rows:
         click.echo(f"{bench}, {variant}: {metric} {value:,.3g}")
-    results.parent.mkdir(parents=True, exist_ok=True)
-    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
-    header = Header(
+    write_page(
+        results,
+        rows,
         title="Images: what feeding them costs",
-        commands=[f"python experiments/bench/images.py {' '.join(sys.argv[1:])}".strip()],
-        versions=package_versions(("landmarkfer", "torch", "kornia", "torchvision", "numpy")),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=f"{machine()}, one thread",
         introduction="Processor time. `share` is of the whole step; `ratio` is to the line above it.",
+        packages=("torch", "kornia", "torchvision", "numpy"),
+        threads="one thread",
     )
-    render_bench(results, results.with_suffix(".md"), header)
-    click.echo(f"{results} and {results.with_suffix('.md')} are written.")
 
 
 def made_faces(count: int) -> FaceBatch:

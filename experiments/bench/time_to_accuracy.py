@@ -10,19 +10,16 @@ choose nothing here: every epoch is shown.
 """
 
 import os
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import lightning.pytorch as pl
 import numpy as np
-import pandas as pd
 import torch
-from _machine import machine
+from _bench import Rows, write_page
 from matplotlib.figure import Figure
 
 from landmarkfer.config import load_settings
@@ -30,8 +27,6 @@ from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, label_images, load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.draw import save_figure
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
 from landmarkfer.predict import predict_probabilities
 from landmarkfer.training.fit import train
 
@@ -77,7 +72,7 @@ def course(recipe: str, epochs: int | None, cache: str | None) -> tuple[str, int
     return f"{recipe}, {settings.epochs} epochs", settings.fit.batch_size, watch.points
 
 
-def figures(name: str, batch: int, points: list[tuple[float, float]]) -> list[tuple]:
+def figures(name: str, batch: int, points: list[tuple[float, float]]) -> Rows:
     """Rows of the CSV: each epoch, and when each mark was passed."""
     named = {f"epoch {epoch}": point for epoch, point in enumerate(points, start=1)}
     for mark, meaning in MARKS.items():
@@ -133,7 +128,7 @@ def main(recipes: str, cache: str | None, threads: int, results: Path) -> None:
     """Train, print, and write the CSV, the page and the curve."""
     torch.set_num_threads(threads)
     curves = {}
-    rows: list[tuple] = []
+    rows: Rows = []
     for text in recipes.split(","):
         recipe, _, epochs = text.partition(":")
         name, batch, points = course(recipe, int(epochs) if epochs else None, cache)
@@ -141,24 +136,20 @@ def main(recipes: str, cache: str | None, threads: int, results: Path) -> None:
         rows += figures(name, batch, points)
         for epoch, (seconds, accuracy) in enumerate(points, start=1):
             click.echo(f"{name}: epoch {epoch}, {seconds:.1f} s, {accuracy:.2f} %")
-    results.parent.mkdir(parents=True, exist_ok=True)
-    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
-    header = Header(
+    write_page(
+        results,
+        rows,
         title="Time to accuracy of the landmark models on FER2013",
-        commands=[f"python experiments/bench/time_to_accuracy.py {' '.join(sys.argv[1:])}".strip()],
-        versions=package_versions(("landmarkfer", "torch", "numpy")),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=f"{machine()}, {threads} threads",
         introduction=(
             f"![Test accuracy over time]({results.with_suffix('.png').name})\n\n"
             "Seconds from the start of training: reading the cache, statistics, training and validation "
             "count, detection and the measuring of the test accuracy do not. All test images count, those "
             "without a face too. The test images choose nothing: every epoch is shown. Seed 0."
         ),
+        packages=("torch", "numpy"),
+        threads=f"{threads} threads",
     )
-    render_bench(results, results.with_suffix(".md"), header)
     draw(results.with_suffix(".png"), curves)
-    click.echo(f"{results}, the page and the curve beside it are written.")
 
 
 if __name__ == "__main__":

@@ -13,22 +13,14 @@ less what it held before its first step. The processor time of a step is hardly 
 machine; the wall time is. Linux only (`/proc`).
 """
 
-import multiprocessing
 import os
 import statistics
-import sys
 import time
-from datetime import UTC, datetime
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
-from _machine import machine, memory_mb
-
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
+from _bench import Rows, measure_apart, memory_mb, write_page
 
 RESULTS = Path("experiments/results/bench-transformer.csv")
 GEOMETRY = {"width": 128, "depth": 4, "heads": 8, "expansion": 3.75}
@@ -55,45 +47,26 @@ ATTENTION: dict[str, dict[str, Any]] = {
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(batch: int, small_batch: int, steps: int, threads: int, results: Path) -> None:
     """Measure, print, and write the CSV and the page."""
-    rows: list[tuple] = []
+    rows: Rows = []
     for bench, variants, faces in (("tokens", TOKENS, batch), ("attention", ATTENTION, small_batch)):
         for variant, keywords in variants.items():
-            figures = measure_apart(keywords, faces, steps, threads)
+            figures = measure_apart(measure, keywords, faces, steps, threads)
             click.echo(f"{bench}, {variant}: " + ", ".join(f"{k} {v:,.0f}" for k, v in figures.items()))
             rows += [(bench, variant, "cpu", faces, metric, value) for metric, value in figures.items()]
-    results.parent.mkdir(parents=True, exist_ok=True)
-    append_bench(results, pd.DataFrame(rows, columns=list(BENCH_COLUMNS)))
-    header = Header(
+    write_page(
+        results,
+        rows,
         title="Transformer: time and memory of a training step",
-        commands=[f"python experiments/bench/transformer.py {' '.join(sys.argv[1:])}".strip()],
-        versions=package_versions(("landmarkfer", "torch", "numpy")),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        machine=machine(),
         introduction=(
             f"4 layers, 8 heads, width 128; {threads} threads, single precision; medians of {steps} steps. "
             "`memory mb` is the most that was held during the steps less what was held before them."
         ),
+        packages=("torch", "numpy"),
     )
-    render_bench(results, results.with_suffix(".md"), header)
-    click.echo(f"{results} and {results.with_suffix('.md')} are written.")
 
 
-def measure_apart(keywords: dict[str, Any], batch: int, steps: int, threads: int) -> dict[str, float]:
-    """`measure` in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    answers: SimpleQueue[dict[str, float]] = context.SimpleQueue()
-    process = context.Process(target=measure, args=(answers, keywords, batch, steps, threads))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise click.ClickException(f"the process that measured {keywords} ended with {process.exitcode}.")
-    return answers.get()
-
-
-def measure(
-    answers: "SimpleQueue[dict[str, float]]", keywords: dict[str, Any], batch: int, steps: int, threads: int
-) -> None:
-    """Answer with the median cost of a step, the memory, and the number of parameters."""
+def measure(keywords: dict[str, Any], batch: int, steps: int, threads: int) -> dict[str, float]:
+    """The median cost of a step, the memory, and the number of parameters."""
     import torch
 
     from landmarkfer.data.datamodule import FaceBatch
@@ -115,14 +88,12 @@ def measure(
         optimiser.step()
         wall.append(time.perf_counter() - start[0])
         cpu.append(time.process_time() - start[1])
-    answers.put(
-        {
-            "ms_per_step": statistics.median(wall[1:]) * 1000,
-            "cpu_ms_per_step": statistics.median(cpu[1:]) * 1000,
-            "memory_mb": memory_mb(os.getpid(), "VmHWM") - held,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
-    )
+    return {
+        "ms_per_step": statistics.median(wall[1:]) * 1000,
+        "cpu_ms_per_step": statistics.median(cpu[1:]) * 1000,
+        "memory_mb": memory_mb(os.getpid(), "VmHWM") - held,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
 
 
 if __name__ == "__main__":

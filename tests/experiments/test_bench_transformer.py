@@ -39,7 +39,7 @@ def test_the_geometry_is_the_published_one(bench):
 
 HOLD = """
 import os
-from _machine import memory_mb
+from _bench import memory_mb
 before = memory_mb(os.getpid())
 held = bytearray(b"1" * 60_000_000)
 print(before, memory_mb(os.getpid()), memory_mb(os.getpid(), "VmHWM"))
