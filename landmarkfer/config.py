@@ -240,6 +240,13 @@ class PredictionSettings(BaseModel):
         "one",
         description="views of a cropped image: the middle, or the corners too (ten with mirror)",
     )
+    least_recall: float = Field(
+        0.45,
+        ge=0,
+        lt=1,
+        description="of networks: recall on the validation images below which a class's logit is raised; "
+        "0 raises none",
+    )
 
 
 class TrainSettings(BaseModel):

@@ -1,8 +1,8 @@
 """Apply trained models: predictions for every image of a cache, and their evaluation."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,21 +12,18 @@ import torch
 from torch import Tensor
 
 from landmarkfer.config import PredictionSettings
-from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
-from landmarkfer.data.image_augment import mirror_images
-from landmarkfer.data.images import seen_side
 from landmarkfer.data.splits import Rows, has_twin_in
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.ensemble import find_weights
 from landmarkfer.evaluation.predictions import average_predictions, probability_columns
 from landmarkfer.evaluation.report import Evaluation, evaluate_predictions, write_evaluation
 from landmarkfer.models.base import FaceModel
+from landmarkfer.models.views import batches, view_logits, views
 from landmarkfer.training.run import AnyModel, RunFolder, TrainedModel
 
 
-@torch.inference_mode()
 def predict_probabilities(
     model: AnyModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
 ) -> Tensor:
@@ -37,56 +34,15 @@ def predict_probabilities(
         faces: Normalised landmarks and stored images, as far as the model looks at them; where it sees
             nothing, the training prior is predicted.
         settings: Over which views of a face the prediction is averaged.
-        batch_size: Faces at a time; as many as the memory of an ordinary machine holds by default.
+        batch_size: See `models.views.batches`.
     """
-    device = next(model.parameters()).device if isinstance(model, FaceModel) else torch.device("cpu")
+    if isinstance(model, FaceModel):
+        return view_logits(model, faces, settings, batch_size=batch_size).softmax(dim=-1).mean(dim=0)
     parts = []
-    for rows in torch.arange(len(faces)).split(batch_size or (128 if "image" in model.inputs else 512)):
-        batch = faces.rows(rows).to(device)
-        if isinstance(model, FaceModel):
-            found = [model(view).float().softmax(dim=-1) for view in views(batch, model, settings)]
-        else:
-            found = [model.probabilities(view) for view in views(batch, model, settings)]
-        parts.append((sum(found[1:], found[0]) / len(found)).cpu())
+    for batch in batches(faces, model, batch_size):
+        found = [model.probabilities(view) for view in views(batch, model, settings)]
+        parts.append(sum(found[1:], found[0]) / len(found))
     return torch.cat(parts)
-
-
-def views(batch: FaceBatch, model: AnyModel, settings: PredictionSettings) -> Iterator[FaceBatch]:
-    """What a model looks at to predict a batch once: crops of the images, and the mirrored faces.
-
-    Args:
-        batch: As stored.
-        model: Says how much of an image it looks at (`crop`).
-        settings: Of the run.
-
-    Yields:
-        Batches of the same faces; two for a mirrored pass, ten for five crops and their mirror images.
-    """
-    crop = getattr(model, "crop", 1.0)
-    crops: Iterable[FaceBatch] = [batch]
-    if settings.crops == "five" and crop < 1 and batch.image is not None:
-        crops = five_crops(batch, crop)
-    for view in crops:
-        yield view
-        if settings.mirror:
-            mirrored = replace(view, landmarks=mirror_landmarks(view.landmarks))
-            if view.image is not None:
-                mirrored = mirror_images(mirrored, torch.ones_like(batch.present))
-            yield mirrored
-
-
-def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
-    """The corners and the middle of the images, each a share `crop` of the side; points move along."""
-    assert batch.image is not None
-    side = batch.image.shape[-1]
-    seen = seen_side(side, crop)
-    last = side - seen
-    for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
-        image = batch.image[..., top : top + seen, left : left + seen].float() / 255
-        points = batch.points
-        if points is not None:
-            points = (points * side - points.new_tensor([left, top])) / seen
-        yield replace(batch, image=image, points=points)
 
 
 def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.DataFrame:

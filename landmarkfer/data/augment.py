@@ -5,14 +5,18 @@ validation and test never see it.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from landmarkfer.config import AugmentSettings
+from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR
+from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import MIRROR, REGION, REGIONS
 
 _SWAP = torch.from_numpy(MIRROR.copy())
+_SWAP_BLENDSHAPES = torch.from_numpy(BLENDSHAPE_MIRROR.copy())
 # What the axes are multiplied by in the mirror.
 MIRROR_SIGN = torch.tensor([-1.0, 1.0, 1.0])
 _REGION = torch.from_numpy(REGION.copy())
@@ -28,6 +32,24 @@ def mirror_landmarks(landmarks: Tensor) -> Tensor:
         The same shape.
     """
     return landmarks.index_select(-2, _SWAP.to(landmarks.device)) * MIRROR_SIGN.to(landmarks)
+
+
+def mirror_faces(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
+    """Mirror the landmarks and blendshapes of some faces; their pixels are `image_augment.mirror_images`'s.
+
+    Args:
+        batch: With normalised landmarks.
+        chosen: Bool `[B]`.
+
+    Returns:
+        A new batch.
+    """
+    landmarks = torch.where(chosen[:, None, None], mirror_landmarks(batch.landmarks), batch.landmarks)
+    blendshapes = batch.blendshapes
+    if blendshapes is not None:
+        swapped = blendshapes.index_select(1, _SWAP_BLENDSHAPES.to(blendshapes.device))
+        blendshapes = torch.where(chosen[:, None], swapped, blendshapes)
+    return replace(batch, landmarks=landmarks, blendshapes=blendshapes)
 
 
 def augment_landmarks(

@@ -47,7 +47,7 @@ class FaceBatch:
             where there is none.
         pictured: bool `[B]`, whether there is an image.
         points: float32 `[B, 478, 2]`, where the landmarks lie in `image`, as fractions of its side.
-        blendshapes: float32 `[B, 52]`.
+        blendshapes: float32 `[B, 52]`, 0 to 1, if the detector gives any; zeros where no face was found.
         labels: int64 `[B]`, -1 where unknown.
         targets: float32 `[B, C]`, what is to be learnt in place of the labels; rows sum to 1.
     """
@@ -189,6 +189,9 @@ def load_dataset(
     number = {name: index for index, name in enumerate(classes)}
     known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
     faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(known))
+    blendshapes = cache.blendshapes()
+    if blendshapes is not None:
+        faces = replace(faces, blendshapes=torch.from_numpy(np.nan_to_num(blendshapes, copy=False)))
     if images is not None:
         pixels = load_images(cache, images.size, images.channels, progress)
         readable = (frame["status"] != "unreadable").to_numpy(copy=True)

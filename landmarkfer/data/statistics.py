@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from landmarkfer.data.augment import MIRROR_SIGN, mirror_landmarks
+from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR
 from landmarkfer.landmarks import MIRROR
 
 # Below this SD a coordinate does not vary; what it is divided by.
@@ -27,6 +28,12 @@ def landmark_statistics(landmarks: Tensor) -> tuple[Tensor, Tensor]:
     mirrored_variance = mirror_landmarks(variance).abs()
     variance = (variance + mirrored_variance) / 2 + ((mean - swapped) / 2).square()
     return (mean + swapped) / 2, variance.sqrt()
+
+
+def blendshape_statistics(blendshapes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and SD of each blendshape, `[52]` each, over faces and their mirror images, `[n, 52]`."""
+    both = torch.cat([blendshapes, blendshapes[:, torch.from_numpy(BLENDSHAPE_MIRROR.copy())]])
+    return both.mean(dim=0), both.std(dim=0, unbiased=False)
 
 
 def whitening_matrix(landmarks: Tensor, mean: Tensor, std: Tensor, floor: float) -> Tensor:

@@ -13,8 +13,15 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from landmarkfer.data.blendshapes import N_BLENDSHAPES
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.data.statistics import LEAST_SD, landmark_statistics, whitening_matrix
+from landmarkfer.data.statistics import (
+    LEAST_SD,
+    blendshape_statistics,
+    landmark_statistics,
+    whitening_matrix,
+)
+from landmarkfer.errors import CacheError
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
@@ -41,15 +48,21 @@ class FaceModel(nn.Module, ABC):
 
     inputs: ClassVar[frozenset[str]]
     log_prior: Tensor
+    class_offset: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.register_buffer("log_prior", torch.full((num_classes,), 1 / num_classes).log())
+        self.register_buffer("class_offset", torch.zeros(num_classes))
 
     def set_prior(self, prior: Tensor) -> None:
         """Take over the share of each class among the training images, `[C]`."""
         self.log_prior.copy_(prior.clamp_min(1e-6).log())
+
+    def set_offset(self, offset: Tensor) -> None:
+        """Take over what is added to the logits of each class, `[C]`; see `evaluation.offsets`."""
+        self.class_offset.copy_(offset)
 
     @abstractmethod
     def sees(self, batch: FaceBatch) -> Tensor:
@@ -66,6 +79,7 @@ class FaceModel(nn.Module, ABC):
     def forward(self, batch: FaceBatch) -> Tensor:
         """Logits `[B, C]`; the log prior where the model sees nothing."""
         logits = self.classify(self.embed(batch))
+        logits = logits + self.class_offset.to(logits.dtype)
         return torch.where(self.sees(batch)[:, None], logits, self.log_prior.to(logits.dtype))
 
     def freeze(self, groups: int) -> None:
@@ -117,15 +131,23 @@ class LandmarkModel(FaceModel):
             (`whitened`, 3); its normalised coordinates (`coordinates`, 3); or `both` displacement and
             coordinates (6).
         floor: Of `whitened`; see `data.statistics.whitening_matrix`.
+        blendshapes: Whether the model also looks at the 52 blendshapes of the detector.
     """
 
     inputs = frozenset({"landmarks"})
     mean: Tensor
     std: Tensor
     whitening: Tensor
+    blendshape_mean: Tensor
+    blendshape_std: Tensor
 
     def __init__(
-        self, num_classes: int, *, features: Features = "whitened", floor: float = WHITENING_FLOOR
+        self,
+        num_classes: int,
+        *,
+        features: Features = "whitened",
+        floor: float = WHITENING_FLOOR,
+        blendshapes: bool = False,
     ) -> None:
         super().__init__(num_classes)
         self.features = features
@@ -135,17 +157,30 @@ class LandmarkModel(FaceModel):
         self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
         if features == "whitened":
             self.register_buffer("whitening", torch.eye(3 * N_LANDMARKS))
+        self.num_blendshapes = N_BLENDSHAPES if blendshapes else 0
+        if blendshapes:
+            self.register_buffer("blendshape_mean", torch.zeros(N_BLENDSHAPES))
+            self.register_buffer("blendshape_std", torch.ones(N_BLENDSHAPES))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take over the mean normalised face and the SD of each coordinate, `[478, 3]` each."""
         self.mean.copy_(mean)
         self.std.copy_(std.clamp_min(LEAST_SD))
 
-    def learn_statistics(self, landmarks: Tensor) -> None:
-        """Take over all that the training faces say, `[n, 478, 3]`, normalised."""
+    def learn_statistics(self, faces: FaceBatch) -> None:
+        """Take over all that the training faces say; every one of them was found.
+
+        Raises:
+            CacheError: The model wants blendshapes, and there are none.
+        """
+        landmarks = faces.landmarks
         self.set_statistics(*landmark_statistics(landmarks))
         if self.features == "whitened":
             self.whitening.copy_(whitening_matrix(landmarks, self.mean, self.std, self.floor))
+        if self.num_blendshapes:
+            mean, std = blendshape_statistics(self._blendshapes(faces))
+            self.blendshape_mean.copy_(mean)
+            self.blendshape_std.copy_(std.clamp_min(LEAST_SD))
 
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
@@ -163,6 +198,26 @@ class LandmarkModel(FaceModel):
         # What whitening raises lies below the digits of half precision.
         with torch.autocast(landmarks.device.type, enabled=False):
             return (displacement.flatten(1) @ self.whitening).view_as(displacement)
+
+    def with_blendshapes(self, x: Tensor, batch: FaceBatch) -> Tensor:
+        """Features of faces with their blendshapes beside them, `[B, D] -> [B, D + num_blendshapes]`.
+
+        Raises:
+            CacheError: The model wants blendshapes, and there are none.
+        """
+        if not self.num_blendshapes:
+            return x
+        standardised = (self._blendshapes(batch) - self.blendshape_mean) / self.blendshape_std
+        return torch.cat([x, standardised.to(x.dtype)], dim=1)
+
+    @staticmethod
+    def _blendshapes(batch: FaceBatch) -> Tensor:
+        if batch.blendshapes is None:
+            raise CacheError(
+                "the model looks at blendshapes, and the cache has none; make one with "
+                "`landmarkfer extract --detector landmarker`, or train with model.blendshapes=false."
+            )
+        return batch.blendshapes
 
 
 def dense_layers(sizes: list[int], dropout: float) -> nn.Sequential:

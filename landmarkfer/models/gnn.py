@@ -97,6 +97,7 @@ class GNN(LandmarkModel):
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
+        blendshapes: See `LandmarkModel`; the classifier sees them beside the read-out.
     """
 
     def __init__(
@@ -120,8 +121,9 @@ class GNN(LandmarkModel):
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
+        blendshapes: bool = False,
     ) -> None:
-        super().__init__(num_classes, features=features, floor=floor)
+        super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
         if readout not in READOUTS:
             raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
         self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
@@ -153,7 +155,7 @@ class GNN(LandmarkModel):
         pooled = READOUTS[readout](self.graph, widths[-1], node_width)
         self.readout = pooled
         self.dropout = nn.Dropout(readout_dropout)
-        self.layers = dense_layers([pooled.size, *hidden], dropout)
+        self.layers = dense_layers([pooled.size + self.num_blendshapes, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
     def embed(self, batch: FaceBatch) -> Tensor:
@@ -162,7 +164,7 @@ class GNN(LandmarkModel):
         edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
         for block in self.blocks:
             x = block(x, edge_index)
-        return self.layers(self.dropout(self.readout(x)))
+        return self.layers(self.with_blendshapes(self.dropout(self.readout(x)), batch))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

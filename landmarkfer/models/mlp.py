@@ -16,7 +16,7 @@ from landmarkfer.models.base import (
 
 
 class MLP(LandmarkModel):
-    """478 x 3 features -> hidden layers with batch norm and dropout -> logits.
+    """478 x F features -> hidden layers with batch norm and dropout -> logits.
 
     Args:
         num_classes: C.
@@ -24,6 +24,7 @@ class MLP(LandmarkModel):
         dropout: After each hidden layer.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
+        blendshapes: See `LandmarkModel`.
     """
 
     def __init__(
@@ -34,14 +35,17 @@ class MLP(LandmarkModel):
         dropout: Share = 0.4,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
+        blendshapes: bool = False,
     ) -> None:
-        super().__init__(num_classes, features=features, floor=floor)
-        self.layers = dense_layers([N_LANDMARKS * self.num_features, *hidden], dropout)
+        super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
+        inputs = N_LANDMARKS * self.num_features + self.num_blendshapes
+        self.layers = dense_layers([inputs, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`."""
-        return self.layers(self.describe(batch.landmarks).flatten(1))  # [B, 478, F] -> [B, 478 * F]
+        x = self.describe(batch.landmarks).flatten(1)  # [B, 478, F] -> [B, 478 * F]
+        return self.layers(self.with_blendshapes(x, batch))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

@@ -29,7 +29,7 @@ _PREFIXES = ("_orig_mod.", "module.", "backbone.", "model.")
 # What a classifier is called, in timm, torchvision and here.
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "head_dist.", "pre_logits.")
 # What a model of this package stores beside the weights of its backbone.
-_OURS = ("log_prior", "image_mean", "image_std")
+_OURS = ("log_prior", "class_offset", "image_mean", "image_std")
 
 Weights = dict[str, Tensor]
 

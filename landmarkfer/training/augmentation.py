@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from landmarkfer.config import AugmentSettings
-from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
+from landmarkfer.data.augment import augment_landmarks, mirror_faces
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.data.image_augment import augment_images, mirror_images
 from landmarkfer.models.base import FaceModel
@@ -27,13 +27,12 @@ def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings)
     Returns:
         A new batch.
     """
-    landmarks = batch.landmarks
     mirrored = torch.rand(len(batch), device=batch.present.device) < settings.mirror
     changed = replace(batch, image=None, points=None)
     if "landmarks" in model.inputs:
         assert isinstance(model.mean, Tensor) and isinstance(model.std, Tensor)
-        landmarks = torch.where(mirrored[:, None, None], mirror_landmarks(landmarks), landmarks)
-        landmarks = augment_landmarks(landmarks, batch.present, model.mean, model.std, settings)
+        changed = mirror_faces(changed, mirrored)
+        landmarks = augment_landmarks(changed.landmarks, batch.present, model.mean, model.std, settings)
         changed = replace(changed, landmarks=landmarks)
     if "image" in model.inputs:
         assert isinstance(model.crop, float)

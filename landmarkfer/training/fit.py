@@ -23,7 +23,9 @@ from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_image
 from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
+from landmarkfer.evaluation.offsets import class_offsets
 from landmarkfer.models.base import FaceModel
+from landmarkfer.models.views import view_logits
 from landmarkfer.training.callbacks import (
     EpochTable,
     OneCheckpoint,
@@ -260,8 +262,23 @@ def _fit(
             raise KeyboardInterrupt from stop
         _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
+        _raise_low_recalls(model, dataset, splits, settings)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(model)  # last, since this file says that the run is finished
+
+
+def _raise_low_recalls(
+    model: FaceModel, dataset: FaceDataset, splits: Splits, settings: TrainSettings
+) -> None:
+    """Fit the offsets of the classes' logits to what the model says of the validation images."""
+    if not settings.prediction.least_recall:
+        return
+    rows = torch.as_tensor(seen_rows(model, dataset, splits.val))
+    faces = dataset.faces.rows(rows)
+    assert faces.labels is not None
+    logits = view_logits(model.eval(), faces, settings.prediction).double().numpy()
+    offsets = class_offsets(logits, faces.labels.numpy(), settings.prediction.least_recall)
+    model.set_offset(torch.from_numpy(offsets))
 
 
 def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:

@@ -153,7 +153,7 @@ def new_model(
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
     if isinstance(model, LandmarkModel) and fresh:
-        model.learn_statistics(landmarks)
+        model.learn_statistics(faces.rows(torch.as_tensor(found)))
     if isinstance(model, FaceModel) and fresh:
         # Pretrained weights bring the statistics of the images that they were trained on.
         if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]
@@ -182,7 +182,8 @@ def begin_with(model: FaceModel, name: str) -> None:
     weights = source.state_dict() if isinstance(source, FaceModel) else {}
     own = model.state_dict()
     head = {*model.depth_groups()[-1], "log_prior"}
-    fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape} | {"log_prior"}
+    fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
+    fresh |= {"log_prior", "class_offset"}
     wrong = [
         key
         for key in own

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from landmarkfer.config import AugmentSettings
-from landmarkfer.data.augment import augment_landmarks, mirror_landmarks
+from landmarkfer.data.augment import augment_landmarks, mirror_faces, mirror_landmarks
+from landmarkfer.data.blendshapes import BLENDSHAPES
+from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.geometry import mirror
 from landmarkfer.landmarks import CANONICAL, MIRROR, REGION, REGIONS
 
@@ -43,6 +45,22 @@ def test_a_table_that_is_no_permutation_loses_points(faces, monkeypatch):
     monkeypatch.setattr("landmarkfer.data.augment._SWAP", torch.from_numpy(faulty))
     assert (mirror_landmarks(mirror_landmarks(faces)) != faces).any()
     assert len(mirror_landmarks(faces)[0, :, 1].unique()) < 478
+
+
+def test_chosen_faces_are_mirrored_with_their_blendshapes(faces):
+    scores = torch.zeros(64, 52)
+    scores[:, BLENDSHAPES.index("mouthSmileLeft")] = 0.7
+    scores[:, BLENDSHAPES.index("jawOpen")] = 0.2
+    batch = FaceBatch(faces, torch.ones(64, dtype=torch.bool), blendshapes=scores)
+    chosen = torch.arange(64) < 3
+    result = mirror_faces(batch, chosen)
+    assert torch.equal(result.landmarks[:3], mirror_landmarks(faces)[:3])
+    assert torch.equal(result.landmarks[3:], faces[3:])
+    assert torch.equal(result.blendshapes[3:], scores[3:])
+    smile = [BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    assert result.blendshapes[0, smile].tolist() == pytest.approx([0, 0.7])
+    assert torch.equal(result.blendshapes[:, BLENDSHAPES.index("jawOpen")], torch.full((64,), 0.2))
+    assert mirror_faces(FaceBatch(faces, chosen), chosen).blendshapes is None
 
 
 def test_nothing_set_changes_nothing(faces):

@@ -69,6 +69,16 @@ class TestDataset:
             normalise(raw[present], 200, 100, align="none", scale="interocular"),
         )
 
+    def test_blendshapes_where_the_detector_gives_them(self, make_rows, dataset, tmp_path):
+        assert dataset.faces.blendshapes is None
+        rows = make_rows()
+        seen = next(number for number, row in enumerate(rows) if row.landmarks is not None)
+        rows[seen].blendshapes = np.linspace(0, 1, 52, dtype=np.float32)
+        faces = load_dataset(write_cache(tmp_path / "scored", rows), NormalisationSettings()).faces
+        np.testing.assert_array_equal(faces.blendshapes[seen].numpy(), rows[seen].blendshapes)
+        others = torch.arange(len(rows)) != seen
+        assert (faces.blendshapes[others] == 0).all()
+
     def test_classes_of_a_model_trained_elsewhere(self, tiny_cache):
         labels = label_images(tiny_cache, DataSettings(), ("sad", "fear", "angry"))
         dataset = load_dataset(tiny_cache, NormalisationSettings(), labels)

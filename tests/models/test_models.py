@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch_geometric.nn import GCNConv
 
+from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR, N_BLENDSHAPES
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.data.statistics import whitening_matrix
-from landmarkfer.errors import GraphError, SettingsError
+from landmarkfer.errors import CacheError, GraphError, SettingsError
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
@@ -25,6 +26,7 @@ VARIANTS = {
     "mlp": ("mlp", {"hidden": [12, 10]}),
     "mlp-both": ("mlp", {"hidden": [12, 10], "features": "both"}),
     "mlp-displacement": ("mlp", {"hidden": [10], "features": "displacement"}),
+    "mlp-blendshapes": ("mlp", {"hidden": [10], "blendshapes": True}),
     "mlp-coordinates": ("mlp", {"hidden": [10], "features": "coordinates"}),
     **{f"gnn-{name}": ("gnn", GNN | {"readout": name}) for name in READOUTS},
     **{f"gnn-{name}": ("gnn", GNN | {"conv": name}) for name in PYG_LAYERS},
@@ -34,6 +36,7 @@ VARIANTS = {
     "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
     "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
     "gnn-learned": ("gnn", GNN | {"learned": 1}),
+    "gnn-blendshapes": ("gnn", GNN | {"blendshapes": True}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
     "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
     "gnn-projection": ("gnn", GNN | {"projection": True, "lift": False}),
@@ -60,6 +63,7 @@ def make_batch(n=6, seed=0):
         present=there,
         image=blotches.repeat_interleave(6, dim=2).repeat_interleave(6, dim=3),
         pictured=there,
+        blendshapes=torch.rand(n, N_BLENDSHAPES, generator=generator),
         labels=torch.arange(n) % CLASSES,
     )
 
@@ -111,7 +115,7 @@ def test_every_model_keeps_the_contract(model):
         image[1], image[4] = 255, 0
         seen = torch.tensor([True, False, True, True, False, True])
         changed = {
-            "landmarks": FaceBatch(landmarks, present=seen),
+            "landmarks": FaceBatch(landmarks, present=seen, blendshapes=batch.blendshapes),
             "image": replace(batch, image=image, pictured=seen, landmarks=landmarks * torch.nan),
         }
         (looked_at,) = model.inputs
@@ -177,12 +181,31 @@ class TestFeatures:
         faces[:, 3] = faces[:, 4] + 0.01 * faces[:, 5]  # the one point foretells the other, almost
         models = [build_model("mlp", 2, features=f, hidden=[4]) for f in ("whitened", "displacement")]
         for model in models:
-            model.learn_statistics(faces)
+            model.learn_statistics(FaceBatch(faces, torch.ones(40, dtype=torch.bool)))
         whitened, plain = (model.describe(faces) for model in models)
         matrix = whitening_matrix(faces, models[0].mean, models[0].std, models[0].floor)
         torch.testing.assert_close(whitened.flatten(1), plain.flatten(1) @ matrix)
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(models[0].describe(faces), whitened), "not in half precision"
+
+    def test_blendshapes_are_counted_in_sds_and_missed_where_there_are_none(self):
+        model = build_model("mlp", 2, hidden=[4], blendshapes=True)
+        batch = make_batch(30)
+        model.learn_statistics(batch)
+        x = model.with_blendshapes(torch.zeros(30, 2), batch)[:, 2:]
+        both = torch.cat([x, x[:, torch.from_numpy(BLENDSHAPE_MIRROR.copy())]])
+        torch.testing.assert_close(both.mean(dim=0), torch.zeros(N_BLENDSHAPES), atol=1e-5, rtol=0)
+        torch.testing.assert_close(both.std(dim=0, unbiased=False), torch.ones(N_BLENDSHAPES))
+        with pytest.raises(CacheError, match="--detector landmarker"):
+            model(replace(batch, blendshapes=None))
+
+    def test_the_offset_is_added_to_the_logits_of_faces_alone(self):
+        model = build_model("mlp", CLASSES, hidden=[4]).eval()
+        batch = replace(make_batch(2), present=torch.tensor([True, False]))
+        before = model(batch)
+        model.set_offset(torch.arange(float(CLASSES)))
+        torch.testing.assert_close(model(batch)[0], before[0] + torch.arange(CLASSES))
+        assert torch.equal(model(batch)[1], before[1])
 
     def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
         model = build_model("mlp", 3, hidden=[4]).eval()
@@ -320,5 +343,5 @@ class TestErrors:
 
     def test_keywords_are_the_constructors(self):
         expected = {"hidden": (512, 256), "dropout": 0.4, "features": "whitened", "floor": 1e-3}
-        assert model_keywords("mlp") == expected
+        assert model_keywords("mlp") == expected | {"blendshapes": False}
         assert {"graph", "k", "conv", "widths", "readout"} <= set(model_keywords("gnn"))

@@ -59,7 +59,8 @@ def test_a_graph_by_distance_is_built_on_the_mean_training_face(dataset, splits)
 
 def test_every_keyword_is_stated():
     settings = resolved(load_settings(overrides={"model.name": "mlp", "model.hidden": [3]}))
-    assert settings.model.keywords == {"hidden": [3], "dropout": 0.4, "features": "whitened", "floor": 1e-3}
+    stated = {"dropout": 0.4, "features": "whitened", "floor": 1e-3, "blendshapes": False}
+    assert settings.model.keywords == {"hidden": [3]} | stated
     assert resolved(settings) == settings
     assert settings.model.name == "mlp"
 

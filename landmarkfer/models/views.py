@@ -1,0 +1,84 @@
+"""What a network looks at to predict a face once: crops of its image, and its mirror image.
+
+Prediction averages over these views, so whatever is fitted to predictions must see them too.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config import PredictionSettings
+from landmarkfer.data.augment import mirror_faces
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.image_augment import mirror_images
+from landmarkfer.data.images import seen_side
+from landmarkfer.models.base import FaceModel
+
+if TYPE_CHECKING:
+    from landmarkfer.models.classical import ClassicalModel
+
+
+@torch.inference_mode()
+def view_logits(
+    model: FaceModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
+) -> Tensor:
+    """Logits of each view, `[V, B, C]` on the CPU.
+
+    Args:
+        model: In evaluation mode; its device is used.
+        faces: Normalised landmarks and stored images, as far as the model looks at them.
+        settings: Which views there are.
+        batch_size: See `batches`.
+    """
+    device = next(model.parameters()).device
+    parts = [
+        torch.stack([model(view).float().cpu() for view in views(batch.to(device), model, settings)])
+        for batch in batches(faces, model, batch_size)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def batches(faces: FaceBatch, model: "FaceModel | ClassicalModel", size: int = 0) -> Iterator[FaceBatch]:
+    """The faces in parts, at least one; of a size that suits the memory of an ordinary machine if 0."""
+    for rows in torch.arange(len(faces)).split(size or (128 if "image" in model.inputs else 512)):
+        yield faces.rows(rows)
+
+
+def views(batch: FaceBatch, model: object, settings: PredictionSettings) -> Iterator[FaceBatch]:
+    """The views of a batch.
+
+    Args:
+        batch: As stored.
+        model: Says how much of an image it looks at (`crop`).
+        settings: Of the run.
+
+    Yields:
+        Batches of the same faces; two for a mirrored pass, ten for five crops and their mirror images.
+    """
+    crop = getattr(model, "crop", 1.0)
+    crops: Iterable[FaceBatch] = [batch]
+    if settings.crops == "five" and crop < 1 and batch.image is not None:
+        crops = five_crops(batch, crop)
+    for view in crops:
+        yield view
+        if settings.mirror:
+            every = torch.ones_like(view.present)
+            mirrored = mirror_faces(view, every)
+            yield mirrored if view.image is None else mirror_images(mirrored, every)
+
+
+def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
+    """The corners and the middle of the images, each a share `crop` of the side; points move along."""
+    assert batch.image is not None
+    side = batch.image.shape[-1]
+    seen = seen_side(side, crop)
+    last = side - seen
+    for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
+        image = batch.image[..., top : top + seen, left : left + seen].float() / 255
+        points = batch.points
+        if points is not None:
+            points = (points * side - points.new_tensor([left, top])) / seen
+        yield replace(batch, image=image, points=points)

@@ -1,0 +1,33 @@
+import torch
+
+from landmarkfer.config import PredictionSettings
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.landmarks import CANONICAL
+from landmarkfer.models import build_model
+from landmarkfer.models.views import batches, view_logits, views
+
+
+def make_batch(n):
+    landmarks = torch.tensor(CANONICAL) + 0.2 * torch.randn(n, 478, 3)
+    return FaceBatch(landmarks, torch.ones(n, dtype=torch.bool), blendshapes=torch.rand(n, 52))
+
+
+def test_logits_of_the_face_and_of_its_mirror_image():
+    torch.manual_seed(0)
+    model = build_model("mlp", 4, hidden=[8], blendshapes=True).eval()
+    faces = make_batch(5)
+    logits = view_logits(model, faces, PredictionSettings(), batch_size=2)
+    assert logits.shape == (2, 5, 4)
+    torch.testing.assert_close(logits[0], model(faces))
+    straight, mirrored = views(faces, model, PredictionSettings())
+    assert straight is faces
+    torch.testing.assert_close(logits[1], model(mirrored))
+    assert not torch.allclose(logits[0], logits[1])
+    assert view_logits(model, faces, PredictionSettings(mirror=False)).shape == (1, 5, 4)
+
+
+def test_parts_hold_every_face_once():
+    faces = make_batch(5)
+    model = build_model("mlp", 4, hidden=[8])
+    assert [len(part) for part in batches(faces, model, 2)] == [2, 2, 1]
+    assert [len(part) for part in batches(faces.rows(torch.tensor([], dtype=torch.int64)), model)] == [0]
