@@ -13,6 +13,7 @@ from landmarkfer.evaluation.pages import Contrast, Published
 
 UNRAISED = "prediction.least_recall=0.0"
 UNWEIGHTED = ("loss.class_weights=none", UNRAISED)
+LANDMARKER = ("cache=fer2013-landmarker",)
 # The graph network before landmarks were whitened; what its parts contribute was measured with it.
 PLAIN = (
     "model.features=displacement",
@@ -91,6 +92,8 @@ TABLE = Table(
         Experiment("mlp-whitened", "fer2013-mlp-whitened"),
         Experiment("gnn", "fer2013-gnn"),
         Experiment("mlp-distilled", "fer2013-mlp-distilled"),
+        Experiment("mlp-landmarker", "fer2013-mlp-whitened", LANDMARKER),
+        Experiment("mlp-blendshapes", "fer2013-mlp-whitened", (*LANDMARKER, "model.blendshapes=true")),
         Experiment("mlp-unweighted", "fer2013-mlp-whitened", UNWEIGHTED),
         Experiment("gnn-learned", "fer2013-gnn", ("model.learned=3",)),
         Experiment("gnn-unweighted", "fer2013-gnn", UNWEIGHTED),
