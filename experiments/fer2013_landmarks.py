@@ -44,11 +44,17 @@ SHORT = ("fit.epochs=5", UNRAISED)
 SHORT_GRAPHS: dict[str, tuple[str, ...]] = {
     "gnn-5": (),
     "gnn-5-anatomical": ("model.graph=anatomical",),
+    "gnn-5-knn": ("model.graph=knn",),
+    "gnn-5-hubs": ("model.graph=regions",),
     "gnn-5-region-readout": ("model.readout=region",),
     "gnn-5-gcn": ("model.conv=gcn",),
     "gnn-5-learned": ("model.learned=3",),
     "gnn-5-learned-once": ("model.learned=1",),
     "gnn-5-displacement": ("model.features=displacement",),
+    # At the cost of three blocks of 32.
+    "gnn-5-wide": ("model.widths=[56]",),
+    "gnn-5-deep": ("model.widths=[20, 20, 20, 20, 20, 20, 20, 20]",),
+    "gnn-5-bf16": ("fit.precision=bf16-mixed",),
 }
 # The same with the perceptron, in half of its epochs.
 HALF = ("fit.epochs=20", UNRAISED)
@@ -95,14 +101,19 @@ TABLE = Table(
         Experiment("mlp-landmarker", "fer2013-mlp-whitened", LANDMARKER),
         Experiment("mlp-blendshapes", "fer2013-mlp-whitened", (*LANDMARKER, "model.blendshapes=true")),
         Experiment("mlp-unweighted", "fer2013-mlp-whitened", UNWEIGHTED),
-        Experiment("gnn-learned", "fer2013-gnn", ("model.learned=3",)),
+        Experiment("gnn-40", "fer2013-gnn", ("fit.epochs=40",)),
+        Experiment("gnn-learned", "fer2013-gnn", ("model.learned=3", UNRAISED)),
+        Experiment("mlp-7-passes", "fer2013-mlp-whitened", ("cache=fer2013-7",)),
         Experiment("gnn-unweighted", "fer2013-gnn", UNWEIGHTED),
         *(Experiment(name, "fer2013-gnn", SHORT + changes) for name, changes in SHORT_GRAPHS.items()),
         *(Experiment(name, "fer2013-mlp-whitened", HALF + changes) for name, changes in HALF_MLPS.items()),
         Experiment("mlp", "fer2013-mlp"),
         *(Experiment(name, "fer2013-gnn", PLAIN + changes) for name, changes in PLAIN_GRAPHS.items()),
     ],
-    ensembles={"mlp and gnn": ("mlp-whitened", "gnn")},
+    ensembles={
+        "mlp and gnn": ("mlp-whitened", "gnn"),
+        "mlp, gnn and blendshapes": ("mlp-whitened", "gnn", "mlp-blendshapes"),
+    },
     contrasts=[
         Contrast("mlp and gnn averaged, instead of the mlp alone", "mlp and gnn", "mlp-whitened"),
         Contrast("whitened landmarks, mlp", "mlp-unweighted", "mlp"),
@@ -114,12 +125,22 @@ TABLE = Table(
         Contrast(
             "class weights, mlp, recall of disgust", "mlp-whitened", "mlp-unweighted", metric="recall_disgust"
         ),
+        Contrast("seven detections instead of three, mlp", "mlp-7-passes", "mlp-whitened"),
+        Contrast("facemesh instead of landmarker, mlp", "mlp-whitened", "mlp-landmarker"),
+        Contrast("blendshapes beside landmarks, mlp", "mlp-blendshapes", "mlp-landmarker"),
+        Contrast("a model of blendshapes in the ensemble", "mlp, gnn and blendshapes", "mlp and gnn"),
         Contrast("what CNNs say of the training faces", "mlp-distilled", "mlp-whitened"),
         Contrast("tesselation instead of anatomical, whitened, 5 epochs", "gnn-5", "gnn-5-anatomical"),
         Contrast(
             "node-wise read-out instead of regions, whitened, 5 epochs", "gnn-5", "gnn-5-region-readout"
         ),
         Contrast("sage instead of gcn, whitened, 5 epochs", "gnn-5", "gnn-5-gcn"),
+        Contrast("knn instead of tesselation, whitened, 5 epochs", "gnn-5-knn", "gnn-5"),
+        Contrast("hubs of regions beside the tesselation, whitened, 5 epochs", "gnn-5-hubs", "gnn-5"),
+        Contrast("one wide block instead of three, 5 epochs", "gnn-5-wide", "gnn-5"),
+        Contrast("eight narrow blocks instead of three, 5 epochs", "gnn-5-deep", "gnn-5"),
+        Contrast("half precision (bf16), 5 epochs", "gnn-5-bf16", "gnn-5"),
+        Contrast("40 epochs instead of 20, gnn", "gnn-40", "gnn"),
         Contrast("whitened landmarks, mlp, 20 epochs", "mlp-20", "mlp-20-displacement"),
         Contrast("noise of whole faces instead of none, 20 epochs", "mlp-20", "mlp-20-no-noise"),
         Contrast(
