@@ -56,6 +56,7 @@ SHORT_GRAPHS: dict[str, tuple[str, ...]] = {
     "gnn-5-deep": ("model.widths=[20, 20, 20, 20, 20, 20, 20, 20]",),
     "gnn-5-bf16": ("fit.precision=bf16-mixed",),
 }
+SHORT_TRANSFORMER = (*SHORT, "model.width=64", "model.depth=2", "loss.class_weights=sqrt_inverse")
 # The same with the perceptron, in half of its epochs.
 HALF = ("fit.epochs=20", UNRAISED)
 HALF_MLPS: dict[str, tuple[str, ...]] = {
@@ -106,6 +107,10 @@ TABLE = Table(
         Experiment("mlp-7-passes", "fer2013-mlp-whitened", ("cache=fer2013-7",)),
         Experiment("gnn-unweighted", "fer2013-gnn", UNWEIGHTED),
         *(Experiment(name, "fer2013-gnn", SHORT + changes) for name, changes in SHORT_GRAPHS.items()),
+        Experiment("transformer-5", "fer2013-transformer", SHORT_TRANSFORMER),
+        Experiment(
+            "transformer-5-graph", "fer2013-transformer", (*SHORT_TRANSFORMER, "model.graph=tesselation")
+        ),
         *(Experiment(name, "fer2013-mlp-whitened", HALF + changes) for name, changes in HALF_MLPS.items()),
         Experiment("mlp", "fer2013-mlp"),
         *(Experiment(name, "fer2013-gnn", PLAIN + changes) for name, changes in PLAIN_GRAPHS.items()),
@@ -141,6 +146,7 @@ TABLE = Table(
         Contrast("eight narrow blocks instead of three, 5 epochs", "gnn-5-deep", "gnn-5"),
         Contrast("half precision (bf16), 5 epochs", "gnn-5-bf16", "gnn-5"),
         Contrast("40 epochs instead of 20, gnn", "gnn-40", "gnn"),
+        Contrast("attention biased by the tesselation, 5 epochs", "transformer-5-graph", "transformer-5"),
         Contrast("whitened landmarks, mlp, 20 epochs", "mlp-20", "mlp-20-displacement"),
         Contrast("noise of whole faces instead of none, 20 epochs", "mlp-20", "mlp-20-no-noise"),
         Contrast(
