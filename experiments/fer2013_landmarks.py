@@ -44,12 +44,10 @@ SHORT = ("fit.epochs=5", UNRAISED)
 SHORT_GRAPHS: dict[str, tuple[str, ...]] = {
     "gnn-5": (),
     "gnn-5-anatomical": ("model.graph=anatomical",),
-    "gnn-5-knn": ("model.graph=knn",),
     "gnn-5-hubs": ("model.graph=regions",),
     "gnn-5-region-readout": ("model.readout=region",),
     "gnn-5-gcn": ("model.conv=gcn",),
     "gnn-5-learned": ("model.learned=3",),
-    "gnn-5-learned-once": ("model.learned=1",),
     "gnn-5-displacement": ("model.features=displacement",),
     # At the cost of three blocks of 32.
     "gnn-5-wide": ("model.widths=[56]",),
@@ -140,7 +138,6 @@ TABLE = Table(
             "node-wise read-out instead of regions, whitened, 5 epochs", "gnn-5", "gnn-5-region-readout"
         ),
         Contrast("sage instead of gcn, whitened, 5 epochs", "gnn-5", "gnn-5-gcn"),
-        Contrast("knn instead of tesselation, whitened, 5 epochs", "gnn-5-knn", "gnn-5"),
         Contrast("hubs of regions beside the tesselation, whitened, 5 epochs", "gnn-5-hubs", "gnn-5"),
         Contrast("one wide block instead of three, 5 epochs", "gnn-5-wide", "gnn-5"),
         Contrast("eight narrow blocks instead of three, 5 epochs", "gnn-5-deep", "gnn-5"),

@@ -48,6 +48,11 @@ class DataSettings(BaseModel):
         True, description="keep the data's own splits; false: pool all labelled images and carve anew"
     )
 
+    shuffled: bool = Field(
+        False,
+        description="give each image the landmarks of another, in training and test: a control for fusion",
+    )
+
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:
         merged = [name for parts in self.merge.values() for name in parts]
@@ -169,6 +174,15 @@ class DistillationSettings(BaseModel):
     temperature: float = Field(1.0, gt=0, description="above 1, the predictions are made less sure first")
 
 
+class BranchSettings(BaseModel):
+    """Of fused models: what their branches begin with, and which of them stay as they are."""
+
+    model_config = FROZEN
+    image: str | None = Field(None, description="a finished run of model 'image'; fresh weights if unset")
+    encoder: str | None = Field(None, description="a finished run of the second branch's model")
+    freeze: Sequence[Literal["image", "encoder"]] = Field([], description="branches that are not trained")
+
+
 class OptimiserSettings(BaseModel):
     """The optimiser and its learning-rate schedule."""
 
@@ -272,6 +286,7 @@ class TrainSettings(BaseModel):
     loss: LossSettings = LossSettings()
     distillation: DistillationSettings = DistillationSettings()
     sampling: SamplingSettings = SamplingSettings()
+    branches: BranchSettings = BranchSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     stages: Sequence[StageSettings] = []
     fit: FitSettings = FitSettings()
@@ -299,6 +314,12 @@ class TrainSettings(BaseModel):
         chosen = [text for text, given in even.items() if given]
         if len(chosen) > 1:
             raise ValueError(f"{chosen[0]} and {chosen[1]} both even out the classes; choose one")
+        if self.branches != BranchSettings():
+            if self.model.name != "fusion":
+                raise ValueError(f"branches are of model 'fusion', and this is '{self.model.name}'")
+            if self.init or (self.stages and self.branches.freeze):
+                other = "init" if self.init else "stages"
+                raise ValueError(f"branches and {other} both decide what is trained from where; choose one")
         if self.stages:
             if self.fit.epochs:
                 raise ValueError("the stages have epochs of their own; leave fit.epochs out")

@@ -126,7 +126,9 @@ def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Ope
             f"is there now all the same, name it: --cache {source.path}."
         )
     labels = label_images(source, settings.data, trained.config.classes)
-    dataset = load_dataset(source, settings.normalisation, labels, trained.config.images)
+    dataset = load_dataset(
+        source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
+    )
     return Opened(run, trained, dataset, source, own)
 
 

@@ -18,6 +18,7 @@ from landmarkfer.models import MODELS
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file of settings.")
 @click.option("--graph", help="Facial graph of a graph model: a name (`landmarkfer graph list`) or a file.")
+@click.option("--fusion", help="How the branches of model 'fusion' meet: late, concat, gated, ...")
 @click.option("--epochs", type=int, help="Epochs to train.")
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation.")
 @click.option("--seeds", metavar="N,N,...", callback=numbers, help="One run for each seed, and their mean.")
@@ -45,6 +46,7 @@ def train(
     cache: str | None,
     recipe: Path | None,
     graph: str | None,
+    fusion: str | None,
     epochs: int | None,
     seed: int | None,
     seeds: tuple[int, ...],
@@ -67,6 +69,7 @@ def train(
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
       landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
       landmarkfer train --model image --set model.backbone=resnet18 --set model.weights=pretrained
+      landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seeds 0,1,2 --per-class 100
       landmarkfer train --model mlp --folds 5 --classes angry,fear,happy
       landmarkfer train --resume gnn-tesselation-s0
@@ -88,7 +91,14 @@ def train(
         runs = [resume(find_run(resumed), console=console)]
     else:
         overrides: dict[str, Any] = {"model.name": model, "model.graph": graph, "cache": cache, "init": init}
-        overrides |= {"name": name, "seed": seed, "fit.epochs": epochs, "data.per_class": per_class, **shares}
+        overrides |= {
+            "model.fusion": fusion,
+            "name": name,
+            "seed": seed,
+            "fit.epochs": epochs,
+            "data.per_class": per_class,
+            **shares,
+        }
         overrides |= {
             "data.classes": classes.split(",") if classes else None,
             "data.merge": merged_classes(merge),

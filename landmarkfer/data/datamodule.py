@@ -157,6 +157,7 @@ def load_dataset(
     labels: tuple[pd.DataFrame, tuple[str, ...]] | None = None,
     images: ImageInfo | None = None,
     progress: Progress | None = None,
+    shuffled: bool = False,
 ) -> FaceDataset:
     """Read and normalise a cache's landmarks, and decode its images where they are wanted.
 
@@ -166,6 +167,7 @@ def load_dataset(
         labels: What `label_images` gave; all classes of the cache if None.
         images: Size and channels of the images; None leaves them out.
         progress: See `images.load_images`.
+        shuffled: Give each image the landmarks of another; see `DataSettings.shuffled`.
 
     Returns:
         The dataset, in the cache's row order.
@@ -199,7 +201,15 @@ def load_dataset(
         if images.points:
             points = np.nan_to_num(stored_points(cache, raw), copy=False)
             faces = replace(faces, points=torch.from_numpy(points))
-    return FaceDataset(faces, frame, classes)
+    return FaceDataset(_with_other_landmarks(faces) if shuffled else faces, frame, classes)
+
+
+def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:
+    """The same images and labels, each with what was found in another image, always the same one."""
+    other = torch.from_numpy(np.random.default_rng(0).permutation(len(faces)))
+    names = ("landmarks", "present", "points", "blendshapes")
+    found = {name: getattr(faces, name) for name in names}
+    return replace(faces, **{name: field[other] for name, field in found.items() if field is not None})
 
 
 class BatchLoader:

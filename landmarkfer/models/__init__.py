@@ -19,6 +19,7 @@ MODELS: dict[str, str] = {
     "gnn": "landmarkfer.models.gnn:GNN",
     "transformer": "landmarkfer.models.transformer:LandmarkTransformer",
     "image": "landmarkfer.models.image:ImageModel",
+    "fusion": "landmarkfer.models.fusion:FusionModel",
     "hog-svm": "landmarkfer.models.support_vectors:HogSvm",
     "landmark-svm": "landmarkfer.models.support_vectors:LandmarkSvm",
     "landmark-forest": "landmarkfer.models.tree_ensembles:LandmarkForest",

@@ -6,6 +6,7 @@ has a classifier: that is `ImageModel`'s. Building one downloads nothing.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from textwrap import shorten
@@ -220,6 +221,53 @@ def build_backbone(
             backbone = FocalCNN(channels, size, dropout)
     # What timm's models tell of D does not hold for all of them without a classifier.
     return backbone, _try_out(backbone, name, channels, size)
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """A map `[B, channels, side, side]` within a backbone: what the module of that name puts out."""
+
+    module: str
+    channels: int
+    side: int
+
+
+def find_map(backbone: nn.Module, name: str, channels: int, size: int, stride: int) -> MapInfo:
+    """The deepest map of a backbone that has a place for every `stride` pixels.
+
+    Args:
+        backbone: Of `build_backbone`.
+        name: For the message.
+        channels: Of the image.
+        size: Of the image.
+        stride: The largest that will do.
+
+    Raises:
+        ValueError: There is no such map, as in transformers, which see patches.
+    """
+    stages = [info["module"] for info in getattr(backbone, "feature_info", None) or []]
+    own = getattr(backbone, "stages", None)
+    if isinstance(own, nn.Sequential) and not stages:
+        stages = [f"stages.{number}" for number, _ in own.named_children()]
+    maps: dict[str, Tensor] = {}
+    handles = [
+        backbone.get_submodule(stage).register_forward_hook(
+            lambda _module, _inputs, out, stage=stage: maps.__setitem__(stage, out)
+        )
+        for stage in stages
+    ]
+    training = backbone.training
+    with torch.no_grad():
+        backbone.eval()(torch.zeros(1, channels, size, size))
+    backbone.train(training)
+    for handle in handles:
+        handle.remove()
+    fitting = [stage for stage in stages if maps[stage].ndim == 4 and maps[stage].shape[-1] * stride >= size]
+    if not fitting:
+        raise ValueError(
+            f"'{name}' has no map of every {stride}th pixel that landmarks could be looked up in"
+        )
+    return MapInfo(fitting[-1], maps[fitting[-1]].shape[1], maps[fitting[-1]].shape[-1])
 
 
 def depth_groups(backbone: nn.Module) -> list[list[str]]:

@@ -64,6 +64,12 @@ class FaceModel(nn.Module, ABC):
         """Take over what is added to the logits of each class, `[C]`; see `evaluation.offsets`."""
         self.class_offset.copy_(offset)
 
+    @property
+    def embedding_size(self) -> int:
+        """D, what `embed` gives of each face."""
+        assert isinstance(self.head, nn.Linear)
+        return self.head.in_features
+
     @abstractmethod
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether there is anything to look at."""
@@ -99,7 +105,8 @@ class FaceModel(nn.Module, ABC):
         super().train(mode)
         for module in self.modules():
             parameters = list(module.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
+            frozen = parameters and not any(parameter.requires_grad for parameter in parameters)
+            if frozen and module.training:
                 module.eval()
         return self
 

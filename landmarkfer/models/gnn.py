@@ -160,7 +160,14 @@ class GNN(LandmarkModel):
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`."""
-        x = self.nodes(self.describe(batch.landmarks))
+        return self.embed_nodes(self.describe(batch.landmarks), batch)
+
+    def embed_nodes(self, described: Tensor, batch: FaceBatch) -> Tensor:
+        """Features of each face, `[B, hidden[-1]]`, from features of its points, `[B, 478, F]`.
+
+        After the model's own `num_features` come those for which `widen_input` made room.
+        """
+        x = self.nodes(described)
         edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
         for block in self.blocks:
             x = block(x, edge_index)
@@ -170,13 +177,24 @@ class GNN(LandmarkModel):
         """Logits `[B, C]`."""
         return self.head(embedding)
 
+    def widen_input(self, features: int) -> None:
+        """Make a fresh model take so many features of each point beside its own.
+
+        Raises:
+            ValueError: The first convolution reads features as they are (`lift`).
+        """
+        if not isinstance(self.input, nn.Linear):
+            raise ValueError("only a graph network with a lift can take further features of its nodes")
+        self.input = nn.Linear(self.input.in_features + features, self.input.out_features)
+
     def nodes(self, described: Tensor) -> Tensor:
         """What the first convolution reads, from features of the points: `[B, 478, F] -> [N, B, F']`."""
         x = described.transpose(0, 1)  # [478, B, F]
         if self.graph.num_hubs:
             x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])
         if self.identity is not None:
-            x = torch.cat([x, self.identity.expand(-1, x.shape[1], -1)], dim=-1)
+            own, further = x.tensor_split([self.num_features], dim=-1)
+            x = torch.cat([own, self.identity.expand(-1, x.shape[1], -1), further], dim=-1)
         return self.input(x)
 
     def _own_edges(self, landmarks: Tensor) -> Tensor:

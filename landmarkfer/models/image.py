@@ -13,7 +13,14 @@ from torch.nn.functional import interpolate
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.data.images import seen_side
-from landmarkfer.models.backbones import OWN, RESNET_WIDTH, build_backbone, depth_groups
+from landmarkfer.models.backbones import (
+    OWN,
+    RESNET_WIDTH,
+    MapInfo,
+    build_backbone,
+    depth_groups,
+    find_map,
+)
 from landmarkfer.models.base import FaceModel, Share
 from landmarkfer.models.pretrained import load_weights
 
@@ -77,6 +84,7 @@ class ImageModel(FaceModel):
         )
         # Convolutions are faster so, on the CPU by a third and more, and all maps follow their weights.
         self.backbone.to(memory_format=torch.channels_last)
+        self._maps: dict[int, str] = {}
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, num_classes)
 
@@ -150,6 +158,36 @@ class ImageModel(FaceModel):
         if batch.image is None:
             raise ValueError("an image model needs a batch with images")
         return self.backbone(self.prepare(batch.image))
+
+    def map_info(self, stride: int) -> MapInfo:
+        """The deepest map of the backbone that has a place for every `stride` pixels; see `find_map`."""
+        return find_map(self.backbone, self.backbone_name, self.channels, self.size, stride)
+
+    def embed_with_map(self, batch: FaceBatch, stride: int) -> tuple[Tensor, Tensor]:
+        """Features of each face, `[B, D]`, and the map of `map_info`, `[B, channels, side, side]`."""
+        if stride not in self._maps:
+            self._maps[stride] = self.map_info(stride).module
+        found: list[Tensor] = []
+        module = self.backbone.get_submodule(self._maps[stride])
+        handle = module.register_forward_hook(lambda _module, _inputs, out: found.append(out))
+        try:
+            return self.embed(batch), found[0]
+        finally:
+            handle.remove()
+
+    def seen_points(self, batch: FaceBatch) -> Tensor:
+        """Where the landmarks lie in what the backbone sees, as fractions of its side, `[B, 478, 2]`.
+
+        Raises:
+            ValueError: The batch holds no images or no points.
+        """
+        if batch.image is None or batch.points is None:
+            raise ValueError("landmarks can be looked up only in a batch with images and points")
+        if batch.image.dtype != torch.uint8:
+            return batch.points
+        side = batch.image.shape[-1]
+        seen = self.seen_side(side)
+        return (batch.points * side - (side - seen) // 2) / seen
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

@@ -23,9 +23,8 @@ from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_image
 from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.offsets import class_offsets
 from landmarkfer.models.base import FaceModel
-from landmarkfer.models.views import view_logits
+from landmarkfer.training.afterwards import fit_afterwards
 from landmarkfer.training.callbacks import (
     EpochTable,
     OneCheckpoint,
@@ -93,7 +92,9 @@ def train(
     splits = make_splits(labels[0], settings.split, settings.data.per_class)
     check_sampling(settings.sampling, labels[1], _counts(labels, splits))
     images = image_info(settings, cache)
-    dataset = load_dataset(cache, settings.normalisation, labels, images, show_decoding(console))
+    dataset = load_dataset(
+        cache, settings.normalisation, labels, images, show_decoding(console), settings.data.shuffled
+    )
     model = new_model(settings, dataset, splits)
     dataset = _with_targets(settings, dataset, model, splits)
     graph = GraphInfo.of(model)
@@ -151,7 +152,9 @@ def resume(
     if cache.fingerprint != config.cache.fingerprint:
         raise RunError(f"{cache.path} has changed since run '{run.name}' began; train a new run.")
     labels = label_images(cache, settings.data)
-    dataset = load_dataset(cache, settings.normalisation, labels, config.images, show_decoding(console))
+    dataset = load_dataset(
+        cache, settings.normalisation, labels, config.images, show_decoding(console), settings.data.shuffled
+    )
     splits = _splits_of_ids(run, dataset.frame["id"])
     model = new_model(settings, dataset, splits, fresh=not run.last_checkpoint.exists())
     if GraphInfo.of(model) != config.graph:
@@ -262,23 +265,10 @@ def _fit(
             raise KeyboardInterrupt from stop
         _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
-        _raise_low_recalls(model, dataset, splits, settings)
+        validation = torch.as_tensor(seen_rows(model, dataset, splits.val))
+        fit_afterwards(model, dataset.faces.rows(validation), settings.prediction)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(model)  # last, since this file says that the run is finished
-
-
-def _raise_low_recalls(
-    model: FaceModel, dataset: FaceDataset, splits: Splits, settings: TrainSettings
-) -> None:
-    """Fit the offsets of the classes' logits to what the model says of the validation images."""
-    if not settings.prediction.least_recall:
-        return
-    rows = torch.as_tensor(seen_rows(model, dataset, splits.val))
-    faces = dataset.faces.rows(rows)
-    assert faces.labels is not None
-    logits = view_logits(model.eval(), faces, settings.prediction).double().numpy()
-    offsets = class_offsets(logits, faces.labels.numpy(), settings.prediction.least_recall)
-    model.set_offset(torch.from_numpy(offsets))
 
 
 def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:

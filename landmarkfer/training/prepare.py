@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from landmarkfer.config import AugmentSettings, ModelSettings, TrainSettings
+from landmarkfer.config import AugmentSettings, BranchSettings, ModelSettings, TrainSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset
 from landmarkfer.data.images import ImageInfo, natural_size
@@ -16,6 +16,7 @@ from landmarkfer.data.statistics import landmark_statistics
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.models import build_model, check_keywords, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
+from landmarkfer.models.fusion import FusionModel
 from landmarkfer.models.pretrained import weights_file
 from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.mixing import check_mixing
@@ -36,7 +37,12 @@ def resolved(settings: TrainSettings) -> TrainSettings:
         raise SettingsError("'fit.compile' = true needs a C++ compiler on the CPU, and none is found (g++).")
     accelerator(settings.fit.device)
     _check_agreement(settings)
-    stated: dict[str, Any] = {"model": ModelSettings(name=name, **model_keywords(name) | keywords)}
+    keywords = model_keywords(name) | keywords
+    if name == "fusion" and keywords["encoder"] != "image":
+        own = model_keywords(keywords["encoder"]) | dict(keywords["encoder_settings"] or {})
+        # The graph is the whole model's.
+        keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
+    stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
     if issubclass(model_class(name), FaceModel):
         stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
     return settings.model_copy(update=stated)
@@ -152,7 +158,7 @@ def new_model(
             f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
-    if isinstance(model, LandmarkModel) and fresh:
+    if isinstance(model, LandmarkModel | FusionModel) and fresh:
         model.learn_statistics(faces.rows(torch.as_tensor(found)))
     if isinstance(model, FaceModel) and fresh:
         # Pretrained weights bring the statistics of the images that they were trained on.
@@ -160,6 +166,8 @@ def new_model(
             model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
         if settings.init is not None:
             begin_with(model, settings.init)
+    if isinstance(model, FusionModel):
+        begin_branches(model, settings.branches, fresh=fresh)
     return model
 
 
@@ -169,6 +177,41 @@ def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
     some = rows[:: max(1, len(rows) // 5000)]
     pixels = faces.image.index_select(0, torch.as_tensor(some)).float() / 255
     return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+
+
+def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool) -> None:
+    """Give the branches of a fused model the weights of finished runs, and freeze those that shall stay.
+
+    Args:
+        model: The fused model.
+        settings: Which runs, and which branches.
+        fresh: False where a checkpoint follows.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+        SettingsError: A branch cannot be frozen.
+    """
+    runs: dict[Literal["image", "encoder"], str | None] = {
+        "image": settings.image,
+        "encoder": settings.encoder,
+    }
+    for name, wanted in runs.items():
+        if wanted is None or not fresh:
+            continue
+        run = find_run(wanted)
+        source = run.load().model
+        try:
+            model.take_branch(name, source.state_dict() if isinstance(source, FaceModel) else {})
+        except ValueError as error:
+            raise RunError(
+                f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
+                "model settings."
+            ) from error
+    for name in settings.freeze:
+        try:
+            model.freeze_branch(name)
+        except ValueError as error:
+            raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
 
 
 def begin_with(model: FaceModel, name: str) -> None:

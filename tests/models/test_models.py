@@ -14,6 +14,7 @@ from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
 from landmarkfer.models.convs import PYG_LAYERS
+from landmarkfer.models.fusion import FUSIONS
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.models.transformer import TOKENISERS
 from landmarkfer.topology import GRAPHS
@@ -22,6 +23,9 @@ CLASSES = 4
 GNN = {"graph": "anatomical", "widths": [4, 6], "hidden": [10], "identity": 3, "node_width": 2}
 TRANSFORMER = {"width": 8, "depth": 2, "heads": 2, "expansion": 2}
 IMAGE = {"backbone": "resnet-fer", "width": 4, "size": 48}
+# Without dropout of the second branch, of which a gradient would then miss some parameters by chance.
+FUSION = IMAGE | {"encoder": "gnn", "graph": "anatomical", "hidden": 0.0, "fusion_width": 8}
+FUSION |= {"encoder_settings": {name: GNN[name] for name in GNN if name != "graph"}}
 VARIANTS = {
     "mlp": ("mlp", {"hidden": [12, 10]}),
     "mlp-both": ("mlp", {"hidden": [12, 10], "features": "both"}),
@@ -44,6 +48,12 @@ VARIANTS = {
     "transformer-mean": ("transformer", TRANSFORMER | {"pooling": "mean", "features": "coordinates"}),
     "transformer-graph": ("transformer", TRANSFORMER | {"graph": "knn", "tokens": "landmarks"}),
     "transformer-hubs": ("transformer", TRANSFORMER | {"graph": "regions", "features": "both"}),
+    **{f"fusion-{name}": ("fusion", FUSION | {"fusion": name}) for name in FUSIONS},
+    "fusion-mlp": (
+        "fusion",
+        FUSION | {"fusion": "gated", "encoder": "mlp", "encoder_settings": {"hidden": [8]}},
+    ),
+    "fusion-images": ("fusion", FUSION | {"fusion": "late", "encoder": "image", "encoder_settings": {}}),
     "image-resnet-fer": ("image", IMAGE),
     "image-resnet-fer-cropped": ("image", IMAGE | {"crop": 0.75, "size": 36, "drop_path": 0.1}),
     "image-cnn-small": ("image", {"backbone": "cnn-small", "size": 32}),
@@ -63,6 +73,7 @@ def make_batch(n=6, seed=0):
         present=there,
         image=blotches.repeat_interleave(6, dim=2).repeat_interleave(6, dim=3),
         pictured=there,
+        points=torch.rand(n, N_LANDMARKS, 2, generator=generator),
         blendshapes=torch.rand(n, N_BLENDSHAPES, generator=generator),
         labels=torch.arange(n) % CLASSES,
     )
@@ -105,7 +116,7 @@ def test_every_model_keeps_the_contract(model):
             part = model(batch.rows(torch.tensor(rows)))
             torch.testing.assert_close(part, logits[rows], rtol=1e-4, atol=1e-5)
         embedding = model.embed(batch)
-        assert embedding.shape == (6, model.head.in_features)
+        assert embedding.shape == (6, model.embedding_size)
         torch.testing.assert_close(model.classify(embedding), logits, rtol=1e-4, atol=1e-5)
 
         # Where there is nothing to see there is exactly the log prior, whatever the batch holds. What a model
@@ -114,12 +125,13 @@ def test_every_model_keeps_the_contract(model):
         landmarks[1], landmarks[4] = torch.nan, 0
         image[1], image[4] = 255, 0
         seen = torch.tensor([True, False, True, True, False, True])
-        changed = {
-            "landmarks": FaceBatch(landmarks, present=seen, blendshapes=batch.blendshapes),
-            "image": replace(batch, image=image, pictured=seen, landmarks=landmarks * torch.nan),
-        }
-        (looked_at,) = model.inputs
-        missing = model(changed[looked_at])
+        if "image" not in model.inputs:
+            changed = FaceBatch(landmarks, present=seen, blendshapes=batch.blendshapes)
+        elif "landmarks" not in model.inputs:
+            changed = replace(batch, image=image, pictured=seen, landmarks=landmarks * torch.nan)
+        else:
+            changed = replace(batch, image=image, pictured=seen)
+        missing = model(changed)
         assert torch.equal(missing[~seen], model.log_prior.expand(2, -1))
         torch.testing.assert_close(missing[seen], logits[seen], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(missing[1].softmax(0), torch.tensor([0.1, 0.2, 0.3, 0.4]))

@@ -1,0 +1,386 @@
+"""Landmarks and pixels fused: an image branch, and what a second branch adds to its logits.
+
+The logits of a fused model are those of its image branch plus what the second branch has to say; without a
+face the second says nothing, and what is left is the image branch exactly. In training the second branch is
+hidden at random, too. How the two meet is one of `FUSIONS`.
+
+The second branch is a landmark model or, to control for the gain that any second branch brings, another image
+branch of the same make.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, InstanceOf, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.functional import grid_sample
+
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.models import check_keywords
+from landmarkfer.models.backbones import RESNET_WIDTH
+from landmarkfer.models.base import FaceModel, LandmarkModel, Share, dense_layers
+from landmarkfer.models.gnn import GNN
+from landmarkfer.models.image import ImageModel
+from landmarkfer.models.mlp import MLP
+from landmarkfer.models.transformer import LandmarkTransformer, RegionTokens
+from landmarkfer.topology import DEFAULT_K, FaceGraph
+
+Encoder = LandmarkModel | ImageModel
+ENCODERS: dict[str, Callable[..., LandmarkModel]] = {
+    "mlp": MLP,
+    "gnn": GNN,
+    "transformer": LandmarkTransformer,
+}
+MAP_STRIDE = 4
+"""Pixels of the image between two points of the map that is looked at, at most."""
+MAP_FEATURES = 16
+"""Features of the map at each landmark that the graph network takes."""
+ATTENTION_HEADS = 4
+
+
+class Fusion(nn.Module, ABC):
+    """From what both branches make of a face to joint features.
+
+    Args:
+        image: The image branch, with features `[B, D_i]`.
+        encoder: The second branch, with features `[B, D_e]`.
+        width: Of hidden layers.
+        dropout: In hidden layers.
+
+    Attributes:
+        size: J, joint features of a face.
+    """
+
+    size: int
+
+    def __init__(self, image: ImageModel, encoder: Encoder, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.size = encoder.embedding_size + 1
+
+    @abstractmethod
+    def forward(self, image: Tensor, encoded: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """Joint features `[B, J]` from features `[B, D_i]` and `[B, D_e]` and the image branch's map."""
+
+
+class Late(Fusion):
+    """The branches meet in their logits alone: a weighted sum, the weight chosen on validation images."""
+
+    def forward(self, image: Tensor, encoded: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """`[B, D_e + 1]`: the second branch's features and a 1 for the bias of its logits."""
+        return _with_one(encoded)
+
+
+class Concat(Fusion):
+    """A hidden layer on the features of both branches side by side."""
+
+    def __init__(self, image: ImageModel, encoder: Encoder, *, width: int, dropout: float) -> None:
+        super().__init__(image, encoder, width=width, dropout=dropout)
+        self.layers = dense_layers([image.embedding_size + encoder.embedding_size, width], dropout)
+        self.size = width
+
+    def forward(self, image: Tensor, encoded: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """`[B, width]`."""
+        return self.layers(torch.cat([image, encoded], dim=1))
+
+
+class Gated(Fusion):
+    """The second branch's features times a gate from 0 to 1 that looks at both branches."""
+
+    def __init__(self, image: ImageModel, encoder: Encoder, *, width: int, dropout: float) -> None:
+        super().__init__(image, encoder, width=width, dropout=dropout)
+        self.gate = nn.Linear(image.embedding_size + encoder.embedding_size, 1)
+
+    def forward(self, image: Tensor, encoded: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """`[B, D_e + 1]`."""
+        return _with_one(encoded) * self.gate(torch.cat([image, encoded], dim=1)).sigmoid()
+
+
+class CrossAttention(Fusion):
+    """Facial regions, as tokens of their landmarks, ask the places of the image branch's map.
+
+    What the regions gather is averaged and stands beside the second branch's features.
+    """
+
+    def __init__(self, image: ImageModel, encoder: Encoder, *, width: int, dropout: float) -> None:
+        super().__init__(image, encoder, width=width, dropout=dropout)
+        if not isinstance(encoder, LandmarkModel):
+            raise ValueError("'cross-attention' asks with landmarks, and the encoder is 'image'")
+        if width % ATTENTION_HEADS:
+            raise ValueError(f"fusion_width ({width}) must be a multiple of {ATTENTION_HEADS}, the heads")
+        self._described_by = (encoder,)  # in a tuple, so that it is no second child
+        info = image.map_info(MAP_STRIDE)
+        self.tokens = RegionTokens(encoder.num_features, width)
+        self.project = nn.Conv2d(info.channels, width, 1)
+        self.places = nn.Parameter(0.02 * torch.randn(info.side**2, width))
+        self.attention = nn.MultiheadAttention(width, ATTENTION_HEADS, dropout=dropout, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.size = width + encoder.embedding_size + 1
+
+    def forward(self, image: Tensor, encoded: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """`[B, width + D_e + 1]`."""
+        assert map_ is not None
+        places = self.project(map_).flatten(2).transpose(1, 2) + self.places  # [B, h * w, W]
+        tokens = self.tokens(self._described_by[0].describe(batch.landmarks))  # [B, R, W]
+        tokens = tokens + self.attention(tokens, places, places, need_weights=False)[0]
+        gathered = (tokens + self.feed(self.norm(tokens))).mean(dim=1)
+        return torch.cat([gathered, _with_one(encoded)], dim=1)
+
+
+FUSIONS: dict[str, type[Fusion]] = {
+    "late": Late,
+    "concat": Concat,
+    "gated": Gated,
+    "cross-attention": CrossAttention,
+    # The pixels at the landmarks are part of what the graph network reads; the rest is a gate.
+    "sampled": Gated,
+}
+
+
+class FusionModel(FaceModel):
+    """An image branch and a second one.
+
+    Args:
+        num_classes: C.
+        fusion: How they meet, one of `FUSIONS`. In `sampled`, the map of the image branch is sampled at the
+            landmarks, and the graph network reads it there beside the landmarks' own features.
+        encoder: The second branch: a landmark model, or `image` for the control of two image branches.
+        encoder_settings: Its keywords, but for the graph; of `image`, all are those of the first branch.
+        graph: The graph of the second branch; see `topology.build_graph`.
+        k: Neighbours of each point, in graphs that are built by distance.
+        hidden: How often training hides the second branch, as a share of the faces.
+        fusion_width: Width of the layers in which the branches meet.
+        fusion_dropout: In them.
+        backbone: This and the following: see `ImageModel`.
+        size: See `ImageModel`.
+        channels: See `ImageModel`.
+        crop: See `ImageModel`.
+        weights: See `ImageModel`.
+        width: See `ImageModel`.
+        keep_resolution: See `ImageModel`.
+        dropout: See `ImageModel`.
+        drop_path: See `ImageModel`.
+    """
+
+    inputs = frozenset({"image", "landmarks", "points"})
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        fusion: Literal["late", "concat", "gated", "cross-attention", "sampled"] = "sampled",
+        encoder: Literal["mlp", "gnn", "transformer", "image"] = "gnn",
+        encoder_settings: Mapping[str, Any] | None = None,
+        graph: InstanceOf[FaceGraph] | str = "tesselation",
+        k: PositiveInt = DEFAULT_K,
+        hidden: Share = 0.15,
+        fusion_width: PositiveInt = 128,
+        fusion_dropout: Share = 0.3,
+        backbone: str = "resnet-fer",
+        size: PositiveInt = 48,
+        channels: Literal[1, 3] = 1,
+        crop: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        weights: str = "none",
+        width: PositiveInt = RESNET_WIDTH,
+        keep_resolution: bool = False,
+        dropout: Share = 0.3,
+        drop_path: Share = 0.0,
+    ) -> None:
+        super().__init__(num_classes)
+        own = {name: value for name, value in (encoder_settings or {}).items() if name not in ("graph", "k")}
+        pixels: dict[str, Any] = {
+            "backbone": backbone,
+            "size": size,
+            "channels": channels,
+            "crop": crop,
+            "weights": weights,
+            "width": width,
+            "keep_resolution": keep_resolution,
+            "dropout": dropout,
+            "drop_path": drop_path,
+        }
+        self.hidden = hidden
+        self.crop = crop
+        self.image = ImageModel(num_classes, **pixels)
+        self.encoder = self._build_encoder(encoder, num_classes, own, pixels, graph, k)
+        self.graph = getattr(self.encoder, "graph", None)
+        self.sample: nn.Conv2d | None = None
+        if fusion == "sampled":
+            if not isinstance(self.encoder, GNN):
+                raise ValueError(
+                    f"'sampled' gives pixels to the nodes of 'gnn', and the encoder is '{encoder}'"
+                )
+            self.sample = nn.Conv2d(self.image.map_info(MAP_STRIDE).channels, MAP_FEATURES, 1)
+            self.encoder.widen_input(MAP_FEATURES)
+        self.needs_map = fusion in ("cross-attention", "sampled")
+        self.joint = FUSIONS[fusion](self.image, self.encoder, width=fusion_width, dropout=fusion_dropout)
+        self.encoder.head = nn.Identity()  # the joint features have one
+        self.head = nn.Linear(self.joint.size, num_classes, bias=False)
+
+    @staticmethod
+    def _build_encoder(
+        name: str,
+        num_classes: int,
+        own: dict[str, Any],
+        pixels: dict[str, Any],
+        graph: FaceGraph | str,
+        k: int,
+    ) -> Encoder:
+        if name == "image":
+            if own:
+                raise ValueError(
+                    "encoder 'image' is a copy of the image branch and has no settings of its own"
+                )
+            return ImageModel(num_classes, **pixels)
+        check_keywords(name, own)
+        with_graph: dict[str, Any] = {} if name == "mlp" else {"graph": graph, "k": k}
+        return ENCODERS[name](num_classes, **own | with_graph)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean training face, `[478, 3]`."""
+        return self.encoder.mean if isinstance(self.encoder, LandmarkModel) else torch.from_numpy(CANONICAL)
+
+    @property
+    def std(self) -> Tensor:
+        """The SD of each coordinate, `[478, 3]`."""
+        return self.encoder.std if isinstance(self.encoder, LandmarkModel) else torch.ones(N_LANDMARKS, 3)
+
+    @property
+    def embedding_size(self) -> int:
+        """Features of the image branch and joint ones."""
+        return self.image.embedding_size + self.joint.size
+
+    def learn_statistics(self, faces: FaceBatch) -> None:
+        """Take over all that the training faces' landmarks say; every one of them was found."""
+        if isinstance(self.encoder, LandmarkModel):
+            self.encoder.learn_statistics(faces)
+
+    def set_image_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Take over what images are normalised by; see `ImageModel`."""
+        for branch in self._image_branches():
+            branch.set_image_statistics(mean, std)
+
+    def load_pretrained(self) -> bool:
+        """Load what `weights` names; see `ImageModel`."""
+        return all([branch.load_pretrained() for branch in self._image_branches()])
+
+    def _image_branches(self) -> list[ImageModel]:
+        return [branch for branch in (self.image, self.encoder) if isinstance(branch, ImageModel)]
+
+    def sees(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether there is an image."""
+        return self.image.sees(batch)
+
+    def embed(self, batch: FaceBatch) -> Tensor:
+        """Features of the image branch and joint ones, zeros without a face, `[B, D_i + J]`."""
+        there = self.sees(batch) if isinstance(self.encoder, ImageModel) else batch.present
+        batch = self._filled(batch)
+        image, map_ = (
+            self.image.embed_with_map(batch, MAP_STRIDE)
+            if self.needs_map
+            else (self.image.embed(batch), None)
+        )
+        joint = self.joint(image, self._encode(batch, map_), map_, batch)
+        if self.training and self.hidden:
+            there = there & (torch.rand(len(batch), device=there.device) >= self.hidden)
+        return torch.cat([image, torch.where(there[:, None], joint, 0)], dim=1)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[B, C]`: those of the image branch, and what the joint features add."""
+        image, joint = embedding.tensor_split([self.image.embedding_size], dim=1)
+        return self.image.classify(image) + self.head(joint)
+
+    def scale_second(self, weight: float) -> None:
+        """Multiply what the second branch adds to the logits."""
+        with torch.no_grad():
+            self.head.weight.mul_(weight)
+
+    def take_branch(self, name: Literal["image", "encoder"], weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of a model that a branch is made like.
+
+        Its classifier comes too: at first the logits are the sum of what both models said. Where the branches
+        meet in hidden layers, the second adds nothing at first.
+
+        Args:
+            name: Of the branch.
+            weights: `state_dict` of the model.
+
+        Raises:
+            ValueError: The model is another one; the message names a weight that does not fit.
+        """
+        branch = self.image if name == "image" else self.encoder
+        own = branch.state_dict()
+        taken: dict[str, Tensor] = {}
+        for key, value in own.items():
+            given = weights.get(key)
+            if key in ("log_prior", "class_offset"):
+                given = value
+            elif given is not None and key == "input.weight" and given.shape[1] < value.shape[1]:
+                given = functional.pad(given, (0, value.shape[1] - given.shape[1]))  # no pixels at first
+            if given is None or given.shape != value.shape:
+                raise ValueError(f"'{key}' differs")
+            taken[key] = given
+        branch.load_state_dict(taken)
+        if name == "encoder":
+            nn.init.zeros_(self.head.weight)
+            if {"head.weight", "head.bias"} <= weights.keys() and isinstance(self.joint, Late | Gated):
+                logits = torch.cat([weights["head.weight"], weights["head.bias"][:, None]], dim=1)
+                if logits.shape == self.head.weight.shape:
+                    self.head.weight.data.copy_(logits)
+
+    def freeze_branch(self, name: Literal["image", "encoder"]) -> None:
+        """Train a branch no further; its norm layers keep their statistics too.
+
+        Raises:
+            ValueError: The encoder has just been given pixels, which it has to learn to read.
+        """
+        if name == "encoder" and self.sample is not None:
+            raise ValueError("'sampled' gives the encoder pixels to read, so it has to be trained")
+        (self.image if name == "image" else self.encoder).requires_grad_(False)
+        self.train(self.training)
+
+    def _filled(self, batch: FaceBatch) -> FaceBatch:
+        """The batch with the mean face where none was found, so that no norm layer sees what is none."""
+        there = batch.present[:, None, None]
+        landmarks = torch.where(there, batch.landmarks, self.mean.to(batch.landmarks))
+        points = None if batch.points is None else torch.where(there, batch.points, 0.5)
+        return replace(batch, landmarks=landmarks, points=points)
+
+    def _encode(self, batch: FaceBatch, map_: Tensor | None) -> Tensor:
+        """What the second branch makes of each face, `[B, D_e]`."""
+        if self.sample is None:
+            return self.encoder.embed(batch)
+        assert map_ is not None and isinstance(self.encoder, GNN)
+        pixels = sample_map(self.sample(map_), self.image.seen_points(batch))  # [B, 478, MAP_FEATURES]
+        described = self.encoder.describe(batch.landmarks)
+        return self.encoder.embed_nodes(torch.cat([described, pixels.to(described.dtype)], dim=-1), batch)
+
+    def depth_groups(self) -> list[list[str]]:
+        """Names of all parameters: the image branch by depth, the second branch, the classifiers."""
+        *image, head = [[f"image.{name}" for name in group] for group in self.image.depth_groups()]
+        last = {*head, *(f"head.{name}" for name, _ in self.head.named_parameters())}
+        known = last.union(*image)
+        return [*image, [name for name, _ in self.named_parameters() if name not in known], sorted(last)]
+
+
+def sample_map(map_: Tensor, points: Tensor) -> Tensor:
+    """A map's features at points, between its places by bilinear interpolation, `[B, N, F]`.
+
+    Args:
+        map_: `[B, F, h, w]`.
+        points: `[B, N, 2]`, x and y as fractions of the image's sides; beyond them lies what is at its edge.
+    """
+    grid = 2 * points[:, :, None] - 1  # [B, N, 1, 2], from -1 to 1
+    sampled = grid_sample(map_, grid.to(map_.dtype), padding_mode="border", align_corners=False)
+    return sampled[..., 0].transpose(1, 2)
+
+
+def _with_one(x: Tensor) -> Tensor:
+    """`[B, D] -> [B, D + 1]`: a 1 beside the features, so that a linear map without bias has one."""
+    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)

@@ -1,0 +1,134 @@
+"""Fused models from a cache of pixels and landmarks to an evaluation."""
+
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.models.fusion import FUSIONS
+from landmarkfer.predict import evaluate_run, open_run
+from landmarkfer.training.fit import resume, train
+from landmarkfer.training.prepare import new_model, resolved
+
+SMALL = {
+    "model.width": 4,
+    "model.size": 16,
+    "model.dropout": 0.0,
+    "model.fusion_width": 8,
+    "model.graph": "anatomical",
+    "model.encoder_settings": {"widths": [8], "hidden": [16], "node_width": 2, "identity": 2},
+}
+IMAGE = {"model.width": 4, "model.size": 16, "model.dropout": 0.0}
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_it_learns_and_is_evaluated(image_settings, tmp_path, fusion):
+    settings = image_settings("fusion", **SMALL | {"model.fusion": fusion, "fit.epochs": 6})
+    run = train(settings, runs_root=tmp_path)
+    evaluation, table = evaluate_run(run)
+    assert evaluation.subsets["test"].accuracy > 0.6
+    assert evaluation.subsets["test"].n == 36
+    prior = run.load().model.log_prior.exp().numpy()
+    unreadable = table[table["status"] == "unreadable"].filter(like="p_").to_numpy()
+    np.testing.assert_allclose(unreadable, np.tile(prior, (len(unreadable), 1)), rtol=1e-4)
+    stated = run.read_config().settings.model.keywords["encoder_settings"]
+    assert stated["widths"] == [8]
+    assert stated["dropout"] == 0.5, "what was not given is stated"
+    assert run.read_config().graph.name == "anatomical"
+
+
+def test_it_goes_on_as_if_never_cut(image_settings, tmp_path, monkeypatch):
+    settings = image_settings("fusion", **SMALL | {"fit.epochs": 3, "name": "whole"})
+    whole = train(settings, runs_root=tmp_path)
+
+    class Stop(Exception):
+        pass
+
+    import lightning.pytorch as pl
+
+    class Cut(pl.Callback):
+        def on_train_epoch_end(self, trainer, module):
+            if trainer.current_epoch == 1:
+                raise Stop
+
+    cut = settings.model_copy(update={"name": "cut"})
+    with pytest.raises(Stop):
+        train(cut, runs_root=tmp_path, callbacks=[Cut()])
+    from landmarkfer.training.run import RunFolder
+
+    again = resume(RunFolder(tmp_path / "cut"))
+    ours, theirs = (run.load().model.state_dict() for run in (again, whole))
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, msg=name)
+
+
+class TestBranches:
+    @pytest.fixture
+    def image_run(self, image_settings, tmp_path):
+        return train(image_settings(name="pixels", **{"fit.epochs": 3}), runs_root=tmp_path)
+
+    @pytest.fixture
+    def encoder_run(self, image_settings, tmp_path):
+        keywords = {f"model.{key}": value for key, value in SMALL["model.encoder_settings"].items()}
+        settings = image_settings("gnn", **keywords | {"model.graph": "anatomical", "name": "landmarks"})
+        return train(settings, runs_root=tmp_path)
+
+    def test_frozen_branches_of_finished_runs_leave_a_weight_to_choose(
+        self, image_settings, image_run, encoder_run, tmp_path
+    ):
+        branches = {"branches.image": str(image_run.path), "branches.encoder": str(encoder_run.path)}
+        branches |= {"branches.freeze": ["image", "encoder"]}
+        settings = image_settings("fusion", **SMALL | branches | {"model.fusion": "late", "fit.epochs": 1})
+        run = train(settings, runs_root=tmp_path)
+        model, pixels = run.load().model, image_run.load().model
+        for name, value in pixels.state_dict().items():
+            if name not in ("log_prior", "class_offset"):
+                assert torch.equal(model.image.state_dict()[name], value), name
+        assert model.head.weight.abs().max() > 0
+
+    def test_a_run_of_another_model(self, image_settings, encoder_run, tmp_path):
+        settings = image_settings("fusion", **SMALL | {"branches.image": str(encoder_run.path)})
+        with pytest.raises(RunError, match="not the image branch"):
+            train(settings, runs_root=tmp_path)
+
+    def test_settings_that_contradict_each_other(self, image_settings):
+        with pytest.raises(SettingsError, match="branches are of model 'fusion'"):
+            image_settings(**{"branches.image": "pixels"})
+        with pytest.raises(SettingsError, match="choose one"):
+            image_settings("fusion", **SMALL | {"branches.image": "pixels", "init": "fused"})
+
+
+def test_shuffled_landmarks_are_those_of_another_image_in_training_and_test(image_settings, tmp_path):
+    settings = image_settings(
+        "fusion", **SMALL | {"data.shuffled": True, "fit.epochs": 1, "name": "shuffled"}
+    )
+    shuffled = open_run(train(settings, runs_root=tmp_path)).dataset.faces
+    plain = settings.model_copy(update={"data": settings.data.model_copy(update={"shuffled": False})})
+    straight = open_run(train(plain.model_copy(update={"name": "plain"}), runs_root=tmp_path)).dataset.faces
+    assert torch.equal(shuffled.image, straight.image)
+    assert torch.equal(shuffled.labels, straight.labels)
+    same = (shuffled.landmarks == straight.landmarks).all(dim=(1, 2)) & straight.present
+    assert same.float().mean() < 0.1
+    assert shuffled.present.sum() == straight.present.sum()
+    # A face's points go with its landmarks.
+    key = {
+        tuple(face[:3, 0].tolist()): points
+        for face, points in zip(straight.landmarks, straight.points, strict=True)
+    }
+    for face, points in zip(shuffled.landmarks[:20], shuffled.points[:20], strict=True):
+        assert torch.equal(key[tuple(face[:3, 0].tolist())], points)
+
+
+def test_a_fresh_model_knows_its_faces_and_pixels(image_settings, pictured_cache):
+    from landmarkfer.data.datamodule import label_images, load_dataset
+    from landmarkfer.data.splits import make_splits
+    from landmarkfer.training.prepare import image_info
+
+    settings = resolved(image_settings("fusion", **SMALL))
+    labels = label_images(pictured_cache, settings.data)
+    dataset = load_dataset(
+        pictured_cache, settings.normalisation, labels, image_info(settings, pictured_cache)
+    )
+    model = new_model(settings, dataset, make_splits(labels[0], settings.split, 0))
+    assert not torch.equal(model.encoder.std, torch.ones(478, 3))
+    assert model.image.image_mean.item() != 0.5

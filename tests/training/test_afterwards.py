@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from landmarkfer.config import PredictionSettings
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.landmarks import CANONICAL
+from landmarkfer.models import build_model
+from landmarkfer.training.afterwards import fit_afterwards
+
+PLAIN = PredictionSettings(mirror=False, least_recall=0.0)
+
+
+@pytest.fixture
+def faces():
+    generator = torch.Generator().manual_seed(1)
+    yes = torch.ones(90, dtype=torch.bool)
+    return FaceBatch(
+        torch.tensor(CANONICAL) + 0.2 * torch.randn(90, 478, 3, generator=generator),
+        yes,
+        image=torch.randint(256, (90, 1, 16, 16), generator=generator, dtype=torch.uint8),
+        pictured=yes,
+        points=torch.rand(90, 478, 2, generator=generator),
+        labels=torch.arange(90) % 3,
+    )
+
+
+@pytest.fixture
+def late(faces):
+    torch.manual_seed(0)
+    model = build_model(
+        "fusion",
+        3,
+        fusion="late",
+        encoder="mlp",
+        encoder_settings={"hidden": [8]},
+        width=4,
+        size=16,
+        hidden=0.0,
+    )
+    model.learn_statistics(faces)
+    return model.eval()
+
+
+def surprise(model, faces):
+    with torch.inference_mode():
+        return torch.nn.functional.cross_entropy(model(faces), faces.labels).item()
+
+
+def test_the_second_branch_gets_the_weight_that_makes_the_labels_most_likely(late, faces):
+    # What the second branch adds is in the direction of the labels, and twice as much as is good, with noise.
+    with torch.inference_mode():
+        joint = late.embed(faces)[:, late.image.embedding_size :]
+        wanted = 4 * torch.nn.functional.one_hot(faces.labels, 3) + 3 * torch.randn(90, 3)
+    late.head.weight.data = torch.linalg.lstsq(joint, wanted).solution.T.contiguous()
+    learned = late.head.weight.detach().clone()
+    fit_afterwards(late, faces, PLAIN)
+    weight = (late.head.weight / learned).median().item()
+    torch.testing.assert_close(late.head.weight, weight * learned)
+    best = surprise(late, faces)
+    for other in (0.8 * weight, 1.25 * weight):
+        late.head.weight.data = other * learned
+        assert surprise(late, faces) > best
+
+
+def test_a_second_branch_of_noise_is_silenced(late, faces):
+    late.head.weight.data = 3 * torch.randn(
+        late.head.weight.shape, generator=torch.Generator().manual_seed(2)
+    )
+    before = late.head.weight.abs().max().item()
+    fit_afterwards(late, faces, PLAIN)
+    assert late.head.weight.abs().max().item() < 0.2 * before
+
+
+def test_recalls_are_raised_where_that_is_asked_for(faces):
+    torch.manual_seed(0)
+    model = build_model("mlp", 3, hidden=[128]).eval()
+    model.learn_statistics(faces)
+    with torch.inference_mode():
+        embedded = model.embed(faces)
+        model.head.weight.copy_(torch.linalg.lstsq(embedded, 2.0 * torch.eye(3)[faces.labels]).solution.T)
+        model.head.bias.copy_(torch.tensor([0.0, 0.0, -2.3]))  # all of class 2 are just missed
+    fit_afterwards(model, faces, PLAIN)
+    assert not model.class_offset.any()
+    fit_afterwards(model, faces, PLAIN.model_copy(update={"least_recall": 0.45}))
+    assert model.class_offset.tolist() == pytest.approx([0, 0, 0.3], abs=0.05)
+    with torch.inference_mode():
+        assert (model(faces).argmax(dim=1) == faces.labels).double().mean() > 0.8
+
+
+def test_no_validation_images_change_nothing(late, faces):
+    none = faces.rows(torch.tensor([], dtype=torch.int64))
+    before = late.head.weight.detach().clone()
+    fit_afterwards(late, none, PredictionSettings())
+    assert torch.equal(late.head.weight, before)
