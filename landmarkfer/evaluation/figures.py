@@ -139,3 +139,34 @@ def draw_search(
         axes.grid(axis="y", alpha=0.25)
     course.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=130)
+
+
+def draw_comparison(path: Path, results: pd.DataFrame, baseline: str) -> None:
+    """Test accuracy of each system: a dot for each seed, a bar for their mean; a line at the baseline's mean.
+
+    Args:
+        path: PNG.
+        results: Rows with `results.RESULT_COLUMNS`, of which the accuracy on all test images is drawn.
+        baseline: The experiment whose mean is drawn through.
+    """
+    from matplotlib.figure import Figure
+
+    drawn = results[(results["subset"] == "test") & (results["metric"] == "accuracy")]
+    names = list(dict.fromkeys(drawn["experiment"]))[::-1]
+    figure = Figure(figsize=(7.5, 0.9 + 0.34 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    for place, name in enumerate(names):
+        values = 100 * drawn.loc[drawn["experiment"] == name, "value"].to_numpy()
+        axes.plot([values.mean()] * 2, [place - 0.28, place + 0.28], color=BLUE, linewidth=2.5)
+        axes.plot(values, np.full(len(values), place), "o", color=BLUE, alpha=0.45, markersize=5, mew=0)
+        if name == baseline:
+            axes.axvline(values.mean(), color=GREY, linewidth=1, linestyle="--", zorder=0)
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.margins(x=0.06)
+    axes.set_xlabel("accuracy over all test images, %")
+    axes.grid(axis="x", color="#e2e8f0", linewidth=0.8)
+    axes.tick_params(length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, format="png", dpi=150)

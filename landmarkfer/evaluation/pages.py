@@ -14,7 +14,14 @@ import numpy as np
 import pandas as pd
 
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.evaluation.results import RUN_SUBSET, read_bench, read_results
+from landmarkfer.evaluation.results import (
+    ALL_SEEDS,
+    ELSEWHERE,
+    PAIRED,
+    RUN_SUBSET,
+    read_bench,
+    read_results,
+)
 from landmarkfer.files import replacing
 
 PACKAGES = ("landmarkfer", "torch", "torch-geometric", "mediapipe", "numpy", "scikit-learn")
@@ -24,6 +31,12 @@ LEGEND = (
     "images with a face found; everywhere else an image without one counts, with the fallback prediction. "
     "*Clean*: no pixel-identical image in the training split. *ECE*: expected calibration error, 15 bins. "
     "*Lowest recall*: that of the class recognised worst on average."
+)
+PAIRED_LEGEND = (
+    "Points of accuracy over all test images, on the same images as the baseline. *95 % interval*: bootstrap "
+    "over images of the mean over seeds. *p*: of a permutation test that exchanges both systems' shares of "
+    "right seeds image by image; *Holm*: corrected for the number of rows. *McNemar*: mid-p of each seed by "
+    "itself."
 )
 
 
@@ -73,7 +86,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the results table; `kind` is `percent`, `minutes` or `count`."""
+    """A column of the results table; `kind` is one of `UNITS`."""
 
     heading: str
     subset: str
@@ -97,6 +110,21 @@ PROTOCOL = (
 )
 
 
+COSTS = (
+    Column("MMAC", RUN_SUBSET, "macs", "millions"),
+    Column("latency, ms", RUN_SUBSET, "latency_ms", "milliseconds"),
+)
+UNITS = {
+    "percent": (100, 2),
+    "minutes": (1 / 60, 1),
+    "count": (1, 0),
+    "millions": (1e-6, 1),
+    "milliseconds": (1, 1),
+}
+"""What a figure of the CSV is multiplied by, and how many decimals are shown."""
+_SPREADLESS = ("count", "millions")
+
+
 @dataclass(frozen=True)
 class _Row:
     """One experiment: values over seeds by (subset, metric)."""
@@ -106,6 +134,11 @@ class _Row:
     graph: str
     seeds: list[int]
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    paired: dict[str, list[float]] = field(default_factory=dict)
+
+    def elsewhere(self) -> list[str]:
+        """Names of the other data that there are figures of."""
+        return list(dict.fromkeys(s for s, _ in self.values if s.startswith(ELSEWHERE)))
 
     def recalls(self, subset: str) -> dict[str, list[float]]:
         prefix = "recall_"
@@ -124,12 +157,14 @@ def render_results(
     published: Sequence[Published] = (),
     contrasts: Sequence[Contrast] = (),
     columns: Sequence[Column] = PROTOCOL,
+    baseline: str | None = None,
 ) -> None:
     """Write the page `md` of the results in `csv` (`results.RESULT_COLUMNS`).
 
     One row per experiment, model and graph, experiments in the order of their first appearance, each figure
     as mean ± sample SD over seeds (no SD where there is one seed); then what the contrasts show, with the
-    standard error of the difference of means; then the recall of each class.
+    standard error of the difference of means; what tells each experiment from the `baseline`, if the CSV has
+    that (`comparison.compare_with`); the figures on other data, if it has any; and the recall of each class.
 
     Raises:
         LandmarkferError: If the CSV is missing or has other columns, or a contrast or a published row names
@@ -152,6 +187,10 @@ def render_results(
         parts.append("\n".join(f"- *{p.name}* (published): {p.source}" for p in published))
     if contrasts:
         parts += ["## What each choice contributed", _contrasts(csv, rows, contrasts)]
+    if baseline is not None and any(row.paired for row in rows):
+        parts += [f"## Beside {baseline}", _paired(rows), PAIRED_LEGEND]
+    if any(row.elsewhere() for row in rows):
+        parts += ["## On other data", _elsewhere(rows)]
     parts += ["## Recall of each class, all test images", _recalls(rows)]
     _write(md, csv, header, parts)
 
@@ -192,8 +231,11 @@ def _rows(table: pd.DataFrame) -> list[_Row]:
     rows = []
     for key, part in table.groupby(["experiment", "model", "graph"], sort=False):
         experiment, model, graph = map(str, key)
-        row = _Row(experiment, model, graph, sorted(set(part["seed"])))
+        row = _Row(experiment, model, graph, sorted(set(part["seed"]) - {ALL_SEEDS}))
         for subset, metric, value in zip(part["subset"], part["metric"], part["value"], strict=True):
+            if subset == PAIRED:
+                row.paired.setdefault(metric, []).append(value)
+                continue
             row.values.setdefault((subset, metric), []).append(value)
         rows.append(row)
     return sorted(rows, key=lambda row: order[row.experiment])
@@ -274,13 +316,55 @@ def _recalls(rows: Sequence[_Row]) -> str:
     return _table(["experiment", "model", "graph", *classes], cells)
 
 
+def _paired(rows: Sequence[_Row]) -> str:
+    """What tells each experiment from the baseline, in percent of the images."""
+    cells = []
+    for row in rows:
+        if not row.paired:
+            continue
+        (difference,), (low,), (high,), (p,), (corrected,) = (
+            row.paired[name]
+            for name in ("difference", "difference_low", "difference_high", "p_permutation", "p_holm")
+        )
+        of_seeds = ", ".join(_probability(value) for value in row.paired["p_mcnemar"])
+        cells.append(
+            [
+                row.experiment,
+                row.model,
+                f"{100 * difference:+.2f}",
+                f"{100 * low:+.2f} to {100 * high:+.2f}",
+                _probability(p),
+                _probability(corrected),
+                of_seeds or ABSENT,
+            ]
+        )
+    headings = ["experiment", "model", "difference", "95 % interval", "p", "p, Holm", "McNemar by seed"]
+    return _table(headings, cells, text_columns=2)
+
+
+def _elsewhere(rows: Sequence[_Row]) -> str:
+    """Accuracy and macro-F1 on each other data set."""
+    names = list(dict.fromkeys(name for row in rows for name in row.elsewhere()))
+    columns = [
+        Column(f"{name.removeprefix(ELSEWHERE)}, {heading}", name, metric)
+        for name in names
+        for heading, metric in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
+    ]
+    cells = [[row.experiment, row.model, row.graph, *(_cell(row, c) for c in columns)] for row in rows]
+    return _table(["experiment", "model", "graph", *(c.heading for c in columns)], cells)
+
+
+def _probability(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _mean_sd(values: Sequence[float], kind: str) -> str:
     if not len(values):
         return ABSENT
-    factor, decimals = {"percent": (100, 2), "minutes": (1 / 60, 1), "count": (1, 0)}[kind]
+    factor, decimals = UNITS[kind]
     scaled = factor * np.asarray(values, float)
     text = f"{scaled.mean():,.{decimals}f}"
-    if len(scaled) > 1 and kind != "count":
+    if len(scaled) > 1 and kind not in _SPREADLESS:
         text += f" ± {scaled.std(ddof=1):.{decimals}f}"
     return text
 

@@ -2,7 +2,8 @@
 
 `RESULT_COLUMNS` is the form of trained models, `BENCH_COLUMNS` that of timings; in both, all columns but
 `value` are the key, and a figure that is measured again replaces the old one in its place. The `subset` of a
-row is one of `report.SUBSETS`, or `run` for what belongs to the whole run (`train_seconds`, `parameters`).
+row is one of `report.SUBSETS`, `run` for what belongs to the whole run (`train_seconds`, `parameters`),
+`paired` for what tells a system from the baseline, or `on <name>` for other data.
 Scores are fractions in [0, 1].
 """
 
@@ -21,6 +22,12 @@ from landmarkfer.files import replacing
 RESULT_COLUMNS = ("experiment", "model", "graph", "seed", "subset", "metric", "value")
 BENCH_COLUMNS = ("bench", "variant", "device", "batch", "metric", "value")
 RUN_SUBSET = "run"
+PAIRED = "paired"
+"""Subset of what `comparison.compare_with` says."""
+ELSEWHERE = "on "
+"""What the subsets of other data begin with."""
+ALL_SEEDS = -1
+"""Seed of figures that are over all seeds together."""
 NO_GRAPH = "none"
 _NUMBERS = {"seed": "int64", "batch": "int64", "value": "float64"}
 

@@ -1,4 +1,4 @@
-"""How sure a figure is, and whether two models differ: bootstrap intervals and McNemar's test.
+"""How sure a figure is, and whether two models differ: bootstrap intervals, McNemar's and permutation tests.
 
 All intervals and tests treat the models as given and the images as drawn at random. They say nothing of the
 spread between training seeds, which is the standard deviation over seeds.
@@ -13,7 +13,9 @@ from scipy import stats
 from landmarkfer.evaluation.metrics import Floats, scores_from_confusion
 
 RESAMPLES = 2000
+PERMUTATIONS = 9999
 LEVEL = 0.95
+_BATCH = 250  # resamples at a time, for the sake of memory
 
 
 def bootstrap_intervals(
@@ -98,3 +100,81 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     observed = stats.binom.pmf(fewer, discordant, 0.5)
     # With equal counts both tails hold the observed outcome: twice the tail exceeds 1, and mid-p is 1.
     return McNemar(only_first, only_second, float(min(1.0, 2 * tail)), float(min(1.0, 2 * tail - observed)))
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much more often one system is right than another, on the same images and over all their seeds.
+
+    `difference` is a share of the images, with its bootstrap interval `low` to `high`; `p` is the two-sided
+    p-value of a permutation test.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> PairedDifference:
+    """Compare two systems, each trained with several seeds, image by image.
+
+    Each system has a share of its seeds that is right on an image. Under the hypothesis of no difference the
+    two shares of an image could as well be exchanged; the test exchanges them at random. The interval comes
+    from resampling images. So all seeds count, and an image counts once, however many seeds there are.
+
+    Args:
+        first: Bool `[S, N]`, whether each of S seeds of one system is right on each image.
+        second: Bool `[T, N]`, the same of the other, images in the same order.
+        resamples: Of the bootstrap.
+        permutations: Of the test; no p-value is below 1 / (permutations + 1).
+        seed: Of both.
+
+    Raises:
+        ValueError: The arrays are not about the same images, or about none.
+    """
+    shares = [np.atleast_2d(np.asarray(one, dtype=float)).mean(axis=0) for one in (first, second)]
+    if shares[0].shape != shares[1].shape or not len(shares[0]):
+        raise ValueError(f"need the same images of both, got {shares[0].shape} and {shares[1].shape}")
+    gaps = shares[0] - shares[1]
+    if not gaps.any():
+        return PairedDifference(0.0, 0.0, 0.0, 1.0)
+    interval = stats.bootstrap(
+        (gaps,),
+        np.mean,
+        n_resamples=resamples,
+        batch=_BATCH,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    test = stats.permutation_test(
+        (gaps,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=permutations,
+        batch=_BATCH,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return PairedDifference(float(gaps.mean()), float(interval.low), float(interval.high), float(test.pvalue))
+
+
+def holm(p: ArrayLike) -> Floats:
+    """p-values `[M]` of M tests, corrected so that a false finding among all is as rare as one p-value says.
+
+    Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    factors = len(values) - np.arange(len(values))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
+    return corrected

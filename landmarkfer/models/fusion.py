@@ -244,7 +244,7 @@ class FusionModel(FaceModel):
     @property
     def mean(self) -> Tensor:
         """The mean training face, `[478, 3]`."""
-        return self.encoder.mean if isinstance(self.encoder, LandmarkModel) else torch.from_numpy(CANONICAL)
+        return self.encoder.mean if isinstance(self.encoder, LandmarkModel) else torch.tensor(CANONICAL)
 
     @property
     def std(self) -> Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from landmarkfer.evaluation.metrics import scores_from_confusion
-from landmarkfer.evaluation.significance import bootstrap_intervals, mcnemar
+from landmarkfer.evaluation.significance import bootstrap_intervals, holm, mcnemar, paired_difference
 
 
 def counts_of(accuracy, images):
@@ -79,3 +79,42 @@ def test_mcnemar_is_symmetric_and_wants_one_length():
     assert (a.exact_p, a.mid_p) == (b.exact_p, b.mid_p)
     with pytest.raises(ValueError, match="one length"):
         mcnemar([1, 1], [1, 1], [1])
+
+
+class TestPairedDifference:
+    def test_exchanging_by_hand(self):
+        # Shares of right seeds on three images differ by 1, 1/2 and 1/2: of the 8 exchanges, only that which
+        # is there and its opposite reach a mean of 2/3.
+        first, second = [[1, 1, 1], [1, 1, 1]], [[0, 1, 0], [0, 0, 1]]
+        found = paired_difference(first, second, permutations=100)
+        assert found.difference == pytest.approx(2 / 3)
+        assert found.p == pytest.approx(2 / 8)
+
+    def test_intervals_cover_and_tests_err_as_often_as_they_say(self):
+        rng = np.random.default_rng(0)
+        covered, found = [], []
+        for number in range(200):
+            hard = rng.random(300)
+            first, second = (rng.random((3, 300)) < hard for _ in range(2))
+            result = paired_difference(first, second, resamples=200, permutations=200, seed=number)
+            covered.append(result.low <= 0 <= result.high)
+            found.append(result.p <= 0.05)
+        # 95 and 5 % of 200, give or take three SDs.
+        assert 0.90 <= np.mean(covered) <= 1.0
+        assert np.mean(found) <= 0.10
+
+    def test_seeds_may_differ_in_number_and_equal_systems_do_not_differ(self):
+        hits = np.array([[1, 0, 1, 1], [0, 0, 1, 1]])
+        same = paired_difference(hits, hits)
+        assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
+        assert paired_difference(hits, hits[0]).difference == pytest.approx(-0.125)
+        with pytest.raises(ValueError, match="same images"):
+            paired_difference(hits, hits[:, :3])
+        with pytest.raises(ValueError, match="same images"):
+            paired_difference([[]], [[]])
+
+
+def test_holm_multiplies_by_what_is_left_and_never_falls():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.5]), [0.04, 0.09, 0.09, 0.5])
+    np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
+    assert holm([]).shape == (0,)

@@ -1,0 +1,172 @@
+"""Train and compare a table of systems x seeds, and leave one page, one CSV and one picture.
+
+What is finished is neither trained nor evaluated again, so a benchmark that was stopped goes on where it was,
+and two equal calls leave equal files.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from landmarkfer.benchmark_page import write_page
+from landmarkfer.benchmark_settings import (
+    BenchmarkSettings,
+    RowSettings,
+    read_benchmark,
+    row_settings,
+    run_name,
+)
+from landmarkfer.config import TrainSettings
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.images import natural_size
+from landmarkfer.errors import SettingsError
+from landmarkfer.landmarks import CANONICAL
+from landmarkfer.models import build_model
+from landmarkfer.models.base import FaceModel
+from landmarkfer.training.callbacks import read_epochs
+from landmarkfer.training.prepare import resolved
+from landmarkfer.training.repeat import train_all
+from landmarkfer.training.run import RUNS_ROOT, RunFolder
+
+RESULTS_ROOT = Path("experiments/results")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a benchmark: how far it is, and what is left of it in seconds (None where it is not known)."""
+
+    row: RowSettings
+    seed: int
+    run: RunFolder
+    state: str
+    seconds: float | None
+
+
+def benchmark(
+    recipe: Path,
+    *,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    runs_root: Path = RUNS_ROOT,
+    results_root: Path = RESULTS_ROOT,
+    console: Console | None = None,
+) -> Path:
+    """Train what is missing, evaluate it, and write the page.
+
+    Args:
+        recipe: TOML file, see `benchmark_settings`.
+        seeds: Instead of the recipe's.
+        only: Names of the rows that are trained; the page holds all that are finished.
+        runs_root: The folder of all runs.
+        results_root: Where `<recipe>.md`, `.csv` and `.png` are written.
+        console: Where progress is shown; nowhere if None.
+
+    Returns:
+        The page.
+
+    Raises:
+        LandmarkferError: The recipe, a setting, a cache or a run does not fit.
+    """
+    settings = read_benchmark(recipe)
+    chosen = _chosen(settings, only)
+    seeds = seeds or settings.seeds
+    for row in chosen:  # all that can be found wrong is, before hours of training
+        for seed in seeds:
+            resolved(row_settings(recipe, row, seed))
+    for number, row in enumerate(chosen, start=1):
+        if console is not None:
+            console.print(f"row {number} of {len(chosen)}: {row.name}", style="bold", highlight=False)
+        wanted = [row_settings(recipe, row, seed) for seed in seeds]
+        train_all(wanted, runs_root=runs_root, console=console)
+    return write_page(recipe, settings, seeds, runs_root, results_root, console)
+
+
+def _chosen(settings: BenchmarkSettings, only: Sequence[str]) -> list[RowSettings]:
+    """The rows that are trained."""
+    names = [row.name for row in settings.rows]
+    if unknown := [name for name in only if name not in names]:
+        raise SettingsError(f"there is no row '{unknown[0]}'; the rows are {', '.join(names)}.")
+    return [row for row in settings.rows if not row.average and (not only or row.name in only)]
+
+
+def plan(
+    recipe: Path, *, seeds: Sequence[int] = (), only: Sequence[str] = (), runs_root: Path = RUNS_ROOT
+) -> list[Planned]:
+    """What a benchmark would still train, and how long that takes.
+
+    The time is that of a finished seed of the same row, else that of a few steps on made-up faces, times the
+    steps that are left.
+    """
+    settings = read_benchmark(recipe)
+    found = []
+    for row in _chosen(settings, only):
+        measured: float | None = None
+        for seed in seeds or settings.seeds:
+            run = RunFolder(runs_root / run_name(recipe, row, seed))
+            wanted = row_settings(recipe, row, seed)
+            if run.finished:
+                found.append(Planned(row, seed, run, "finished", 0.0))
+                continue
+            done = len(read_epochs(run.metrics_file)) if run.metrics_file.exists() else 0
+            if measured is None:
+                measured = _sibling_seconds(recipe, row, settings, runs_root) or _estimated_seconds(wanted)
+            left = None if measured is None else measured * (1 - done / wanted.epochs)
+            state = f"after epoch {done}" if done else "begun" if run.config_file.exists() else "missing"
+            found.append(Planned(row, seed, run, state, left))
+    return found
+
+
+def _sibling_seconds(
+    recipe: Path, row: RowSettings, settings: BenchmarkSettings, runs_root: Path
+) -> float | None:
+    for seed in settings.seeds:
+        run = RunFolder(runs_root / run_name(recipe, row, seed))
+        if run.finished and run.metrics_file.exists():
+            return float(read_epochs(run.metrics_file)["seconds"].sum())
+    return None
+
+
+def _estimated_seconds(settings: TrainSettings) -> float | None:
+    """Seconds of a whole training, from three steps on made-up faces; None of models that are no networks."""
+    from landmarkfer.training.augmentation import augment_batch
+
+    settings = resolved(settings)
+    cache = LandmarkCache.open(find_cache(settings.cache))
+    frame = cache.frame(["label", "split"])
+    images = int(((frame["split"] == "train") & frame["label"].notna()).sum()) or len(frame)
+    steps = settings.epochs * max(1, int(images * (1 - settings.split.validation)) // settings.fit.batch_size)
+    model = build_model(settings.model.name, len(cache.manifest.classes), **settings.model.keywords)
+    if not isinstance(model, FaceModel):
+        return None
+    batch = made_up_faces(settings.fit.batch_size, natural_size(cache), settings)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.fit.precision == "bf16-mixed"):
+            logits = model(augment_batch(batch, model, settings.augment)).float()
+        logits.logsumexp(dim=1).mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        seconds.append(time.perf_counter() - start)
+    return steps * min(seconds)
+
+
+def made_up_faces(count: int, side: int, settings: TrainSettings) -> FaceBatch:
+    """Faces of noise, for timing."""
+    generator = torch.Generator().manual_seed(0)
+    yes = torch.ones(count, dtype=torch.bool)
+    channels = settings.model.keywords.get("channels", 1)
+    return FaceBatch(
+        torch.tensor(CANONICAL) + 0.1 * torch.randn(count, 478, 3, generator=generator),
+        yes,
+        image=torch.randint(256, (count, channels, side, side), generator=generator, dtype=torch.uint8),
+        pictured=yes,
+        points=torch.rand(count, 478, 2, generator=generator),
+        blendshapes=torch.rand(count, 52, generator=generator),
+    )

@@ -1,0 +1,210 @@
+"""The page of a benchmark: what is finished is evaluated, compared and rendered."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+
+from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, run_name
+from landmarkfer.errors import SettingsError
+from landmarkfer.evaluation.comparison import compare_with
+from landmarkfer.evaluation.figures import draw_comparison
+from landmarkfer.evaluation.pages import (
+    COSTS,
+    PROTOCOL,
+    Header,
+    Published,
+    package_versions,
+    render_results,
+)
+from landmarkfer.evaluation.predictions import PREFIX, average_predictions
+from landmarkfer.evaluation.report import (
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    Evaluation,
+    evaluate_predictions,
+    read_evaluation,
+    write_evaluation,
+)
+from landmarkfer.evaluation.results import (
+    ELSEWHERE,
+    NO_GRAPH,
+    RESULT_COLUMNS,
+    append_results,
+    evaluation_rows,
+    read_results,
+)
+from landmarkfer.files import replacing
+from landmarkfer.models.base import FaceModel
+from landmarkfer.models.cost import count_cost
+from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
+from landmarkfer.training.callbacks import read_epochs
+from landmarkfer.training.run import RunFolder
+
+COST_FILE = "cost.json"
+ENSEMBLE = "ensemble"
+_LATENCY_CALLS = 20
+
+
+def write_page(
+    recipe: Path,
+    settings: BenchmarkSettings,
+    seeds: Sequence[int],
+    runs_root: Path,
+    results_root: Path,
+    console: Console | None = None,
+) -> Path:
+    """Evaluate what is finished and not yet evaluated, and write the page, the CSV and the picture.
+
+    Returns:
+        The page.
+    """
+    tables: dict[str, dict[int, pd.DataFrame]] = {}
+    keys: dict[str, tuple[str, str, str]] = {}
+    parts: list[pd.DataFrame] = []
+    newest = ""
+    for row in settings.rows:
+        for seed in () if row.average else seeds:
+            run = RunFolder(runs_root / run_name(recipe, row, seed))
+            if not run.finished:
+                continue
+            if console is not None:
+                console.print(f"evaluating {run.name}", highlight=False)
+            evaluation, table = evaluated(run)
+            config = run.read_config()
+            newest = max(newest, config.created)
+            graph = config.graph.name if config.graph else None
+            model = config.settings.model.name
+            keys[row.name] = (row.name, model, graph or NO_GRAPH)
+            tables.setdefault(row.name, {})[seed] = table
+            key = {"experiment": row.name, "model": model, "graph": graph, "seed": seed}
+            parts.append(evaluation_rows(evaluation, **key, run=_costs(run)))  # type: ignore[arg-type]
+            parts += _elsewhere(run, settings, keys[row.name], seed)
+    for row in settings.rows:
+        if row.average and all(part in tables for part in row.average):
+            for seed, table in _averages(row, tables):
+                tables.setdefault(row.name, {})[seed] = table
+                evaluation = evaluate_predictions(table, _classes(table))
+                keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
+                parts.append(
+                    evaluation_rows(evaluation, experiment=row.name, model=ENSEMBLE, graph=None, seed=seed)
+                )
+    if not parts:
+        raise SettingsError(f"no run of {recipe} is finished, so there is nothing to tell of.")
+    ordered = [row.name for row in settings.rows if row.name in tables]
+    if settings.base in tables:
+        others = {keys[name]: tables[name] for name in ordered if name != settings.base}
+        if others:
+            parts.append(compare_with(tables[settings.base], others))
+    results_root.mkdir(parents=True, exist_ok=True)
+    csv, page, picture = (results_root / f"{recipe.stem}.{kind}" for kind in ("csv", "md", "png"))
+    csv.unlink(missing_ok=True)  # rows of earlier recipes
+    everything = pd.concat(parts, ignore_index=True)
+    order = {name: number for number, name in enumerate(ordered)}
+    append_results(csv, everything.sort_values("experiment", key=lambda c: c.map(order), kind="stable"))
+    with replacing(picture) as path:
+        draw_comparison(path, read_results(csv), settings.base)
+    _render(recipe, settings, csv, page, newest, ordered)
+    return page
+
+
+def _render(
+    recipe: Path, settings: BenchmarkSettings, csv: Path, page: Path, newest: str, ordered: Sequence[str]
+) -> None:
+    missing = [row.name for row in settings.rows if row.name not in ordered]
+    notes = f"![Test accuracy of each system]({csv.with_suffix('.png').name})"
+    if missing:
+        notes += f"\n\nNot measured yet: {', '.join(missing)}."
+    header = Header(
+        title=settings.title,
+        commands=[f"landmarkfer benchmark {recipe.as_posix()}"],
+        versions=package_versions(),
+        date=newest[:10],
+        introduction=settings.introduction,
+        notes=notes,
+    )
+    published = [Published(**p.model_dump()) for p in settings.published if p.beside in (None, *ordered)]
+    render_results(
+        csv, page, header, published=published, columns=(*PROTOCOL, *COSTS), baseline=settings.base
+    )
+
+
+def evaluated(run: RunFolder) -> tuple[Evaluation, pd.DataFrame]:
+    """The evaluation of a run and its predictions; made only where they are not there yet."""
+    files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
+    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
+    if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
+        return read_evaluation(run.path), pd.read_parquet(files[0])
+    opened = open_run(run)
+    table = opened.predict_test()
+    evaluation = evaluate_predictions(table, opened.trained.config.classes)
+    write_evaluation(run.path, evaluation, table)
+    with replacing(run.path / COST_FILE) as path:
+        path.write_text(json.dumps(measure_cost(opened), indent=2) + "\n", encoding="utf-8")
+    return evaluation, table
+
+
+def measure_cost(opened: Opened) -> dict[str, float]:
+    """Multiply-accumulates of one prediction, and the milliseconds it takes on the CPU, views included."""
+    model, settings = opened.trained.model, opened.trained.config.settings.prediction
+    seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
+    one = opened.dataset.faces.rows(torch.as_tensor(seen))
+    one = replace(one, labels=None, targets=None)
+    cost: dict[str, float] = {}
+    if isinstance(model, FaceModel):
+        cost["macs"] = count_cost(model, one)[1]
+    times = []
+    for _ in range(_LATENCY_CALLS):
+        start = time.perf_counter()
+        predict_probabilities(model, one, settings)
+        times.append(time.perf_counter() - start)
+    return cost | {"latency_ms": 1000 * float(np.median(times[_LATENCY_CALLS // 4 :]))}
+
+
+def _costs(run: RunFolder) -> dict[str, float]:
+    """What a run has cost and costs, for the CSV."""
+    config = run.read_config()
+    figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
+    figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
+    if run.metrics_file.exists():
+        figures["train_seconds"] = float(read_epochs(run.metrics_file)["seconds"].sum())
+    return figures
+
+
+def _elsewhere(
+    run: RunFolder, settings: BenchmarkSettings, key: tuple[str, str, str], seed: int
+) -> list[pd.DataFrame]:
+    """The figures of a run on other data; images with labels it does not know are left out."""
+    parts = []
+    for name, cache in settings.other_data.items():
+        folder = run.path / "elsewhere" / name
+        if (folder / METRICS_FILE).exists():
+            evaluation = read_evaluation(folder)
+        else:
+            evaluation, table = evaluate_run(run, cache)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_evaluation(folder, evaluation, table)
+        report = evaluation.subsets["test"]
+        figures = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+        rows = [(*key, seed, ELSEWHERE + name, metric, value) for metric, value in figures.items()]
+        parts.append(pd.DataFrame(rows, columns=RESULT_COLUMNS))
+    return parts
+
+
+def _averages(
+    row: RowSettings, tables: dict[str, dict[int, pd.DataFrame]]
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The averaged predictions of an ensemble, for each seed that all its members have."""
+    members = [tables[part] for part in row.average]
+    for seed in sorted(set.intersection(*(set(member) for member in members))):
+        yield seed, average_predictions([member[seed] for member in members])
+
+
+def _classes(table: pd.DataFrame) -> list[str]:
+    return [name.removeprefix(PREFIX) for name in map(str, table.columns) if name.startswith(PREFIX)]

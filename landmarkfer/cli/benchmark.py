@@ -1,0 +1,66 @@
+"""`landmarkfer benchmark`: systems side by side, with seeds, tests and costs."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from landmarkfer.cli.train_options import numbers
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--seeds", metavar="N,N,...", callback=numbers, help="Seeds, instead of the recipe's.")
+@click.option(
+    "--only", metavar="ROW,...", help="Train these rows only; the page holds all that are finished."
+)
+@click.option("--dry-run", is_flag=True, help="Tell what is left to train and how long that takes.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("experiments/results"),
+    show_default=True,
+    help="Folder for the page, the CSV and the picture.",
+)
+def benchmark(recipe: Path, seeds: tuple[int, ...], only: str | None, dry_run: bool, out: Path) -> None:
+    """Train and compare the systems of RECIPE, each with several seeds, on the same test images.
+
+    Writes a Markdown page, its CSV and a picture, named as RECIPE: mean and SD over seeds, bootstrap
+    intervals, paired tests against a baseline with Holm's correction, costs. What is finished is kept, so a
+    benchmark that was stopped goes on where it was when the command is given again.
+
+    \b
+    RECIPE, with training recipes relative to it:
+      title = "Pixels and landmarks"
+      seeds = [0, 1, 2]
+      baseline = "pixels"
+      [[rows]]
+      name = "pixels"
+      recipe = "image.toml"
+      [[rows]]
+      name = "fused"
+      set = {"model.name" = "fusion", "branches.image" = "mine-pixels-s{seed}"}
+      [[rows]]
+      name = "both"
+      average = ["pixels", "fused"]
+      [other_data]
+      raf-db = "cache/raf-db"
+
+    \b
+    Examples:
+      landmarkfer benchmark experiments/recipes/fer2013-comparison.toml --dry-run
+      landmarkfer benchmark experiments/recipes/fer2013-comparison.toml
+      landmarkfer benchmark mine.toml --seeds 0 --only pixels,fused
+    """  # noqa: D301 (click wants the character, not a backslash)
+    from rich.console import Console
+
+    from landmarkfer.benchmark import benchmark as run_benchmark
+    from landmarkfer.benchmark import plan
+    from landmarkfer.cli.benchmark_report import plan_table
+
+    console = Console()
+    rows = only.split(",") if only else []
+    if dry_run:
+        console.print(plan_table(plan(recipe, seeds=seeds, only=rows)))
+        return
+    page = run_benchmark(recipe, seeds=seeds, only=rows, results_root=out, console=console)
+    console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False)

@@ -1,0 +1,221 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from landmarkfer.benchmark import benchmark, plan
+from landmarkfer.benchmark_page import COST_FILE
+from landmarkfer.benchmark_settings import read_benchmark, row_settings
+from landmarkfer.cli import cli
+from landmarkfer.errors import SettingsError
+from landmarkfer.evaluation.results import ALL_SEEDS, read_results
+from landmarkfer.evaluation.significance import mcnemar
+from landmarkfer.training.prepare import resolved
+
+BENCHMARKS = sorted((Path(__file__).parents[1] / "experiments" / "benchmarks").glob("*.toml"))
+RECIPE = """
+title = "Small against smaller"
+introduction = "Two perceptrons."
+seeds = [0, 1]
+baseline = "small"
+
+[other_data]
+again = "{cache}"
+
+[[rows]]
+name = "small"
+recipe = "mlp.toml"
+
+[[rows]]
+name = "smaller"
+recipe = "mlp.toml"
+set = {{"model.hidden" = [2], "fit.epochs" = 1}}
+
+[[rows]]
+name = "both of them"
+average = ["small", "smaller"]
+
+[[published]]
+name = "theirs"
+source = "a paper"
+values = {{"test.accuracy" = 0.5}}
+beside = "smaller"
+"""
+TRAINING = """
+cache = "{cache}"
+[model]
+name = "mlp"
+hidden = [16]
+[optimiser]
+lr = 0.01
+[fit]
+epochs = 2
+batch_size = 16
+device = "cpu"
+"""
+
+
+@pytest.fixture
+def recipe(tiny_cache, tmp_path):
+    for name, text in (("tiny.toml", RECIPE), ("mlp.toml", TRAINING)):
+        (tmp_path / name).write_text(text.format(cache=tiny_cache.path.as_posix()))
+    return tmp_path / "tiny.toml"
+
+
+@pytest.fixture
+def made(recipe, tmp_path):
+    return benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+
+
+class TestPage:
+    def test_what_it_says(self, made, tmp_path):
+        page = made.read_text()
+        assert page.startswith("# Small against smaller\n\nTwo perceptrons.")
+        for part in ("| smaller | mlp | none | 0, 1 |", "| *theirs* |", "| both of them | ensemble |"):
+            assert part in page
+        assert "## Beside small" in page
+        assert "## On other data" in page
+        assert "latency, ms" in page
+        assert f"landmarkfer benchmark {tmp_path.as_posix()}/tiny.toml" in page
+        with Image.open(made.with_suffix(".png")) as picture:
+            assert picture.width > 800
+
+    def test_figures_are_those_of_the_predictions(self, made, tmp_path):
+        results = read_results(made.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
+        tables = {
+            (row, seed): pd.read_parquet(tmp_path / "runs" / f"tiny-{row}-s{seed}" / "predictions.parquet")
+            for row in ("small", "smaller")
+            for seed in (0, 1)
+        }
+        right = {key: table["predicted"] == table["label"] for key, table in tables.items()}
+        for (row, seed), hits in right.items():
+            assert results.loc[(row, seed, "test", "accuracy"), "value"] == pytest.approx(hits.mean())
+            elsewhere = results.loc[(row, seed, "on again", "accuracy"), "value"]
+            assert elsewhere == pytest.approx(hits.mean()), "the same images under another name"
+        gap = sum(right["smaller", s].mean() - right["small", s].mean() for s in (0, 1)) / 2
+        paired = results.xs("paired", level="subset")["value"]
+        assert paired["smaller", ALL_SEEDS, "difference"] == pytest.approx(gap)
+        assert paired["smaller", ALL_SEEDS, "difference_low"] <= gap
+        assert gap <= paired["smaller", ALL_SEEDS, "difference_high"]
+        first, second = tables["smaller", 1], tables["small", 1]
+        expected = mcnemar(first["label"], first["predicted"], second["predicted"]).mid_p
+        assert paired["smaller", 1, "p_mcnemar"] == pytest.approx(expected)
+        p = [paired[name, ALL_SEEDS, "p_permutation"] for name in ("smaller", "both of them")]
+        corrected = [paired[name, ALL_SEEDS, "p_holm"] for name in ("smaller", "both of them")]
+        assert min(corrected) == pytest.approx(min(1, 2 * min(p)))
+        assert results.loc[("small", 0, "run", "macs"), "value"] == 1434 * 1434 + 1434 * 16 + 16 * 3
+        assert results.loc[("small", 0, "run", "latency_ms"), "value"] > 0
+
+    def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, recipe, tmp_path, monkeypatch):
+        before = {kind: made.with_suffix(kind).read_bytes() for kind in (".md", ".csv", ".png")}
+        for name in ("landmarkfer.training.repeat.train", "landmarkfer.benchmark_page.open_run"):
+            monkeypatch.setattr(name, lambda *_, **__: pytest.fail("done before"))
+        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        assert {kind: made.with_suffix(kind).read_bytes() for kind in before} == before
+
+    def test_stopped_midway_it_goes_on(self, recipe, made, tmp_path, monkeypatch):
+        runs, results = tmp_path / "other", tmp_path / "other-results"
+        from landmarkfer.training import repeat
+
+        real, calls = repeat.train, []
+
+        def stopping(settings, **keywords):
+            calls.append(settings.name)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return real(settings, **keywords)
+
+        monkeypatch.setattr(repeat, "train", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            benchmark(recipe, runs_root=runs, results_root=results)
+        page = benchmark(recipe, runs_root=runs, results_root=results)
+        names = [f"tiny-{row}-s{seed}" for row in ("small", "smaller") for seed in (0, 1)]
+        assert calls == [*names[:3], *names[2:]], "what was finished is not trained again"
+        ours, theirs = (read_results(csv.with_suffix(".csv")) for csv in (page, made))
+        timed = ours["metric"].isin(["train_seconds", "latency_ms"])
+        pd.testing.assert_frame_equal(ours[~timed], theirs[~timed])
+
+    def test_a_page_of_some_rows(self, recipe, tmp_path):
+        page = benchmark(
+            recipe, seeds=[3], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path / "results"
+        )
+        assert "Not measured yet: smaller, both of them." in page.read_text()
+        assert "## Beside" not in page.read_text()
+
+    def test_new_weights_are_evaluated_anew(self, made, recipe, tmp_path):
+        run = tmp_path / "runs" / "tiny-small-s0"
+        (run / COST_FILE).unlink()
+        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        assert (run / COST_FILE).exists()
+
+
+class TestPlan:
+    def test_what_is_left(self, recipe, tmp_path):
+        runs = tmp_path / "runs"
+        states = [(one.row.name, one.seed, one.state) for one in plan(recipe, runs_root=runs)]
+        assert states == [(row, seed, "missing") for row in ("small", "smaller") for seed in (0, 1)]
+        assert all(one.seconds > 0 for one in plan(recipe, runs_root=runs))
+        assert not runs.exists(), "nothing is trained"
+        benchmark(recipe, seeds=[0], only=["small"], runs_root=runs, results_root=tmp_path)
+        done, left, *_ = plan(recipe, runs_root=runs)
+        assert (done.state, done.seconds) == ("finished", 0)
+        epochs = pd.read_csv(runs / "tiny-small-s0" / "metrics.csv")
+        assert left.seconds == pytest.approx(epochs["seconds"].sum())
+
+    def test_on_the_command_line(self, recipe, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        told = CliRunner().invoke(cli, ["benchmark", "tiny.toml", "--dry-run"], catch_exceptions=False)
+        assert told.exit_code == 0
+        assert "tiny-smaller-s1" in told.output
+        assert "left in all" in told.output
+        arguments = ["benchmark", "tiny.toml", "--seeds", "0", "--only", "smaller", "--out", "pages"]
+        told = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        assert "Page: pages/tiny.md" in told.output
+        assert (tmp_path / "pages" / "tiny.csv").exists()
+
+
+class TestRecipe:
+    def test_seeds_are_put_in(self, recipe, tmp_path):
+        (tmp_path / "fused.toml").write_text(
+            'title = "x"\n[[rows]]\nname = "a + b"\n'
+            'set = {"model.name" = "fusion", "branches.image" = "pixels-s{seed}"}\n'
+        )
+        (row,) = read_benchmark(tmp_path / "fused.toml").rows
+        settings = row_settings(tmp_path / "fused.toml", row, 4)
+        assert settings.branches.image == "pixels-s4"
+        assert (settings.name, settings.seed) == ("fused-a-b-s4", 4)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('title = "x"\nrows = []', "'rows'"),
+            ('title = "x"\n[[rows]]\nname = "a"\n[[rows]]\nname = "a"', "two rows 'a'"),
+            ('title = "x"\nbaseline = "b"\n[[rows]]\nname = "a"', "baseline is 'b', and the rows are a"),
+            ('title = "x"\n[[rows]]\nname = "a"\naverage = ["b"]', "averages 'b'"),
+            ('title = "x"\n[[rows]]\nname = "a"\nrecipe = "a"\naverage = ["b"]', "either trained"),
+            ('title = "x"\nseeds = [1, 1]\n[[rows]]\nname = "a"', "different numbers"),
+            ('title = "x"\nbase = "a"\n[[rows]]\nname = "a"', "no setting 'base'"),
+        ],
+    )
+    def test_what_does_not_fit(self, tmp_path, text, message):
+        (tmp_path / "wrong.toml").write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            read_benchmark(tmp_path / "wrong.toml")
+
+    def test_a_wrong_row_is_found_before_anything_is_trained(self, recipe, tmp_path):
+        text = recipe.read_text().replace('"model.hidden" = [2]', '"model.hiden" = [2]')
+        recipe.write_text(text)
+        with pytest.raises(SettingsError, match="'hiden'"):
+            benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path)
+        assert not (tmp_path / "runs").exists()
+        with pytest.raises(SettingsError, match="no row 'smal'"):
+            plan(recipe, only=["smal"])
+
+    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+    def test_the_projects_own_can_be_trained(self, path):
+        benchmark_settings = read_benchmark(path)
+        for row in benchmark_settings.rows:
+            if not row.average:
+                resolved(row_settings(path, row, 0))
