@@ -84,8 +84,8 @@ TABLE = Table(
         "`mlp-distilled` learns, beside the labels, what three CNNs say of the training faces that they were "
         "not trained on; at test it sees landmarks alone. Rows with a 5 or 20 in their names train for "
         "so many epochs instead of 20 (gnn) or 40 (mlp), to tell choices apart at equal cost. Logits of "
-        "classes below 45 % recall were raised on the validation images (`prediction.least_recall`), but not in "
-        "the short and the older rows, nor in `gnn-learned` and those called unweighted. `mlp-landmarker` "
+        "classes below 45 % recall were raised on the validation images (`prediction.least_recall`), but not "
+        "in the short and the older rows, nor in `gnn-learned` and those called unweighted. `mlp-landmarker` "
         "sees the landmarks of the other detector, `mlp-blendshapes` its 52 blendshapes besides, "
         "`mlp-7-passes` the mean of seven detections instead of three."
     ),
