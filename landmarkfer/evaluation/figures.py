@@ -159,6 +159,10 @@ def draw_comparison(path: Path, results: pd.DataFrame, baseline: str) -> None:
         values = 100 * drawn.loc[drawn["experiment"] == name, "value"].to_numpy()
         axes.plot([values.mean()] * 2, [place - 0.28, place + 0.28], color=BLUE, linewidth=2.5)
         axes.plot(values, np.full(len(values), place), "o", color=BLUE, alpha=0.45, markersize=5, mew=0)
+        spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+        axes.text(
+            1.02, place, f"{values.mean():.2f}{spread}", transform=axes.get_yaxis_transform(), va="center"
+        )
         if name == baseline:
             axes.axvline(values.mean(), color=GREY, linewidth=1, linestyle="--", zorder=0)
     axes.set_yticks(range(len(names)), labels=names)
