@@ -102,12 +102,13 @@ def write_page(
         others = {keys[name]: tables[name] for name in ordered if name != settings.base}
         if others:
             parts.append(compare_with(tables[settings.base], others))
-    results_root.mkdir(parents=True, exist_ok=True)
     csv, page, picture = (results_root / f"{recipe.stem}.{kind}" for kind in ("csv", "md", "png"))
-    csv.unlink(missing_ok=True)  # rows of earlier recipes
-    everything = pd.concat(parts, ignore_index=True)
     order = {name: number for number, name in enumerate(ordered)}
-    append_results(csv, everything.sort_values("experiment", key=lambda c: c.map(order), kind="stable"))
+    everything = pd.concat(parts, ignore_index=True)
+    everything = everything.sort_values("experiment", key=lambda column: column.map(order), kind="stable")
+    with replacing(csv) as path:
+        path.unlink(missing_ok=True)  # of a process that was killed
+        append_results(path, everything)
     with replacing(picture) as path:
         draw_comparison(path, read_results(csv), settings.base)
     _render(recipe, settings, csv, page, newest, ordered)
