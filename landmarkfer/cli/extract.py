@@ -37,7 +37,9 @@ class CropSize(click.ParamType):
 @click.option(
     "--landmarker", type=click.Path(path_type=Path), help="The landmarker's model, face_landmarker.task."
 )
-@click.option("--passes", type=click.IntRange(min=1), help="Detections of each image, averaged. [1]")
+@click.option(
+    "--passes", type=click.IntRange(min=1), help="Detections of each image, averaged; 7 for small faces. [1]"
+)
 @click.option(
     "--retries", type=click.IntRange(min=0), help="Further tries where no face is found. [all there are]"
 )
