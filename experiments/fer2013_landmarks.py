@@ -121,6 +121,7 @@ TABLE = Table(
     ensembles={
         "mlp and gnn": ("mlp-whitened", "gnn"),
         "mlp, gnn and blendshapes": ("mlp-whitened", "gnn", "mlp-blendshapes"),
+        "7 passes and blendshapes": ("mlp-7-passes", "mlp-blendshapes"),
     },
     contrasts=[
         Contrast("mlp and gnn averaged, instead of the mlp alone", "mlp and gnn", "mlp-whitened"),
