@@ -54,7 +54,12 @@ SHORT_GRAPHS: dict[str, tuple[str, ...]] = {
     "gnn-5-deep": ("model.widths=[20, 20, 20, 20, 20, 20, 20, 20]",),
     "gnn-5-bf16": ("fit.precision=bf16-mixed",),
 }
-SHORT_TRANSFORMER = (*SHORT, "model.width=64", "model.depth=2", "loss.class_weights=sqrt_inverse")
+SHORT_TRANSFORMER = (
+    "fit.epochs=5",
+    "model.width=64",
+    "model.depth=2",
+    "loss.class_weights=sqrt_inverse",
+)
 # The same with the perceptron, in half of its epochs.
 HALF = ("fit.epochs=20", UNRAISED)
 HALF_MLPS: dict[str, tuple[str, ...]] = {
