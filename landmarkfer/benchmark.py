@@ -32,6 +32,7 @@ from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.prepare import resolved
 from landmarkfer.training.repeat import train_all
 from landmarkfer.training.run import RUNS_ROOT, RunFolder
+from landmarkfer.training.side_by_side import train_side_by_side
 
 RESULTS_ROOT = Path("experiments/results")
 
@@ -52,6 +53,7 @@ def benchmark(
     *,
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
+    jobs: int = 1,
     runs_root: Path = RUNS_ROOT,
     results_root: Path = RESULTS_ROOT,
     console: Console | None = None,
@@ -62,6 +64,7 @@ def benchmark(
         recipe: TOML file, see `benchmark_settings`.
         seeds: Instead of the recipe's.
         only: Names of the rows that are trained; the page holds all that are finished.
+        jobs: Trainings at a time.
         runs_root: The folder of all runs.
         results_root: Where `<recipe>.md`, `.csv` and `.png` are written.
         console: Where progress is shown; nowhere if None.
@@ -75,13 +78,12 @@ def benchmark(
     settings = read_benchmark(recipe)
     chosen = _chosen(settings, only)
     seeds = seeds or settings.seeds
-    for row in chosen:  # all that can be found wrong is, before hours of training
-        for seed in seeds:
-            resolved(row_settings(recipe, row, seed))
-    for number, row in enumerate(chosen, start=1):
-        if console is not None:
-            console.print(f"row {number} of {len(chosen)}: {row.name}", style="bold", highlight=False)
-        wanted = [row_settings(recipe, row, seed) for seed in seeds]
+    wanted = [row_settings(recipe, settings, row, seed) for row in chosen for seed in seeds]
+    for one in wanted:  # all that can be found wrong is, before hours of training
+        resolved(one)
+    if jobs > 1:
+        train_side_by_side(wanted, jobs, runs_root=runs_root, console=console)
+    else:
         train_all(wanted, runs_root=runs_root, console=console)
     return write_page(recipe, settings, seeds, runs_root, results_root, console)
 
@@ -108,7 +110,7 @@ def plan(
         measured: float | None = None
         for seed in seeds or settings.seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
-            wanted = row_settings(recipe, row, seed)
+            wanted = row_settings(recipe, settings, row, seed)
             if run.finished:
                 found.append(Planned(row, seed, run, "finished", 0.0))
                 continue

@@ -18,14 +18,21 @@ class RowSettings(BaseModel):
     name: str = Field(pattern=r"^[\w .,+()-]+$")
     recipe: str | None = Field(None, description="training recipe, relative to this file")
     set: Mapping[str, Any] = Field(
-        {}, description="settings by dotted key; {seed} in a text is replaced by the seed"
+        {},
+        description="settings by dotted key; in a text {seed} is replaced by the seed, and {next} by the one "
+        "after it in the recipe (after the last, the first)",
+    )
+    run: str | None = Field(
+        None,
+        pattern=r"^[\w.-]*\{seed\}[\w.-]*$",
+        description="names of its runs, so that benchmarks share them; <benchmark>-<row>-s{seed} if unset",
     )
     average: Sequence[str] = Field([], description="rows whose probabilities are averaged, seed by seed")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if bool(self.average) and (self.recipe is not None or self.set):
-            raise ValueError(f"row '{self.name}' is either trained (recipe, set) or an average of rows")
+        if self.average and (self.recipe is not None or self.set or self.run is not None):
+            raise ValueError(f"row '{self.name}' is either trained (recipe, set, run) or an average of rows")
         return self
 
 
@@ -90,28 +97,34 @@ def read_benchmark(recipe: Path) -> BenchmarkSettings:
         raise SettingsError(explain(error, str(recipe), BenchmarkSettings)) from None
 
 
-def row_settings(recipe: Path, row: RowSettings, seed: int) -> TrainSettings:
+def row_settings(recipe: Path, settings: BenchmarkSettings, row: RowSettings, seed: int) -> TrainSettings:
     """What the run of a trained row and a seed is trained with.
 
     Args:
         recipe: The benchmark's file, which gives its runs their names.
+        settings: What it holds.
         row: The row.
         seed: The training seed.
 
     Raises:
         SettingsError: The row's recipe cannot be read, or a setting is wrong.
     """
-    overrides = {key: _with_seed(value, seed) for key, value in row.set.items()}
+    order = list(settings.seeds)
+    following = order[(order.index(seed) + 1) % len(order)] if seed in order else seed + 1
+    overrides = {
+        key: value.replace("{seed}", str(seed)).replace("{next}", str(following))
+        if isinstance(value, str)
+        else value
+        for key, value in row.set.items()
+    }
     own = {"seed": seed, "name": run_name(recipe, row, seed)}
     path = recipe.parent / row.recipe if row.recipe else None
     return load_settings(path, overrides | own)
 
 
 def run_name(recipe: Path, row: RowSettings, seed: int) -> str:
-    """The folder of a run: `<benchmark>-<row>-s<seed>`."""
+    """The folder of a run: `<benchmark>-<row>-s<seed>`, unless the row says otherwise."""
+    if row.run is not None:
+        return row.run.replace("{seed}", str(seed))
     plain = re.sub(r"[^\w.-]+", "-", row.name).strip("-")
     return f"{recipe.stem}-{plain}-s{seed}"
-
-
-def _with_seed(value: Any, seed: int) -> Any:
-    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value

@@ -182,10 +182,23 @@ class TestRecipe:
             'title = "x"\n[[rows]]\nname = "a + b"\n'
             'set = {"model.name" = "fusion", "branches.image" = "pixels-s{seed}"}\n'
         )
-        (row,) = read_benchmark(tmp_path / "fused.toml").rows
-        settings = row_settings(tmp_path / "fused.toml", row, 4)
+        benchmark_settings = read_benchmark(tmp_path / "fused.toml")
+        settings = row_settings(tmp_path / "fused.toml", benchmark_settings, benchmark_settings.rows[0], 4)
         assert settings.branches.image == "pixels-s4"
         assert (settings.name, settings.seed) == ("fused-a-b-s4", 4)
+
+    def test_runs_that_others_share_and_the_next_seed(self, tmp_path):
+        path = tmp_path / "fused.toml"
+        path.write_text(
+            'title = "x"\nseeds = [0, 5]\n[[rows]]\nname = "a"\nrun = "mine-s{seed}-of-2"\n'
+            'set = {"model.name" = "fusion", "branches.encoder" = "pixels-s{next}"}\n'
+        )
+        benchmark_settings = read_benchmark(path)
+        made = [
+            row_settings(path, benchmark_settings, benchmark_settings.rows[0], seed) for seed in (0, 5, 7)
+        ]
+        assert [one.name for one in made] == ["mine-s0-of-2", "mine-s5-of-2", "mine-s7-of-2"]
+        assert [one.branches.encoder for one in made] == ["pixels-s5", "pixels-s0", "pixels-s8"]
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -195,6 +208,7 @@ class TestRecipe:
             ('title = "x"\nbaseline = "b"\n[[rows]]\nname = "a"', "baseline is 'b', and the rows are a"),
             ('title = "x"\n[[rows]]\nname = "a"\naverage = ["b"]', "averages 'b'"),
             ('title = "x"\n[[rows]]\nname = "a"\nrecipe = "a"\naverage = ["b"]', "either trained"),
+            ('title = "x"\n[[rows]]\nname = "a"\nrun = "a"', "'rows.0.run'"),
             ('title = "x"\nseeds = [1, 1]\n[[rows]]\nname = "a"', "different numbers"),
             ('title = "x"\nbase = "a"\n[[rows]]\nname = "a"', "no setting 'base'"),
         ],
@@ -218,4 +232,4 @@ class TestRecipe:
         benchmark_settings = read_benchmark(path)
         for row in benchmark_settings.rows:
             if not row.average:
-                resolved(row_settings(path, row, 0))
+                resolved(row_settings(path, benchmark_settings, row, 0))

@@ -13,6 +13,7 @@ from landmarkfer.cli.train_options import numbers
 @click.option(
     "--only", metavar="ROW,...", help="Train these rows only; the page holds all that are finished."
 )
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time.")
 @click.option("--dry-run", is_flag=True, help="Tell what is left to train and how long that takes.")
 @click.option(
     "--out",
@@ -21,7 +22,9 @@ from landmarkfer.cli.train_options import numbers
     show_default=True,
     help="Folder for the page, the CSV and the picture.",
 )
-def benchmark(recipe: Path, seeds: tuple[int, ...], only: str | None, dry_run: bool, out: Path) -> None:
+def benchmark(
+    recipe: Path, seeds: tuple[int, ...], only: str | None, jobs: int, dry_run: bool, out: Path
+) -> None:
     """Train and compare the systems of RECIPE, each with several seeds, on the same test images.
 
     Writes a Markdown page, its CSV and a picture, named as RECIPE: mean and SD over seeds, bootstrap
@@ -47,8 +50,8 @@ def benchmark(recipe: Path, seeds: tuple[int, ...], only: str | None, dry_run: b
 
     \b
     Examples:
-      landmarkfer benchmark experiments/recipes/fer2013-comparison.toml --dry-run
-      landmarkfer benchmark experiments/recipes/fer2013-comparison.toml
+      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --dry-run
+      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --jobs 2
       landmarkfer benchmark mine.toml --seeds 0 --only pixels,fused
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
@@ -62,5 +65,5 @@ def benchmark(recipe: Path, seeds: tuple[int, ...], only: str | None, dry_run: b
     if dry_run:
         console.print(plan_table(plan(recipe, seeds=seeds, only=rows)))
         return
-    page = run_benchmark(recipe, seeds=seeds, only=rows, results_root=out, console=console)
+    page = run_benchmark(recipe, seeds=seeds, only=rows, jobs=jobs, results_root=out, console=console)
     console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False)
