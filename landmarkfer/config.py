@@ -182,6 +182,13 @@ class BranchSettings(BaseModel):
     encoder: str | None = Field(None, description="a finished run of the second branch's model")
     freeze: Sequence[Literal["image", "encoder"]] = Field([], description="branches that are not trained")
 
+    @model_validator(mode="after")
+    def _frozen_ones_know_something(self) -> Self:
+        for name in self.freeze:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is frozen and begins with nothing; name a finished run for it")
+        return self
+
 
 class OptimiserSettings(BaseModel):
     """The optimiser and its learning-rate schedule."""

@@ -10,14 +10,16 @@ from landmarkfer.config import PredictionSettings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.evaluation.offsets import class_offsets
 from landmarkfer.models.base import FaceModel
-from landmarkfer.models.fusion import FusionModel, Late
+from landmarkfer.models.fusion import FusionModel
 from landmarkfer.models.views import view_logits
 
 LARGEST_WEIGHT = 3.0
 
 
 def fit_afterwards(model: FaceModel, faces: FaceBatch, settings: PredictionSettings) -> None:
-    """Choose the weight of the second branch of a late fusion, then raise the classes of low recall.
+    """Choose the weight of the second branch of a fused model, then raise the classes of low recall.
+
+    How far a branch can be believed on training images, which it knows, is not how far it can be on new ones.
 
     Args:
         model: With its final weights.
@@ -28,7 +30,7 @@ def fit_afterwards(model: FaceModel, faces: FaceBatch, settings: PredictionSetti
     if not len(faces):
         return
     model.eval()
-    if isinstance(model, FusionModel) and isinstance(model.joint, Late):
+    if isinstance(model, FusionModel):
         _weigh_second_branch(model, faces, faces.labels, settings)
     if settings.least_recall:
         logits = view_logits(model, faces, settings).double().numpy()

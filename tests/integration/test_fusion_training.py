@@ -96,6 +96,8 @@ class TestBranches:
             image_settings(**{"branches.image": "pixels"})
         with pytest.raises(SettingsError, match="choose one"):
             image_settings("fusion", **SMALL | {"branches.image": "pixels", "init": "fused"})
+        with pytest.raises(SettingsError, match="encoder is frozen and begins with nothing"):
+            image_settings("fusion", **SMALL | {"branches.freeze": ["encoder"]})
 
 
 def test_shuffled_landmarks_are_those_of_another_image_in_training_and_test(image_settings, tmp_path):

@@ -24,13 +24,13 @@ def faces():
     )
 
 
-@pytest.fixture
-def late(faces):
+@pytest.fixture(params=["late", "gated"])
+def fused(request, faces):
     torch.manual_seed(0)
     model = build_model(
         "fusion",
         3,
-        fusion="late",
+        fusion=request.param,
         encoder="mlp",
         encoder_settings={"hidden": [8]},
         width=4,
@@ -46,29 +46,29 @@ def surprise(model, faces):
         return torch.nn.functional.cross_entropy(model(faces), faces.labels).item()
 
 
-def test_the_second_branch_gets_the_weight_that_makes_the_labels_most_likely(late, faces):
+def test_the_second_branch_gets_the_weight_that_makes_the_labels_most_likely(fused, faces):
     # What the second branch adds is in the direction of the labels, and twice as much as is good, with noise.
     with torch.inference_mode():
-        joint = late.embed(faces)[:, late.image.embedding_size :]
+        joint = fused.embed(faces)[:, fused.image.embedding_size :]
         wanted = 4 * torch.nn.functional.one_hot(faces.labels, 3) + 3 * torch.randn(90, 3)
-    late.head.weight.data = torch.linalg.lstsq(joint, wanted).solution.T.contiguous()
-    learned = late.head.weight.detach().clone()
-    fit_afterwards(late, faces, PLAIN)
-    weight = (late.head.weight / learned).median().item()
-    torch.testing.assert_close(late.head.weight, weight * learned)
-    best = surprise(late, faces)
+    fused.head.weight.data = torch.linalg.lstsq(joint, wanted).solution.T.contiguous()
+    learned = fused.head.weight.detach().clone()
+    fit_afterwards(fused, faces, PLAIN)
+    weight = (fused.head.weight / learned).median().item()
+    torch.testing.assert_close(fused.head.weight, weight * learned)
+    best = surprise(fused, faces)
     for other in (0.8 * weight, 1.25 * weight):
-        late.head.weight.data = other * learned
-        assert surprise(late, faces) > best
+        fused.head.weight.data = other * learned
+        assert surprise(fused, faces) > best
 
 
-def test_a_second_branch_of_noise_is_silenced(late, faces):
-    late.head.weight.data = 3 * torch.randn(
-        late.head.weight.shape, generator=torch.Generator().manual_seed(2)
+def test_a_second_branch_of_noise_is_silenced(fused, faces):
+    fused.head.weight.data = 3 * torch.randn(
+        fused.head.weight.shape, generator=torch.Generator().manual_seed(2)
     )
-    before = late.head.weight.abs().max().item()
-    fit_afterwards(late, faces, PLAIN)
-    assert late.head.weight.abs().max().item() < 0.2 * before
+    before = fused.head.weight.abs().max().item()
+    fit_afterwards(fused, faces, PLAIN)
+    assert fused.head.weight.abs().max().item() < 0.2 * before
 
 
 def test_recalls_are_raised_where_that_is_asked_for(faces):
@@ -87,8 +87,8 @@ def test_recalls_are_raised_where_that_is_asked_for(faces):
         assert (model(faces).argmax(dim=1) == faces.labels).double().mean() > 0.8
 
 
-def test_no_validation_images_change_nothing(late, faces):
+def test_no_validation_images_change_nothing(fused, faces):
     none = faces.rows(torch.tensor([], dtype=torch.int64))
-    before = late.head.weight.detach().clone()
-    fit_afterwards(late, none, PredictionSettings())
-    assert torch.equal(late.head.weight, before)
+    before = fused.head.weight.detach().clone()
+    fit_afterwards(fused, none, PredictionSettings())
+    assert torch.equal(fused.head.weight, before)
