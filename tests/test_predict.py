@@ -273,7 +273,8 @@ class TestSeveralRuns:
         assert found[0][1] == evaluate_run(run)[0]
 
     def test_where_files_are_written(self, run, second, own_cache, tmp_path):
-        files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png", "reliability.png"}
+        files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png"}
+        files |= {"reliability.png", "risk_coverage.png"}
         for folder in (run.path, second.path):
             for name in files:
                 (folder / name).unlink(missing_ok=True)
