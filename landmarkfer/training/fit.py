@@ -176,7 +176,8 @@ def show_progress(console: Console | None, what: str) -> Progress | None:
         return None
 
     def bar(loop: Iterable[int], length: int) -> Iterable[int]:
-        return track(loop, what, total=length, console=console, transient=True)
+        silent = not console.is_terminal
+        return track(loop, what, total=length, console=console, transient=True, disable=silent)
 
     return bar
 
