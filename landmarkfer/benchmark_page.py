@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from rich.console import Console
 
 from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, run_name
-from landmarkfer.errors import SettingsError
+from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
 from landmarkfer.evaluation.pages import (
@@ -141,7 +142,8 @@ def evaluated(run: RunFolder) -> tuple[Evaluation, pd.DataFrame]:
     files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
     weights = run.weights_file if run.weights_file.exists() else run.estimator_file
     if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
-        return read_evaluation(run.path), pd.read_parquet(files[0])
+        with suppress(RunError):  # written by another version: evaluated again
+            return read_evaluation(run.path), pd.read_parquet(files[0])
     opened = open_run(run)
     table = opened.predict_test()
     evaluation = evaluate_predictions(table, opened.trained.config.classes)
@@ -185,9 +187,9 @@ def _elsewhere(
     parts = []
     for name, cache in settings.other_data.items():
         folder = run.path / "elsewhere" / name
-        if (folder / METRICS_FILE).exists():
+        try:
             evaluation = read_evaluation(folder)
-        else:
+        except RunError:  # not evaluated yet, or by another version
             evaluation, table = evaluate_run(run, cache)
             folder.mkdir(parents=True, exist_ok=True)
             write_evaluation(folder, evaluation, table)

@@ -268,6 +268,11 @@ class PredictionSettings(BaseModel):
         description="of networks: recall on the validation images below which a class's logit is raised; "
         "0 raises none",
     )
+    calibrate: bool = Field(
+        True,
+        description="of networks: fit a temperature to the validation images; no prediction changes, only "
+        "how sure it is",
+    )
 
 
 class TrainSettings(BaseModel):

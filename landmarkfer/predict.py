@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.config import PredictionSettings
@@ -16,33 +17,69 @@ from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
 from landmarkfer.data.splits import Rows, has_twin_in
 from landmarkfer.errors import CacheError, RunError
+from landmarkfer.evaluation.conformal import STATED, label_sets, threshold_for
 from landmarkfer.evaluation.ensemble import find_weights
-from landmarkfer.evaluation.predictions import average_predictions, probability_columns
+from landmarkfer.evaluation.predictions import (
+    TEMPERATURE,
+    average_predictions,
+    probability_columns,
+    set_columns,
+    without_sets,
+)
 from landmarkfer.evaluation.report import Evaluation, evaluate_predictions, write_evaluation
+from landmarkfer.evaluation.temperature import temper
 from landmarkfer.models.base import FaceModel
-from landmarkfer.models.views import batches, view_logits, views
+from landmarkfer.models.views import batches, mean_probabilities, views
 from landmarkfer.training.run import AnyModel, RunFolder, TrainedModel
 
 
 def predict_probabilities(
     model: AnyModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
 ) -> Tensor:
-    """Probabilities of each class, `[B, C]` on the CPU.
+    """Probabilities of each class, float64 `[B, C]` on the CPU.
 
     Args:
         model: In evaluation mode; its device is used.
         faces: Normalised landmarks and stored images, as far as the model looks at them; where it sees
             nothing, the training prior is predicted.
-        settings: Over which views of a face the prediction is averaged.
+        settings: Over which views of a face the prediction is averaged; the average of a network is then
+            tempered.
         batch_size: See `models.views.batches`.
     """
     if isinstance(model, FaceModel):
-        return view_logits(model, faces, settings, batch_size=batch_size).softmax(dim=-1).mean(dim=0)
+        mean = mean_probabilities(model, faces, settings, batch_size=batch_size)
+        return torch.from_numpy(temper(mean.numpy(), model.temperatures(faces).numpy()))
     parts = []
     for batch in batches(faces, model, batch_size):
         found = [model.probabilities(view) for view in views(batch, model, settings)]
         parts.append(sum(found[1:], found[0]) / len(found))
-    return torch.cat(parts)
+    return torch.cat(parts).double()
+
+
+def has_sets(model: AnyModel) -> bool:
+    """Whether a model can give sets of labels; classical ones and networks of older versions cannot."""
+    return isinstance(model, FaceModel) and bool(model.set_thresholds.any())
+
+
+def predict_sets(model: AnyModel, probabilities: Tensor, coverage: float = STATED) -> NDArray[np.bool_]:
+    """Which labels are in the set of each image, `[B, C]`; see `evaluation.conformal`.
+
+    Args:
+        model: Of `has_sets`.
+        probabilities: What `predict_probabilities` gave, `[B, C]`.
+        coverage: How often a set shall hold the label, a whole percent.
+
+    Raises:
+        RunError: The model knows no sets.
+        ValueError: The coverage is not a whole percent from 1 % to 99 %.
+    """
+    if not has_sets(model):
+        raise RunError(
+            "this model has no thresholds for sets of labels; train a network with this version, which fits "
+            "them."
+        )
+    assert isinstance(model, FaceModel)
+    return label_sets(probabilities.numpy(), threshold_for(model.set_thresholds.cpu().numpy(), coverage))
 
 
 def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.DataFrame:
@@ -57,9 +94,8 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.
         One row per image, those without a face included.
     """
     classes = list(trained.config.classes)
-    probabilities = predict_probabilities(
-        trained.model, dataset.faces.rows(torch.as_tensor(rows)), trained.config.settings.prediction
-    )
+    model, faces = trained.model, dataset.faces.rows(torch.as_tensor(rows))
+    probabilities = predict_probabilities(model, faces, trained.config.settings.prediction)
     known = dataset.frame.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame(
         {
@@ -70,7 +106,11 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.
             "subset": known["subset"],
         }
     )
-    table[probability_columns(classes)] = probabilities.double().numpy()
+    table[probability_columns(classes)] = probabilities.numpy()
+    if isinstance(model, FaceModel):
+        table[TEMPERATURE] = model.temperatures(faces).numpy()
+    if has_sets(model):
+        table[set_columns(classes)] = predict_sets(model, probabilities)
     return table
 
 
@@ -94,7 +134,7 @@ class Opened:
         return table
 
     def predict_validation(self) -> pd.DataFrame:
-        """The prediction table of the images that validated the run.
+        """The prediction table of the images that validated the run, without the sets that it decided.
 
         Raises:
             RunError: The cache is not the run's own, so that there are none.
@@ -102,7 +142,7 @@ class Opened:
         if not self.own:
             raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
         wanted = self.dataset.frame["id"].isin(self.run.read_splits()["val"])
-        return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy()))
+        return without_sets(predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())))
 
 
 def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:

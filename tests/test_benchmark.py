@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -149,6 +150,19 @@ class TestPage:
         (run / COST_FILE).unlink()
         benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
         assert (run / COST_FILE).exists()
+
+    def test_figures_of_another_version_are_made_again(self, made, recipe, tmp_path):
+        run = tmp_path / "runs" / "tiny-small-s0"
+        files = [run / "metrics.json", run / "elsewhere" / "again" / "metrics.json"]
+        now = [file.read_text() for file in files]
+        for file, text in zip(files, now, strict=True):
+            old = json.loads(text)
+            for figures in old["subsets"].values():
+                for name in ("nll", "brier", "aurc", "accuracy_at_80", "accuracy_at_50", "sets"):
+                    del figures[name]
+            file.write_text(json.dumps(old))
+        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        assert [file.read_text() for file in files] == now
 
 
 class TestPlan:

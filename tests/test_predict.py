@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from landmarkfer.config import PredictionSettings, load_settings
 from landmarkfer.data.augment import mirror_landmarks
@@ -16,7 +17,15 @@ from landmarkfer.geometry import normalise
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
 from landmarkfer.models.base import LandmarkModel
-from landmarkfer.predict import evaluate_run, evaluate_runs, predict_probabilities, predict_rows
+from landmarkfer.predict import (
+    evaluate_run,
+    evaluate_runs,
+    has_sets,
+    open_run,
+    predict_probabilities,
+    predict_rows,
+    predict_sets,
+)
 from landmarkfer.training.fit import train
 from landmarkfer.training.run import RunFolder
 
@@ -76,8 +85,9 @@ class TestProbabilities:
 
     def test_mirror_averages_the_two_passes(self, model, faces):
         with torch.inference_mode():
-            straight = model(faces).softmax(dim=1)
-            mirrored = model(FaceBatch(mirror_landmarks(faces.landmarks), faces.present)).softmax(dim=1)
+            straight = model(faces).double().softmax(dim=1)
+            mirrored = FaceBatch(mirror_landmarks(faces.landmarks), faces.present)
+            mirrored = model(mirrored).double().softmax(dim=1)
         averaged = predict_probabilities(model, faces, PredictionSettings(mirror=True))
         torch.testing.assert_close(averaged, (straight + mirrored) / 2)
         torch.testing.assert_close(
@@ -95,11 +105,27 @@ class TestProbabilities:
     @pytest.mark.parametrize("mirror", [True, False])
     def test_rows_are_distributions_whatever_the_batches(self, model, faces, mirror):
         whole = predict_probabilities(model, faces, PredictionSettings(mirror=mirror))
-        torch.testing.assert_close(whole.sum(dim=1), torch.ones(7))
+        torch.testing.assert_close(whole.sum(dim=1), torch.ones(7).double())
         for size in (1, 3, 7):
             part = predict_probabilities(model, faces, PredictionSettings(mirror=mirror), batch_size=size)
-            torch.testing.assert_close(part, whole)
-        torch.testing.assert_close(whole[2], torch.tensor([0.2, 0.5, 0.3]), msg="the prior, without a face")
+            torch.testing.assert_close(part, whole, rtol=1e-5, atol=1e-6)
+        assert whole[2].tolist() == pytest.approx([0.2, 0.5, 0.3]), "the prior, without a face"
+
+    def test_sets_of_labels_hold_what_reaches_the_threshold(self, model, faces):
+        given = predict_probabilities(model, faces, PredictionSettings())
+        assert not has_sets(model)
+        with pytest.raises(RunError, match="no thresholds for sets of labels"):
+            predict_sets(model, given)
+        thresholds = torch.linspace(0.9, 0.02, 99)
+        model.set_calibration(1.0, thresholds)
+        for coverage in (0.9, 0.5):
+            sets = predict_sets(model, given, coverage)
+            expected = given.numpy() >= thresholds[round(100 * coverage) - 1].item()
+            expected[np.arange(7), given.argmax(dim=1)] = True
+            np.testing.assert_array_equal(sets, expected)
+        np.testing.assert_array_equal(predict_sets(model, given), predict_sets(model, given, 0.9))
+        with pytest.raises(ValueError, match="whole percent"):
+            predict_sets(model, given, 0.999)
 
     def test_no_faces_at_all(self, model, faces):
         none = faces.rows(torch.tensor([], dtype=torch.int64))
@@ -219,6 +245,47 @@ class TestOwnCache:
         pd.testing.assert_frame_equal(again, table)
 
 
+class TestSureness:
+    @pytest.fixture(scope="class")
+    def run(self, own_cache, tmp_path_factory):
+        """Enough validation images for a temperature."""
+        return training(own_cache, tmp_path_factory.mktemp("sure"), **{"split.validation": 0.65})
+
+    def test_a_table_says_how_it_was_tempered_and_which_labels_are_in(self, run, table):
+        model = run.load().model
+        seen = table["status"] == "ok"
+        assert model.temperature != 1
+        assert list(table["temperature"]) == [model.temperature.item() if ok else 1 for ok in seen]
+        columns = [f"set_{name}" for name in CLASSES]
+        reached = table[PROBABILITIES].to_numpy() >= model.set_thresholds[89].item()
+        reached |= table[PROBABILITIES].to_numpy() == table[PROBABILITIES].max(axis=1).to_numpy()[:, None]
+        np.testing.assert_array_equal(table[columns], reached)
+
+    def test_sets_are_evaluated_by_hand(self, run, table):
+        found = evaluate_run(run)[0].subsets["test"].sets
+        held = [row[f"set_{row['label']}"] for _, row in table.iterrows()]
+        assert found.coverage == pytest.approx(np.mean(held))
+        assert found.size == pytest.approx(table[[f"set_{name}" for name in CLASSES]].sum(axis=1).mean())
+
+    def test_the_images_that_decided_the_sets_and_averages_have_none(self, run, second):
+        validation = open_run(run).predict_validation()
+        assert "temperature" in validation
+        assert not any(name.startswith("set_") for name in validation)
+        assert [one.subsets["test"].sets is None for _, one in evaluate_runs([run, second])] == [0, 0, 1]
+
+    def test_a_run_of_before_there_was_calibration(self, run, table, tmp_path):
+        old = RunFolder(tmp_path / "old")
+        shutil.copytree(run.path, old.path)
+        tensors = load_file(old.weights_file)
+        del tensors["temperature"], tensors["set_thresholds"]
+        save_file(tensors, old.weights_file)
+        evaluation, plain = evaluate_run(old)
+        assert set(plain["temperature"]) == {1}
+        assert list(plain["predicted"]) == list(table["predicted"])
+        assert not np.allclose(plain[PROBABILITIES], table[PROBABILITIES], atol=1e-3)
+        assert evaluation.subsets["test"].sets is None
+
+
 class TestOtherCache:
     @pytest.fixture
     def foreign(self, make_rows, tmp_path):
@@ -273,7 +340,8 @@ class TestSeveralRuns:
         assert found[0][1] == evaluate_run(run)[0]
 
     def test_where_files_are_written(self, run, second, own_cache, tmp_path):
-        files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png", "reliability.png"}
+        files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png"}
+        files |= {"reliability.png", "risk_coverage.png"}
         for folder in (run.path, second.path):
             for name in files:
                 (folder / name).unlink(missing_ok=True)

@@ -38,7 +38,8 @@ def evaluate(
 ) -> None:
     """Evaluate runs on their test images; several runs also as the average of their probabilities.
 
-    Writes metrics.json, predictions.parquet, per_class.csv, confusion.png and reliability.png into each run's
+    Prints how often they are right and how far their probabilities can be believed. Writes metrics.json,
+    predictions.parquet, per_class.csv, confusion.png, reliability.png and risk_coverage.png into each run's
     folder, or, for an ensemble or another cache, into --out. An image without a face counts, with the
     training prior as its prediction.
 
@@ -52,7 +53,7 @@ def evaluate(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.evaluation.report import summary_table
+    from landmarkfer.evaluation.summary import summary_table, sureness_table
     from landmarkfer.predict import evaluate_folds, evaluate_runs
     from landmarkfer.training.run import find_run
 
@@ -63,10 +64,12 @@ def evaluate(
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
         evaluation, _ = evaluate_folds(folders, out)
         console.print(summary_table(evaluation, title=f"{len(folders)} folds, each on what validated it"))
+        console.print(sureness_table(evaluation))
         console.print(f"Figures, predictions and pictures: {out}", highlight=False)
         return
     for name, evaluation in evaluate_runs(folders, cache, out, also=also, weights=weights):
         console.print(summary_table(evaluation, title=name))
+        console.print(sureness_table(evaluation))
     written = [str(out)] if out else [str(run.path) for run in folders] if cache is None and not also else []
     if written:
         console.print(f"Figures, predictions and pictures: {', '.join(written)}", highlight=False)

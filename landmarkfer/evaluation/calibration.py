@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: expected calibration error and the table behind a reliability diagram.
+"""Whether probabilities can be believed: calibration error, the table behind a reliability diagram, scores.
 
 `confidence` `[N]` is the probability a model gave to the class it predicted, `correct` `[N]` whether that was
 right. Bins are of equal width on (0, 1] and closed on the right; a confidence of exactly 0 is in the first.
@@ -7,8 +7,31 @@ right. Bins are of equal width on (0, 1] and closed on the right; a confidence o
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.metrics import brier_score_loss, log_loss
 
 BINS = 15
+
+
+def negative_log_likelihood(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over images of -log of the probability their label got, in nats.
+
+    Args:
+        probabilities: `[N, C]`, rows of sum 1.
+        labels: int `[N]`, below C.
+    """
+    p = np.asarray(probabilities, float)
+    return float(log_loss(labels, p, labels=np.arange(p.shape[1])))
+
+
+def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over images of the squared distance between the probabilities and the label, 0 to 2 (Brier 1950).
+
+    Args:
+        probabilities: `[N, C]`.
+        labels: int `[N]`, below C.
+    """
+    p = np.asarray(probabilities, float)
+    return float(brier_score_loss(labels, p, labels=np.arange(p.shape[1]), scale_by_half=False))
 
 
 def reliability_table(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> pd.DataFrame:
@@ -46,6 +69,10 @@ def reliability_table(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
     """Mean over images of |accuracy - confidence| of their bin (Naeini et al. 2015; Guo et al. 2017)."""
-    table = reliability_table(confidence, correct, bins)
+    return calibration_error(reliability_table(confidence, correct, bins))
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """The expected calibration error, from a `reliability_table`."""
     gap = (table["accuracy"] - table["confidence"]).abs()
     return float((gap * table["count"]).sum() / table["count"].sum())

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: confusion matrices and the reliability diagram.
+"""Pictures of evaluations, searches and comparisons.
 
 Drawn on matplotlib's `Figure` directly, not through pyplot, so that no global state or display is touched.
 """
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from landmarkfer.evaluation.abstention import accuracy_at_coverage, least_risk, risk_over_coverage
+from landmarkfer.evaluation.calibration import calibration_error
 from landmarkfer.evaluation.metrics import normalised_confusion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, GREY = "#2b6cb0", "#8a8f98"
+BLUE, GREY, RED = "#2b6cb0", "#8a8f98", "#c05621"
 
 
 def draw_confusion(path: Path, counts: NDArray[np.int64], classes: Sequence[str]) -> None:
@@ -63,8 +65,14 @@ def _draw_matrix(
         spine.set_color(GREY)
 
 
-def draw_reliability(path: Path, table: pd.DataFrame, ece: float) -> None:
-    """Accuracy and frequency of each bin of confidence, from `calibration.reliability_table`."""
+def draw_reliability(path: Path, table: pd.DataFrame, before: pd.DataFrame | None = None) -> None:
+    """Accuracy and frequency of each bin of confidence.
+
+    Args:
+        path: PNG.
+        table: Of `calibration.reliability_table`.
+        before: The same of the probabilities before they were tempered.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 6.2), layout="constrained")
@@ -77,16 +85,64 @@ def draw_reliability(path: Path, table: pd.DataFrame, ece: float) -> None:
     upper.plot(
         used["confidence"], used["accuracy"], "o", color="#1a202c", markersize=4, label="mean confidence"
     )
+    title = f"Expected calibration error {100 * calibration_error(table):.2f} %"
+    if before is not None:
+        curve = before[before["count"] > 0]
+        upper.plot(
+            curve["confidence"], curve["accuracy"], "o-", color=RED, markersize=3, linewidth=1.2,
+            label="before tempering",
+        )  # fmt: skip
+        title += f", before tempering {100 * calibration_error(before):.2f} %"
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1)
     upper.set_xlim(0, 1)
     upper.legend(loc="upper left", frameon=False)
-    upper.set_title(f"Expected calibration error {100 * ece:.2f} %")
+    upper.set_title(title, fontsize="medium")
     lower.bar(middle, 100 * used["count"] / used["count"].sum(), width=0.92 * width, color=GREY)
     lower.set_ylabel("% of images")
     lower.set_xlabel("confidence of the predicted class")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+
+
+def draw_risk_coverage(path: Path, confidence: ArrayLike, correct: ArrayLike) -> None:
+    """Errors among the images that are answered, over how many are, the most confident first.
+
+    Args:
+        path: PNG.
+        confidence: `[N]`, the probability of the predicted class.
+        correct: Bool `[N]`.
+    """
+    from matplotlib.figure import Figure
+
+    risk, best = 100 * risk_over_coverage(confidence, correct), 100 * least_risk(correct)
+    answered = 100 * np.arange(1, len(risk) + 1) / len(risk)
+    figure = Figure(figsize=(6.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(risk[-1], color=GREY, linestyle="--", linewidth=1.2, label="leaving images out at random")
+    axes.plot(answered, risk, color=BLUE, linewidth=2, label="leaving out those it is least sure of")
+    axes.plot(
+        answered, best, color="#1a202c", linestyle=":", label="the best possible: leaving out its errors"
+    )
+    for share in (0.5, 0.8, 1.0):
+        error = 100 * (1 - accuracy_at_coverage(confidence, correct, share))
+        axes.plot(100 * share, error, "o", color=BLUE, markersize=5)
+        axes.annotate(
+            f"{error:.1f} %",
+            (100 * share, error),
+            (-3, 6),
+            textcoords="offset points",
+            ha="right",
+            color=BLUE,
+        )
+    axes.set_xlim(0, 102)
+    axes.set_ylim(0, 1.45 * max(float(risk[-1]), 1.0))  # room for the legend
+    axes.set_xlabel("images answered, %")
+    axes.set_ylabel("errors among those answered, %")
+    axes.set_title(f"Area under the curve {risk.mean():.2f} %, the best possible {best.mean():.2f} %")
+    axes.legend(loc="upper left", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
 
 

@@ -9,6 +9,8 @@ A prediction table has one row per image, whether a face was found in it or not:
 | `p_<class>` | probability of each class, rows sum to 1 |
 | `status` | `ok`, `no_face` or `unreadable` |
 | `subset` | optional: the data set's own name for a part, of which `public` and `private` are reported |
+| `temperature` | optional: what the probabilities were tempered by; 1 where only the prior speaks |
+| `set_<class>` | optional: whether the class is in the set of labels of coverage `conformal.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
 """
 
@@ -21,12 +23,24 @@ from numpy.typing import NDArray
 from landmarkfer.errors import RunError
 
 PREFIX = "p_"
+SET_PREFIX = "set_"
+TEMPERATURE = "temperature"
 STATUSES = ("ok", "no_face", "unreadable")
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
     """Names of the probability columns, in the order of `classes`."""
     return [PREFIX + name for name in classes]
+
+
+def set_columns(classes: Sequence[str]) -> list[str]:
+    """Names of the columns of label sets, in the order of `classes`."""
+    return [SET_PREFIX + name for name in classes]
+
+
+def without_sets(frame: pd.DataFrame) -> pd.DataFrame:
+    """A prediction table without its label sets."""
+    return frame.loc[:, [not str(name).startswith(SET_PREFIX) for name in frame.columns]]
 
 
 def predicted_confidence(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
@@ -70,6 +84,7 @@ def average_predictions(
     """Ensemble: the mean of the probabilities of several models on the same images.
 
     Rows are aligned by id and follow the first table, as do the order of classes and the optional columns.
+    Temperatures and label sets are left out: they belong to one model.
     `predicted` is the class of the highest mean. An image counts as `ok` if any member had a face in it, and
     as `unreadable` only if it was so for all, which matters when the members come from different detectors.
 
@@ -87,7 +102,7 @@ def average_predictions(
     mean = np.tensordot(shares, [table[columns].to_numpy(dtype=float) for table in aligned], axes=1)
     found = np.any([table["status"] == "ok" for table in aligned], axis=0)
     unreadable = np.all([table["status"] == "unreadable" for table in aligned], axis=0)
-    result = first.copy()
+    result = without_sets(first).drop(columns=TEMPERATURE, errors="ignore")
     result[columns] = mean
     result["predicted"] = np.array([name.removeprefix(PREFIX) for name in columns])[mean.argmax(axis=1)]
     result["status"] = np.select([found, unreadable], ["ok", "unreadable"], "no_face")

@@ -1,4 +1,4 @@
-"""The evaluation protocol: from a table of predictions to figures, files and a printed summary.
+"""The evaluation protocol: from a table of predictions to figures and files.
 
 The tables are described in `predictions`. An image without a face counts like any other, with the prediction
 the model falls back to. Scores are fractions in [0, 1]; what is undefined (see `metrics`) is None, in JSON
@@ -8,7 +8,6 @@ the model falls back to. Scores are fractions in [0, 1]; what is undefined (see 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,16 +16,33 @@ from pydantic import BaseModel, ConfigDict
 
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation import metrics
-from landmarkfer.evaluation.calibration import expected_calibration_error, reliability_table
-from landmarkfer.evaluation.predictions import check_predictions, predicted_confidence
+from landmarkfer.evaluation.abstention import accuracy_at_coverage, area_under_risk_coverage
+from landmarkfer.evaluation.calibration import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_table,
+)
+from landmarkfer.evaluation.conformal import STATED, set_scores
+from landmarkfer.evaluation.predictions import (
+    TEMPERATURE,
+    check_predictions,
+    label_columns,
+    predicted_confidence,
+    probability_columns,
+    set_columns,
+)
 from landmarkfer.evaluation.significance import LEVEL, RESAMPLES, bootstrap_intervals
+from landmarkfer.evaluation.temperature import temper
 from landmarkfer.files import replacing
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
+SCORES = (
+    *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
+    *("aurc", "accuracy_at_80", "accuracy_at_50"),
+)
+"""The figures of a subset that are numbers."""
 
 Interval = tuple[float | None, float | None]
 
@@ -54,12 +70,29 @@ class ClassScores(_Frozen):
     intervals: dict[str, Interval]
 
 
+class SetReport(_Frozen):
+    """How often the sets of labels held the label, and how large they were.
+
+    `stated` is the coverage that was asked for, `coverage` the one that was reached, `interval` its exact
+    interval over images; `size` is the mean number of labels in a set, `single` the share of sets of one.
+    """
+
+    stated: float
+    coverage: float
+    interval: tuple[float, float]
+    size: float
+    single: float
+
+
 class SubsetReport(_Frozen):
     """The figures over one subset of the test images.
 
     `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`. The expected
     calibration error `ece` has none: it is biased upward in a resample, so that its percentiles need not hold
-    the estimate. `confusion` is `[C, C]`, true classes by predicted ones.
+    the estimate. `nll` (nats) and `brier` are scores of the probabilities, `aurc` the area under the curve of
+    `abstention`, `accuracy_at_80` the accuracy over the 80 % of the images that the model is most sure of.
+    `sets` is None where the model gives no sets of labels. `confusion` is `[C, C]`, true classes by predicted
+    ones.
     """
 
     n: int
@@ -69,6 +102,12 @@ class SubsetReport(_Frozen):
     balanced_accuracy: float
     macro_f1: float
     ece: float
+    nll: float
+    brier: float
+    aurc: float
+    accuracy_at_80: float
+    accuracy_at_50: float
+    sets: SetReport | None
     intervals: dict[str, Interval]
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
@@ -107,29 +146,22 @@ def evaluate_predictions(
     """
     classes = list(classes)
     check_predictions(frame, classes)
-    labels = pd.Categorical(frame["label"], categories=classes).codes.astype(int)
-    predicted = pd.Categorical(frame["predicted"], categories=classes).codes.astype(int)
-    confidence = predicted_confidence(frame, classes)
+    frame = frame.sort_values("id")  # the last digits of a sum depend on the order
     subsets = {}
     for name, select in SUBSETS.items():
-        rows = np.flatnonzero(select(frame).fillna(False).to_numpy(dtype=bool))
-        if len(rows):
-            status = frame["status"].to_numpy()[rows]
-            subsets[name] = _report(
-                labels[rows], predicted[rows], confidence[rows], status, classes, bootstrap, seed
-            )
+        rows = select(frame).fillna(False).to_numpy(dtype=bool)
+        if rows.any():
+            subsets[name] = _report(frame[rows], classes, bootstrap, seed)
     return Evaluation(classes=classes, bootstrap=bootstrap, seed=seed, level=LEVEL, subsets=subsets)
 
 
-def _report(
-    labels: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    confidence: NDArray[np.float64],
-    status: NDArray[np.object_],
-    classes: Sequence[str],
-    bootstrap: int,
-    seed: int,
-) -> SubsetReport:
+def _report(frame: pd.DataFrame, classes: Sequence[str], bootstrap: int, seed: int) -> SubsetReport:
+    labels = label_columns(frame, classes)
+    predicted = pd.Categorical(frame["predicted"], categories=list(classes)).codes.astype(np.int64)
+    probabilities = frame[probability_columns(classes)].to_numpy(dtype=float)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # of sum 1 to the last digit
+    sureness = predicted_confidence(frame, classes), labels == predicted
+    status = frame["status"]
     indices = range(len(classes))
     counts = metrics.confusion(labels, predicted, indices)
     scores = metrics.per_class(labels, predicted, indices)
@@ -141,7 +173,13 @@ def _report(
         accuracy=metrics.accuracy(labels, predicted),
         balanced_accuracy=metrics.balanced_accuracy(labels, predicted, indices),
         macro_f1=metrics.macro_f1(labels, predicted, indices),
-        ece=expected_calibration_error(confidence, labels == predicted),
+        ece=expected_calibration_error(*sureness),
+        nll=negative_log_likelihood(probabilities, labels),
+        brier=brier_score(probabilities, labels),
+        aurc=area_under_risk_coverage(*sureness),
+        accuracy_at_80=accuracy_at_coverage(*sureness, 0.8),
+        accuracy_at_50=accuracy_at_coverage(*sureness, 0.5),
+        sets=_set_report(frame, labels, classes),
         intervals={k: _interval(intervals[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1")},
         per_class={
             name: ClassScores(
@@ -154,6 +192,20 @@ def _report(
             for i, name in enumerate(classes)
         },
         confusion=counts.tolist(),
+    )
+
+
+def _set_report(frame: pd.DataFrame, labels: NDArray[np.int64], classes: Sequence[str]) -> SetReport | None:
+    columns = set_columns(classes)
+    if not set(columns) <= set(frame):
+        return None
+    scores = set_scores(frame[columns].to_numpy(dtype=bool), labels)
+    return SetReport(
+        stated=STATED,
+        coverage=scores.coverage,
+        interval=(scores.low, scores.high),
+        size=scores.size,
+        single=scores.single,
     )
 
 
@@ -183,18 +235,20 @@ def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) -> None:
-    """Write `predictions.parquet`, `per_class.csv`, `confusion.png`, `reliability.png` and `metrics.json`.
+    """Write the figures (`metrics.json`, `per_class.csv`), the predictions and the pictures.
 
+    The pictures are `confusion.png`, `reliability.png` and `risk_coverage.png`, over all test images.
     Each file is written under a temporary name and moved, and `metrics.json` last, so that where it exists
     the others do and belong to it.
     """
-    from landmarkfer.evaluation.figures import draw_confusion, draw_reliability
+    from landmarkfer.evaluation.figures import draw_confusion, draw_reliability, draw_risk_coverage
 
     (folder / METRICS_FILE).unlink(missing_ok=True)
     test = evaluation.subsets["test"]
-    table = reliability_table(
-        predicted_confidence(frame, evaluation.classes), frame["label"] == frame["predicted"]
-    )
+    confidence = predicted_confidence(frame, evaluation.classes)
+    correct = frame["label"] == frame["predicted"]
+    untempered = _untempered(frame, evaluation.classes)
+    before = None if untempered is None else reliability_table(untempered, correct)
     with replacing(folder / PREDICTIONS_FILE) as path:
         frame.to_parquet(path, index=False)
     with replacing(folder / "per_class.csv") as path:
@@ -202,9 +256,20 @@ def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) 
     with replacing(folder / "confusion.png") as path:
         draw_confusion(path, np.array(test.confusion), evaluation.classes)
     with replacing(folder / "reliability.png") as path:
-        draw_reliability(path, table, test.ece)
+        draw_reliability(path, reliability_table(confidence, correct), before)
+    with replacing(folder / "risk_coverage.png") as path:
+        draw_risk_coverage(path, confidence, correct)
     with replacing(folder / METRICS_FILE) as path:
         path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _untempered(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64] | None:
+    """Confidence `[N]` as it was before tempering; None where nothing was tempered."""
+    if TEMPERATURE not in frame or (frame[TEMPERATURE] == 1).all():
+        return None
+    columns = probability_columns(classes)
+    given = temper(frame[columns], 1 / frame[TEMPERATURE].to_numpy(dtype=float))
+    return predicted_confidence(frame.assign(**dict(zip(columns, given.T, strict=True))), classes)
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -222,37 +287,3 @@ def read_evaluation(folder: Path) -> Evaluation:
         ) from None
     except ValueError as error:
         raise RunError(f"{path} is not an evaluation of this version ({error}); evaluate again.") from error
-
-
-def summary_table(evaluation: Evaluation, title: str | None = None) -> "Table":
-    """The figures of each subset for the terminal, in percent, each above its interval; fits 80 columns."""
-    from rich import box
-    from rich.table import Table
-
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.2f}"
-
-    def bounded(report: SubsetReport, score: str) -> str:
-        low, high = report.intervals[score]
-        ends = "–".join("?" if end is None else f"{100 * end:.1f}" for end in (low, high))
-        return f"{percent(getattr(report, score))}\n[dim]{ends}[/dim]"
-
-    caption = (
-        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over images "
-        f"({evaluation.bootstrap:,} resamples)"
-    )
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("subset", no_wrap=True)
-    for heading in ("images", "no\nface", "accuracy", "balanced", "macro-F1", "ECE", "lowest\nrecall"):
-        table.add_column(heading, justify="right")
-    for name, report in evaluation.subsets.items():
-        worst, recall = report.lowest_recall()
-        table.add_row(
-            name,
-            f"{report.n:,}",
-            f"{report.no_face + report.unreadable:,}",
-            *(bounded(report, score) for score in ("accuracy", "balanced_accuracy", "macro_f1")),
-            percent(report.ece),
-            f"{percent(recall)}\n[dim]{worst}[/dim]",
-        )
-    return table

@@ -16,7 +16,7 @@ import pandas as pd
 from filelock import FileLock
 
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.evaluation.report import Evaluation
+from landmarkfer.evaluation.report import SCORES, Evaluation
 from landmarkfer.files import replacing
 
 RESULT_COLUMNS = ("experiment", "model", "graph", "seed", "subset", "metric", "value")
@@ -52,19 +52,20 @@ def evaluation_rows(
         run: Figures of the run as a whole, such as `train_seconds` and `parameters`.
 
     Returns:
-        Rows with `RESULT_COLUMNS`: for each subset `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `ece`
-        and `recall_<class>` where it is defined.
+        Rows with `RESULT_COLUMNS`: for each subset `n`, the `SCORES`, `recall_<class>` where it is defined,
+        and `set_coverage`, `set_size` and `set_single` where the model gives sets of labels.
     """
     figures: list[tuple[str, str, float]] = []
     for subset, report in evaluation.subsets.items():
-        figures += [
-            (subset, m, getattr(report, m)) for m in ("n", "accuracy", "balanced_accuracy", "macro_f1", "ece")
-        ]
+        figures += [(subset, metric, getattr(report, metric)) for metric in ("n", *SCORES)]
         figures += [
             (subset, f"recall_{name}", scores.recall)
             for name, scores in report.per_class.items()
             if scores.recall is not None
         ]
+        if report.sets is not None:
+            sets = report.sets
+            figures += [(subset, f"set_{m}", getattr(sets, m)) for m in ("coverage", "size", "single")]
     figures += [(RUN_SUBSET, metric, value) for metric, value in (run or {}).items()]
     key = (experiment, model, graph or NO_GRAPH, seed)
     return pd.DataFrame([(*key, *figure) for figure in figures], columns=RESULT_COLUMNS)

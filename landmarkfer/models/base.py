@@ -7,7 +7,7 @@ read), it says what the training prior says.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -22,6 +22,7 @@ from landmarkfer.data.statistics import (
     whitening_matrix,
 )
 from landmarkfer.errors import CacheError
+from landmarkfer.evaluation.conformal import PERCENTS
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
@@ -31,6 +32,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
 
 WHITENING_FLOOR = 1e-3
+OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds")
+"""Buffers that tell of a model's own training and validation images: no other model begins with them."""
 
 
 class FaceModel(nn.Module, ABC):
@@ -49,12 +52,22 @@ class FaceModel(nn.Module, ABC):
     inputs: ClassVar[frozenset[str]]
     log_prior: Tensor
     class_offset: Tensor
+    temperature: Tensor
+    set_thresholds: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.register_buffer("log_prior", torch.full((num_classes,), 1 / num_classes).log())
         self.register_buffer("class_offset", torch.zeros(num_classes))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("set_thresholds", torch.zeros(len(PERCENTS)))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Runs that were trained before there was calibration count as not calibrated.
+        state_dict.setdefault(f"{prefix}temperature", torch.ones(()))
+        state_dict.setdefault(f"{prefix}set_thresholds", torch.zeros(len(PERCENTS)))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def set_prior(self, prior: Tensor) -> None:
         """Take over the share of each class among the training images, `[C]`."""
@@ -63,6 +76,21 @@ class FaceModel(nn.Module, ABC):
     def set_offset(self, offset: Tensor) -> None:
         """Take over what is added to the logits of each class, `[C]`; see `evaluation.offsets`."""
         self.class_offset.copy_(offset)
+
+    def set_calibration(self, temperature: float, thresholds: Tensor) -> None:
+        """Take over how sure the model may be.
+
+        Args:
+            temperature: Of probabilities that are averaged over views; see `evaluation.temperature`.
+            thresholds: Of sets of labels, `[99]`; see `evaluation.conformal`.
+        """
+        self.temperature.fill_(temperature)
+        self.set_thresholds.copy_(thresholds)
+
+    def temperatures(self, batch: FaceBatch) -> Tensor:
+        """The temperature of each face, float64 `[B]` on the CPU: 1 where only the prior speaks."""
+        seen = self.sees(batch).cpu()
+        return torch.where(seen, self.temperature.cpu().double(), torch.ones(len(batch)).double())
 
     @property
     def embedding_size(self) -> int:

@@ -23,7 +23,7 @@ from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import check_keywords
 from landmarkfer.models.backbones import RESNET_WIDTH
-from landmarkfer.models.base import FaceModel, LandmarkModel, Share, dense_layers
+from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel, Share, dense_layers
 from landmarkfer.models.gnn import GNN
 from landmarkfer.models.image import ImageModel
 from landmarkfer.models.mlp import MLP
@@ -319,7 +319,7 @@ class FusionModel(FaceModel):
         taken: dict[str, Tensor] = {}
         for key, value in own.items():
             given = weights.get(key)
-            if key in ("log_prior", "class_offset"):
+            if key in OF_ITS_DATA:
                 given = value
             elif given is not None and key == "input.weight" and given.shape[1] < value.shape[1]:
                 given = functional.pad(given, (0, value.shape[1] - given.shape[1]))  # no pixels at first

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from landmarkfer.errors import SettingsError, WeightsError
 from landmarkfer.models.backbones import OWN, timm_arguments
+from landmarkfer.models.base import OF_ITS_DATA
 
 PICKLED = (".pth", ".pt", ".bin")
 SUFFIXES = (".safetensors", *PICKLED)
@@ -29,7 +30,8 @@ _PREFIXES = ("_orig_mod.", "module.", "backbone.", "model.")
 # What a classifier is called, in timm, torchvision and here.
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "head_dist.", "pre_logits.")
 # What a model of this package stores beside the weights of its backbone.
-_OURS = ("log_prior", "class_offset", "image_mean", "image_std")
+_STATISTICS = ("image_mean", "image_std")
+_OURS = (*OF_ITS_DATA, *_STATISTICS)
 
 Weights = dict[str, Tensor]
 
@@ -81,8 +83,8 @@ def load_weights(backbone: nn.Module, name: str, weights: str, *, channels: int,
         _fit(backbone, name, _fetch(name, channels, size), f"timm's '{name}'")
         return _timm_statistics(backbone, channels)
     tensors = read_weights(path)
-    statistics = {key: tensors[key] for key in _OURS[1:] if key in tensors}
-    own = set(_OURS) <= set(tensors)
+    statistics = {key: tensors[key] for key in _STATISTICS if key in tensors}
+    own = {"log_prior", *_STATISTICS} <= set(tensors)
     _fit(backbone, name, {k: v for k, v in tensors.items() if not own or k not in _OURS}, str(path))
     if own:
         return statistics

@@ -14,7 +14,7 @@ from landmarkfer.config import PredictionSettings
 from landmarkfer.data.augment import mirror_faces
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.data.image_augment import mirror_images
-from landmarkfer.data.images import seen_side
+from landmarkfer.data.images import Progress, seen_side
 from landmarkfer.models.base import FaceModel
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def view_logits(
-    model: FaceModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Logits of each view, `[V, B, C]` on the CPU.
 
@@ -32,19 +37,45 @@ def view_logits(
         faces: Normalised landmarks and stored images, as far as the model looks at them.
         settings: Which views there are.
         batch_size: See `batches`.
+        progress: Shows how far the loop over batches is.
     """
     device = next(model.parameters()).device
     parts = [
         torch.stack([model(view).float().cpu() for view in views(batch.to(device), model, settings)])
-        for batch in batches(faces, model, batch_size)
+        for batch in batches(faces, model, batch_size, progress)
     ]
     return torch.cat(parts, dim=1)
 
 
-def batches(faces: FaceBatch, model: "FaceModel | ClassicalModel", size: int = 0) -> Iterator[FaceBatch]:
+def mean_probabilities(
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Probabilities of each class, averaged over the views and not tempered, float64 `[B, C]` on the CPU.
+
+    Arguments are those of `view_logits`.
+    """
+    logits = view_logits(model, faces, settings, batch_size=batch_size, progress=progress)
+    return logits.double().softmax(dim=-1).mean(dim=0)
+
+
+def batches(
+    faces: FaceBatch,
+    model: "FaceModel | ClassicalModel",
+    size: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[FaceBatch]:
     """The faces in parts, at least one; of a size that suits the memory of an ordinary machine if 0."""
-    for rows in torch.arange(len(faces)).split(size or (128 if "image" in model.inputs else 512)):
-        yield faces.rows(rows)
+    size = size or (128 if "image" in model.inputs else 512)
+    starts: Iterable[int] = range(0, max(1, len(faces)), size)
+    if progress is not None:
+        starts = progress(starts, -(-len(faces) // size))
+    for start in starts:
+        yield faces.rows(torch.arange(start, min(start + size, len(faces))))
 
 
 def views(batch: FaceBatch, model: object, settings: PredictionSettings) -> Iterator[FaceBatch]:

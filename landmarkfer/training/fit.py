@@ -92,9 +92,8 @@ def train(
     splits = make_splits(labels[0], settings.split, settings.data.per_class)
     check_sampling(settings.sampling, labels[1], _counts(labels, splits))
     images = image_info(settings, cache)
-    dataset = load_dataset(
-        cache, settings.normalisation, labels, images, show_decoding(console), settings.data.shuffled
-    )
+    decoding = show_progress(console, "decoding images")
+    dataset = load_dataset(cache, settings.normalisation, labels, images, decoding, settings.data.shuffled)
     model = new_model(settings, dataset, splits)
     dataset = _with_targets(settings, dataset, model, splits)
     graph = GraphInfo.of(model)
@@ -152,8 +151,9 @@ def resume(
     if cache.fingerprint != config.cache.fingerprint:
         raise RunError(f"{cache.path} has changed since run '{run.name}' began; train a new run.")
     labels = label_images(cache, settings.data)
+    decoding = show_progress(console, "decoding images")
     dataset = load_dataset(
-        cache, settings.normalisation, labels, config.images, show_decoding(console), settings.data.shuffled
+        cache, settings.normalisation, labels, config.images, decoding, settings.data.shuffled
     )
     splits = _splits_of_ids(run, dataset.frame["id"])
     model = new_model(settings, dataset, splits, fresh=not run.last_checkpoint.exists())
@@ -170,13 +170,14 @@ def resume(
     return run
 
 
-def show_decoding(console: Console | None) -> Progress | None:
-    """A bar for the decoding of images; None where nothing is to be shown."""
+def show_progress(console: Console | None, what: str) -> Progress | None:
+    """A bar for a loop; None where nothing is to be shown."""
     if console is None:
         return None
 
     def bar(loop: Iterable[int], length: int) -> Iterable[int]:
-        return track(loop, "decoding images", total=length, console=console, transient=True)
+        silent = not console.is_terminal
+        return track(loop, what, total=length, console=console, transient=True, disable=silent)
 
     return bar
 
@@ -265,8 +266,9 @@ def _fit(
             raise KeyboardInterrupt from stop
         _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
-        validation = torch.as_tensor(seen_rows(model, dataset, splits.val))
-        fit_afterwards(model, dataset.faces.rows(validation), settings.prediction)
+        validation = dataset.faces.rows(torch.as_tensor(splits.val))
+        progress = show_progress(console, "predicting validation images")
+        fit_afterwards(model, validation, settings.prediction, progress)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(model)  # last, since this file says that the run is finished
 

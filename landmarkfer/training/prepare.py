@@ -15,7 +15,7 @@ from landmarkfer.data.splits import Rows, Splits
 from landmarkfer.data.statistics import landmark_statistics
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.models import build_model, check_keywords, model_class, model_keywords
-from landmarkfer.models.base import FaceModel, LandmarkModel
+from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel
 from landmarkfer.models.fusion import FusionModel
 from landmarkfer.models.pretrained import weights_file
 from landmarkfer.topology import FaceGraph, build_graph
@@ -224,9 +224,9 @@ def begin_with(model: FaceModel, name: str) -> None:
     source = run.load().model
     weights = source.state_dict() if isinstance(source, FaceModel) else {}
     own = model.state_dict()
-    head = {*model.depth_groups()[-1], "log_prior"}
+    head = set(model.depth_groups()[-1])
     fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
-    fresh |= {"log_prior", "class_offset"}
+    fresh |= set(OF_ITS_DATA)
     wrong = [
         key
         for key in own

@@ -12,7 +12,8 @@ from landmarkfer.errors import RunError
 from landmarkfer.training.fit import train
 from landmarkfer.training.repeat import repetitions, train_all
 
-FILES = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png", "reliability.png"}
+FILES = {"metrics.json", "predictions.parquet", "per_class.csv"}
+FILES |= {"confusion.png", "reliability.png", "risk_coverage.png"}
 
 
 @pytest.fixture(scope="module")

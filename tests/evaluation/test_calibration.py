@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from landmarkfer.evaluation.calibration import expected_calibration_error, reliability_table
+from landmarkfer.evaluation.calibration import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_table,
+)
 
 
 def test_error_is_the_mean_gap_weighted_by_images():
@@ -26,6 +31,14 @@ def test_bins_are_closed_on_the_right_and_zero_is_in_the_first():
 def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not():
     assert expected_calibration_error([1.0, 1.0], [True, True]) == 0
     assert expected_calibration_error([1.0, 1.0], [False, False]) == 1
+
+
+def test_scores_of_probabilities_by_hand():
+    p = [[0.5, 0.25, 0.25], [0.1, 0.9, 0.0]]
+    assert negative_log_likelihood(p, [1, 1]) == pytest.approx(-(np.log(0.25) + np.log(0.9)) / 2)
+    assert brier_score(p, [1, 1]) == pytest.approx((0.25 + 0.5625 + 0.0625 + 0.01 + 0.01) / 2)
+    assert brier_score([[1.0, 0.0]], [1]) == 2, "two classes are no exception"
+    assert np.isfinite(negative_log_likelihood(p, [1, 2])), "also where the label was told to be impossible"
 
 
 @pytest.mark.parametrize("confidence", [[1.2, 0.5], [np.nan, 0.5], [0.5], []])

@@ -2,7 +2,12 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.predictions import average_predictions, check_predictions, predicted_confidence
+from landmarkfer.evaluation.predictions import (
+    average_predictions,
+    check_predictions,
+    predicted_confidence,
+    without_sets,
+)
 
 CLASSES = ["happy", "sad"]
 
@@ -50,6 +55,12 @@ def test_one_member_is_returned_as_it_is():
 def test_members_that_do_not_fit_are_refused(other, message):
     with pytest.raises(RunError, match=message):
         average_predictions([table([0.9, 0.2, 0.6]), other])
+
+
+def test_temperatures_and_sets_belong_to_one_model():
+    frame = table([0.9, 0.2, 0.6]).assign(temperature=2.0, set_happy=True, set_sad=False, subset="public")
+    assert set(average_predictions([frame, frame])) == {*table([0.9, 0.2, 0.6]), "subset"}
+    assert set(without_sets(frame)) == {*table([0.9, 0.2, 0.6]), "subset", "temperature"}
 
 
 def test_an_ensemble_of_nothing_is_refused():

@@ -1,10 +1,11 @@
 import multiprocessing
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.evaluation.report import evaluate_predictions
+from landmarkfer.evaluation.report import SCORES, evaluate_predictions
 from landmarkfer.evaluation.results import (
     BENCH_COLUMNS,
     RESULT_COLUMNS,
@@ -107,5 +108,13 @@ def test_rows_of_an_evaluation():
     assert values[("test_detected", "accuracy")] == 1
     assert values[("test", "recall_sad")] == 0.5
     assert values[("test", "n")] == 3
+    assert values[("test", "nll")] == pytest.approx(-np.log([0.8, 0.3, 0.9]).mean())
+    assert {("test", name) for name in SCORES} <= set(values.index)
+    assert ("test", "set_coverage") not in values
+    sets = frame.assign(set_happy=[False, True, True], set_sad=True, set_fear=[False, True, False])
+    evaluation = evaluate_predictions(sets, ["happy", "sad", "fear"], bootstrap=10)
+    table = evaluation_rows(evaluation, experiment="x", model="mlp", graph=None, seed=3)
+    found = table.set_index(["subset", "metric"])["value"]["test"]
+    assert (found["set_coverage"], found["set_size"], found["set_single"]) == (1, 2, pytest.approx(1 / 3))
     assert values[("run", "train_seconds")] == 12.5
     assert ("test", "recall_fear") not in values, "no image of the class, so nothing to recall"

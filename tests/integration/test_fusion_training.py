@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.models.fusion import FUSIONS
 from landmarkfer.predict import evaluate_run, open_run
 from landmarkfer.training.fit import resume, train
@@ -82,7 +83,7 @@ class TestBranches:
         run = train(settings, runs_root=tmp_path)
         model, pixels = run.load().model, image_run.load().model
         for name, value in pixels.state_dict().items():
-            if name not in ("log_prior", "class_offset"):
+            if name not in OF_ITS_DATA:
                 assert torch.equal(model.image.state_dict()[name], value), name
         assert model.head.weight.abs().max() > 0
 

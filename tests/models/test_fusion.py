@@ -138,6 +138,18 @@ class TestBranches:
         with torch.inference_mode():
             torch.testing.assert_close(model(batch), image(batch) + encoder(batch), rtol=1e-4, atol=1e-5)
 
+    def test_what_was_fitted_to_the_images_of_a_branch_alone_is_not_taken(self):
+        image = build_model("image", CLASSES, **IMAGE)
+        image.set_offset(torch.ones(CLASSES))
+        image.set_calibration(3.0, torch.full((99,), 0.5))
+        model = fused()
+        model.take_branch("image", image.state_dict())
+        assert torch.equal(model.image.head.weight, image.head.weight)
+        for part in (model, model.image):
+            assert part.temperature == 1
+            assert not part.class_offset.any()
+            assert not part.set_thresholds.any()
+
     def test_a_sampled_encoder_begins_without_pixels(self):
         encoder = build_model("gnn", CLASSES, graph="anatomical", **ENCODER).eval()
         encoder.learn_statistics(make_batch(20))

@@ -219,6 +219,26 @@ class TestFeatures:
         torch.testing.assert_close(model(batch)[0], before[0] + torch.arange(CLASSES))
         assert torch.equal(model(batch)[1], before[1])
 
+    def test_a_model_is_tempered_where_it_sees_something_and_not_at_first(self):
+        model = build_model("mlp", CLASSES, hidden=[4]).eval()
+        batch = replace(make_batch(2), present=torch.tensor([True, False]))
+        assert model.temperatures(batch).tolist() == [1, 1]
+        assert not model.set_thresholds.any()
+        before = model(batch)
+        model.set_calibration(2.5, torch.full((99,), 0.25))
+        assert model.temperatures(batch).tolist() == [2.5, 1]
+        assert torch.equal(model(batch), before), "it is the average over views that is tempered"
+
+    def test_weights_of_before_there_was_calibration_are_not_calibrated(self):
+        model = build_model("mlp", CLASSES, hidden=[4])
+        weights = {k: v for k, v in model.state_dict().items() if k not in ("temperature", "set_thresholds")}
+        model.set_calibration(2.5, torch.full((99,), 0.25))
+        model.load_state_dict(weights)
+        assert model.temperature == 1
+        assert not model.set_thresholds.any()
+        with pytest.raises(RuntimeError, match=r"head\.bias"):
+            model.load_state_dict({k: v for k, v in weights.items() if k != "head.bias"})
+
     def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
         model = build_model("mlp", 3, hidden=[4]).eval()
         std = torch.zeros(N_LANDMARKS, 3)

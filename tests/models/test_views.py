@@ -4,7 +4,7 @@ from landmarkfer.config import PredictionSettings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
-from landmarkfer.models.views import batches, view_logits, views
+from landmarkfer.models.views import batches, mean_probabilities, view_logits, views
 
 
 def make_batch(n):
@@ -24,6 +24,29 @@ def test_logits_of_the_face_and_of_its_mirror_image():
     torch.testing.assert_close(logits[1], model(mirrored))
     assert not torch.allclose(logits[0], logits[1])
     assert view_logits(model, faces, PredictionSettings(mirror=False)).shape == (1, 5, 4)
+
+
+def test_probabilities_are_averaged_over_views():
+    torch.manual_seed(0)
+    model = build_model("mlp", 4, hidden=[8], blendshapes=True).eval()
+    faces = make_batch(5)
+    expected = view_logits(model, faces, PredictionSettings()).double().softmax(dim=2).mean(dim=0)
+    model.set_calibration(3.0, torch.zeros(99))
+    found = mean_probabilities(model, faces, PredictionSettings(), batch_size=2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, msg="and are not tempered")
+
+
+def test_progress_wraps_the_loop_over_parts():
+    lengths = []
+
+    def progress(loop, length):
+        lengths.append(length)
+        return loop
+
+    model = build_model("mlp", 4, hidden=[8])
+    for size in (2, 5):
+        assert sum(len(part) for part in batches(make_batch(5), model, size, progress)) == 5
+    assert lengths == [3, 1]
 
 
 def test_parts_hold_every_face_once():

@@ -1,13 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.nn.functional import nll_loss
 
 from landmarkfer.config import PredictionSettings
 from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.evaluation.conformal import find_thresholds
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
-from landmarkfer.training.afterwards import fit_afterwards
+from landmarkfer.predict import predict_probabilities
+from landmarkfer.training.afterwards import calibrate, fit_afterwards
 
-PLAIN = PredictionSettings(mirror=False, least_recall=0.0)
+PLAIN = PredictionSettings(mirror=False, least_recall=0.0, calibrate=False)
 
 
 @pytest.fixture
@@ -87,8 +92,73 @@ def test_recalls_are_raised_where_that_is_asked_for(faces):
         assert (model(faces).argmax(dim=1) == faces.labels).double().mean() > 0.8
 
 
+class TestCalibration:
+    @pytest.fixture
+    def bold(self, faces):
+        """A model that is sure of everything, and wrong of every fifth image."""
+        torch.manual_seed(0)
+        model = build_model("mlp", 3, hidden=[128]).eval()
+        model.learn_statistics(faces)
+        model.set_prior(torch.tensor([0.2, 0.3, 0.5]))
+        said = torch.where(torch.arange(90) % 5 > 0, faces.labels, (faces.labels + 1) % 3)
+        with torch.inference_mode():
+            embedded = model.embed(faces)
+            model.head.weight.copy_(torch.linalg.lstsq(embedded, 8.0 * torch.eye(3)[said]).solution.T)
+            model.head.bias.zero_()
+        return model
+
+    def test_the_temperature_fits_the_average_over_views(self, bold, faces):
+        settings = PLAIN.model_copy(update={"mirror": True})
+        raw = predict_probabilities(bold, faces, settings)
+        fit_afterwards(bold, faces, settings.model_copy(update={"calibrate": True}))
+        temperature = bold.temperature.item()
+        assert temperature > 2
+        tempered = predict_probabilities(bold, faces, settings)
+        torch.testing.assert_close(tempered, (raw.log() / temperature).softmax(dim=1))
+        assert torch.equal(tempered.argmax(dim=1), raw.argmax(dim=1)), "what is predicted stays"
+
+        def surprise(t):
+            return nll_loss((raw.log() / t).log_softmax(dim=1), faces.labels).item()
+
+        assert surprise(temperature) < min(surprise(0.9 * temperature), surprise(1.1 * temperature))
+
+    def test_of_a_single_view_it_divides_the_logits(self, bold, faces):
+        with torch.inference_mode():
+            logits = bold(faces).double()
+        fit_afterwards(bold, faces, PLAIN.model_copy(update={"calibrate": True}))
+        expected = (logits / bold.temperature.double()).softmax(dim=1)
+        torch.testing.assert_close(predict_probabilities(bold, faces, PLAIN), expected, rtol=1e-4, atol=1e-9)
+
+    def test_where_nothing_is_seen_the_prior_is_not_tempered_but_counts_for_sets(self, bold, faces):
+        blind = replace(faces, present=torch.arange(90) % 10 > 0)
+        fit_afterwards(bold, blind, PLAIN.model_copy(update={"calibrate": True}))
+        assert bold.temperature > 2
+        given = predict_probabilities(bold, blind, PLAIN)
+        torch.testing.assert_close(given[0].float(), torch.tensor([0.2, 0.3, 0.5]))
+        expected = find_thresholds(given[torch.arange(90), blind.labels].numpy())
+        torch.testing.assert_close(bold.set_thresholds, torch.from_numpy(expected), rtol=0, atol=1e-6)
+        seen = bold.set_thresholds.clone()
+        calibrate(bold, blind.rows(blind.present.nonzero().flatten()), PLAIN)
+        assert not torch.equal(bold.set_thresholds, seen)
+
+    def test_it_can_be_left_out_and_done_again(self, bold, faces):
+        fit_afterwards(bold, faces, PLAIN)
+        assert bold.temperature == 1
+        assert bold.set_thresholds.any(), "sets are right at any temperature"
+        wanted = PLAIN.model_copy(update={"calibrate": True})
+        for _ in range(2):
+            calibrate(bold, faces, wanted)
+            found = bold.temperature.item()
+            calibrate(bold, faces, wanted)
+            assert bold.temperature.item() == found > 2
+            calibrate(bold, faces, PLAIN)
+            assert bold.temperature == 1
+
+
 def test_no_validation_images_change_nothing(fused, faces):
     none = faces.rows(torch.tensor([], dtype=torch.int64))
     before = fused.head.weight.detach().clone()
     fit_afterwards(fused, none, PredictionSettings())
     assert torch.equal(fused.head.weight, before)
+    assert fused.temperature == 1
+    assert not fused.set_thresholds.any()

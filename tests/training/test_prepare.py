@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.data.statistics import landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
+from landmarkfer.models import build_model
+from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.topology import build_graph
-from landmarkfer.training.prepare import accelerator, class_counts, new_model, resolved
+from landmarkfer.training.prepare import accelerator, begin_with, class_counts, new_model, resolved
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,19 @@ def test_the_seed_decides_the_weights(dataset, splits):
     )
     assert torch.equal(first.head.weight, again.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_weights_of_another_run_come_without_what_was_fitted_to_its_images(monkeypatch):
+    source, model, fresh = (build_model("mlp", 3, hidden=[4]) for _ in range(3))
+    source.set_prior(torch.tensor([0.2, 0.3, 0.5]))
+    source.set_offset(torch.ones(3))
+    source.set_calibration(2.0, torch.full((99,), 0.5))
+    run = SimpleNamespace(name="source", load=lambda: SimpleNamespace(model=source))
+    monkeypatch.setattr("landmarkfer.training.prepare.find_run", lambda name: run)
+    begin_with(model, "source")
+    for name, value in model.state_dict().items():
+        expected = fresh if name in OF_ITS_DATA else source
+        assert torch.equal(value, expected.state_dict()[name]), name
 
 
 def test_a_graph_by_distance_is_built_on_the_mean_training_face(dataset, splits):
