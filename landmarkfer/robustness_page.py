@@ -130,7 +130,7 @@ def _render(csv: Path, page: Path, results: pd.DataFrame, baseline: str, command
         headings += ["area against", "95 %", "p", "loss against", "95 %", "p"]
     parts = [f"![Accuracy over the strength of each corruption]({csv.with_suffix('.png').name})"]
     for name in (ALL, *names):
-        title = "All corruptions" if name == ALL else name.capitalize()
+        title = "All corruptions" if name == ALL else name
         cells = [_row(results[results["experiment"] == system], system, name) for system in systems]
         parts += [f"## {title}", markdown_table(headings, cells if len(systems) > 1 else [cells[0][:6]], 1)]
         if name == ALL:

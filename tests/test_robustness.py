@@ -14,6 +14,8 @@ from landmarkfer.robustness import read_systems, robustness
 from landmarkfer.training.fit import train
 from landmarkfer.training.run import RunFolder
 
+pytestmark = pytest.mark.slow
+
 SYSTEMS = ["mlp-s0", "mlp-s1", "both=mlp-s0+image-s0,mlp-s1+image-s1"]
 ARGUMENTS = [*SYSTEMS, "--corruptions", "half-face,mask", "--workers", "2", "--page", "made"]
 
@@ -64,7 +66,7 @@ def test_what_a_user_sees(place):
     for part in (
         "8 test images, each corrupted in 2 ways at 5 strengths",
         "## All corruptions",
-        "## Half-face",
+        "## half-face",
         "| mlp | 0, 1 |",
         "| both | 0, 1 |",
         "landmarkfer robustness",

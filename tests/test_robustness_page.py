@@ -33,11 +33,11 @@ def test_a_page_of_two_systems(two, tmp_path):
     assert "Measured 2026-01-02" in text
     assert "```sh\nmake it\n```" in text
     sections = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    assert sections == ["All corruptions", *map(str.capitalize, NAMES), "How it was made"]
+    assert sections == ["All corruptions", *NAMES, "How it was made"]
     results = read_results(page.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
     value = results["value"]
     areas = [100 * value["landmarks", seed, "mask", "area"] for seed in (0, 1)]
-    shown = text[text.index("## Mask") :].splitlines()[5]
+    shown = text[text.index("## mask") :].splitlines()[5]
     assert shown.startswith("| landmarks | 0, 1 |")
     assert f"| {np.mean(areas):.2f} ± {np.std(areas, ddof=1):.2f} |" in shown
     gap = 100 * value["landmarks", -1, "mask", "loss_difference"]

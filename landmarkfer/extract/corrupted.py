@@ -30,6 +30,7 @@ from landmarkfer.extract.worker import Job
 
 CLEAN = "clean"
 _BLOCK = 64  # images that a worker reads together, since a part of a cache is read as a whole
+_PART_ROWS = 128  # small, since a copy that was stopped loses its unfinished part
 
 Variant = tuple[str, int]
 """A corruption and its strength."""
@@ -186,7 +187,7 @@ def make_corrupted(
     """
     settings = _settings_of(cache, landmarker)
     sources = corrupted_sources(cache, rows, wanted)
-    make = partial(extract, settings=settings, workers=workers, landmarker=landmarker)
+    make = partial(extract, settings=settings, workers=workers, landmarker=landmarker, part_rows=_PART_ROWS)
     folders = {variant: root / folder_name(variant) for variant in wanted}
     missing = unfinished(root, wanted)
     done = Tally(len(rows) * len(wanted))
