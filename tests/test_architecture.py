@@ -17,10 +17,12 @@ LAYERS = {
         ["errors", "files", "landmarks", "geometry", "config", "search_settings", "benchmark_settings", ""], 0
     ),
     **dict.fromkeys(["topology", "neighbours", "graph_files", "data.cache", "data.parts", "data.rows"], 1),
+    "corruptions": 1,
     **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
-    **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),
+    **dict.fromkeys(["extract", "data", "models", "draw", "draw3d", "corruption_sheet"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "tune", "benchmark_page", "track", "explain", "export", "benchmark"], 4),
+    **dict.fromkeys(["robustness", "robustness_page"], 4),
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),
 }
 HEAVY = ("torch", "mediapipe", "matplotlib", "pandas", "plotly", "networkx", "scipy", "sklearn", "skimage")

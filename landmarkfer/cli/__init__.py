@@ -18,12 +18,13 @@ from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
 from landmarkfer.cli.graph import graph
 from landmarkfer.cli.inspect import inspect
+from landmarkfer.cli.robustness import robustness
 from landmarkfer.cli.runs import runs
 from landmarkfer.cli.train import train
 from landmarkfer.cli.tune import tune
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract, inspect, train, tune, evaluate, benchmark, runs, graph, demo)
+COMMANDS = (extract, inspect, train, tune, evaluate, benchmark, robustness, runs, graph, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -128,12 +128,20 @@ class LandmarkCache:
         """Read columns as a DataFrame, in row order; a missing value is NaN or None: test with `.isna()`."""
         return self.table(columns).to_pandas()
 
-    def landmarks(self) -> np.ndarray:
-        """Read all landmarks: `[N, 478, 3]` float32, NaN where no face was found."""
-        out = np.empty((len(self), N_LANDMARKS, 3), np.float32)
-        for rows, table in self._slices(["landmarks"]):
+    def landmarks(self, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """Read landmarks.
+
+        Args:
+            rows: Row numbers, in any order, of which only the parts that hold them are read; all by default.
+
+        Returns:
+            `[N, 478, 3]` float32, NaN where no face was found.
+        """
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        out = np.empty((len(wanted), N_LANDMARKS, 3), np.float32)
+        for places, inside, table in self._parts_of(wanted, "landmarks"):
             values = table.column(0).combine_chunks().flatten().to_numpy()
-            out[rows] = values.reshape(-1, N_LANDMARKS, 3)  # [n * 1434] -> [n, 478, 3]
+            out[places] = values.reshape(-1, N_LANDMARKS, 3)[inside]  # [n * 1434] -> [n, 478, 3]
         return out
 
     def blendshapes(self) -> np.ndarray | None:
@@ -155,17 +163,22 @@ class LandmarkCache:
             One encoded image per row number, None for an unreadable image.
         """
         wanted = np.asarray(rows, np.int64)
-        if wanted.size and not (0 <= wanted.min() and wanted.max() < len(self)):
-            raise IndexError(f"rows must be in 0..{len(self) - 1}, not {wanted.min()}..{wanted.max()}")
-        starts = np.cumsum([0, *self._rows])
         found: list[bytes | None] = [None] * len(wanted)
-        owner = np.searchsorted(starts, wanted, side="right") - 1
+        for places, inside, table in self._parts_of(wanted, "face"):
+            column = table.column(0)
+            for place, number in zip(places, inside, strict=True):
+                found[place] = column[int(number)].as_py()
+        return found
+
+    def _parts_of(self, rows: np.ndarray, column: str) -> Iterator[tuple[np.ndarray, np.ndarray, pa.Table]]:
+        """For each part that holds some rows: their places in `rows`, their numbers in it, its table."""
+        if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
+            raise IndexError(f"rows must be in 0..{len(self) - 1}, not {rows.min()}..{rows.max()}")
+        starts = np.cumsum([0, *self._rows])
+        owner = np.searchsorted(starts, rows, side="right") - 1
         for part in np.unique(owner):
             places = np.flatnonzero(owner == part)
-            column = read_part(self.parts[part], ["face"]).column(0)
-            for place in places:
-                found[place] = column[int(wanted[place] - starts[part])].as_py()
-        return found
+            yield places, rows[places] - starts[part], read_part(self.parts[part], [column])
 
     def _slices(self, columns: list[str]) -> Iterator[tuple[slice, pa.Table]]:
         start = 0

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.parts import part_length, read_part
 from landmarkfer.draw import draw_landmarks
 from landmarkfer.extract.crop import crop_landmarks
 from landmarkfer.files import replacing
 from landmarkfer.geometry import to_pixels
-from landmarkfer.landmarks import N_LANDMARKS
 
 COLUMNS = 10
 UNDETECTED_COLUMNS = 2
@@ -91,7 +89,7 @@ def _tiles(cache: LandmarkCache, chosen: pd.DataFrame, crop: int | None) -> list
     rows = chosen.index.to_numpy(np.int64)
     sides = zip(chosen["width"], chosen["height"], strict=True)
     tiles = []
-    for data, points, (width, height) in zip(cache.faces(rows), _landmarks(cache, rows), sides, strict=True):
+    for data, points, (width, height) in zip(cache.faces(rows), cache.landmarks(rows), sides, strict=True):
         tile = Image.new("RGB", (TILE, TILE), "#e5e7eb")
         found = bool(np.isfinite(points).all())
         if data is not None:
@@ -106,19 +104,6 @@ def _tiles(cache: LandmarkCache, chosen: pd.DataFrame, crop: int | None) -> list
             tile.paste(picture, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
         tiles.append((tile, found))
     return tiles
-
-
-def _landmarks(cache: LandmarkCache, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Landmarks `[R, 478, 3]` of some rows, reading only the parts they are in."""
-    starts = np.cumsum([0, *(part_length(part) or 0 for part in cache.parts)])
-    owners = np.searchsorted(starts, rows, side="right") - 1
-    points = np.empty((len(rows), N_LANDMARKS, 3), np.float32)
-    for owner in np.unique(owners):
-        column = read_part(cache.parts[owner], ["landmarks"]).column(0).combine_chunks()
-        values = column.flatten().to_numpy().reshape(-1, N_LANDMARKS, 3)  # [n * 1434] -> [n, 478, 3]
-        here = owners == owner
-        points[here] = values[rows[here] - starts[owner]]
-    return points
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -79,7 +79,7 @@ class WorkerPool:
         self._batch = batch
         self._wanted = workers
         self._workers: list[_Worker] = []
-        self._suspects: set[int] = set()
+        self._suspects: set[Entry] = set()
         self._in_a_row = 0
 
     def __enter__(self) -> "WorkerPool":
@@ -151,9 +151,9 @@ class WorkerPool:
         self._workers.remove(worker)
         worker.end()
         self._start()
-        tried_alone = len(batch) == 1 and batch[0][0] in self._suspects
+        tried_alone = len(batch) == 1 and batch[0][1] in self._suspects
         again = [] if tried_alone else [[item] for item in batch]
-        self._suspects.update(number for number, _ in batch)
+        self._suspects.update(entry for _, entry in batch)
         for part in [*again, *later]:
             self._workers[-1].give(part)
         if tried_alone:

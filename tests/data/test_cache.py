@@ -72,6 +72,7 @@ def test_everything_written_is_read_back(tmp_path):
             assert np.isnan(landmarks[number]).all()
         else:
             np.testing.assert_array_equal(landmarks[number], row.landmarks)
+    np.testing.assert_array_equal(cache.landmarks([9, 0, 9, 5]), landmarks[[9, 0, 9, 5]])
     np.testing.assert_array_equal(cache.blendshapes()[1], rows[1].blendshapes)
     assert np.isnan(cache.blendshapes()[[0, *range(2, 11)]]).all()
     assert cache.faces([9, 0, 9, 5]) == [rows[n].face for n in (9, 0, 9, 5)]

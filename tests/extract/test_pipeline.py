@@ -4,8 +4,9 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
 from landmarkfer.extract import pipeline
 from landmarkfer.extract.pipeline import MAX_BATCH, extract
-from landmarkfer.extract.pool import DEPTH
+from landmarkfer.extract.pool import DEPTH, WorkerPool
 from landmarkfer.extract.settings import ExtractSettings
+from landmarkfer.extract.worker import Job
 
 SETTINGS = ExtractSettings(detector="landmarker")
 
@@ -129,3 +130,20 @@ def test_the_number_of_workers_does_not_show_in_the_cache(odd_source, unused_mod
         for workers in (1, 3)
     }
     assert len(prints) == 1
+
+
+def test_workers_that_run_already_serve_one_source_after_another(odd_source, unused_model, tmp_path):
+    first, second = odd_source("a", "die:11"), odd_source("b", "once:11", "c")
+    job = Job(first.reader, SETTINGS, "landmarker", unused_model)
+    with WorkerPool(job, 1) as crew:
+        ran = crew.pids
+        plain = extract(odd_source("x"), tmp_path / "0", SETTINGS, landmarker=unused_model, pool=crew)
+        assert crew.pids == ran, "no process is started"
+        caches = [
+            extract(source, tmp_path / str(n), SETTINGS, landmarker=unused_model, pool=crew).cache
+            for n, source in enumerate((first, second), start=1)
+        ]
+    assert plain.cache.frame()["error"].tolist() == ["read x"]
+    errors = [cache.frame()["error"].tolist() for cache in caches]
+    assert "crashed on it twice" in errors[0][1]
+    assert errors[1] == ["read b", "read once:11", "read c"]
