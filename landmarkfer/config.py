@@ -113,17 +113,13 @@ class AugmentSettings(BaseModel):
     shape_jitter: float = Field(
         0.3, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
     )
-    landmark_dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability that a point is put on the mean face"
-    )
-    region_dropout: float = Field(0.0, ge=0, lt=1, description="probability that a whole region is")
 
 
 class LossSettings(BaseModel):
     """What is minimised."""
 
     model_config = FROZEN
-    name: Literal["cross_entropy", "focal", "symmetric"] = "cross_entropy"
+    name: Literal["cross_entropy", "focal"] = "cross_entropy"
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] | None = Field(
         None, description="sqrt_inverse if unset, unless the sampling or logit_adjustment does as much"
@@ -131,8 +127,6 @@ class LossSettings(BaseModel):
     beta: float = Field(0.999, ge=0, lt=1, description="of class_weights 'effective': near 1 is near inverse")
     gamma: float = Field(2.0, ge=0, description="of 'focal': how little well-told images count")
     alpha: float = Field(0.25, gt=0, le=1, description="of 'focal': factor of the whole loss")
-    forward: float = Field(0.1, ge=0, description="of 'symmetric': weight of the cross-entropy")
-    reverse: float = Field(1.0, ge=0, description="of 'symmetric': weight of the reverse cross-entropy")
     logit_adjustment: float = Field(
         0.0,
         ge=0,

@@ -79,7 +79,7 @@ def test_a_value_is_no_table():
     [
         ("sede", ["seed", "model", "fit"]),
         ("fit.epoch", ["epochs", "batch_size", "checkpoint_every"]),
-        ("augment.noise", ["jitter", "region_dropout"]),
+        ("augment.noise", ["mirror", "shape_jitter"]),
         ("split.share", ["validation", "folds"]),
         ("prediction.tta", ["mirror"]),
     ],

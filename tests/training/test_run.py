@@ -74,7 +74,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize(
         ("name", "keywords"),
         [
-            ("mlp", {"hidden": [6], "features": "both"}),
+            ("mlp", {"hidden": [6], "features": "displacement"}),
             *[("gnn", GNN | {"graph": graph}) for graph in GRAPHS],
             ("gnn", GNN | {"graph": "regions", "readout": "region", "conv": "gin"}),
             ("gnn", GNN | {"graph": "hybrid", "conv": "gatv2", "readout": "attention"}),
