@@ -144,7 +144,7 @@ def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
 @pytest.fixture
 def image_settings(pictured_cache: "LandmarkCache"):
     """Settings of an image training that takes a second: `image_settings(**{"fit.epochs": 3})`."""
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
 
     def settings(model: str = "image", **overrides: object) -> "TrainSettings":
         small: dict[str, object] = {"model.name": model, "cache": str(pictured_cache.path)}
@@ -159,7 +159,7 @@ def image_settings(pictured_cache: "LandmarkCache"):
 @pytest.fixture
 def tiny_settings(tiny_cache: "LandmarkCache"):
     """Settings of a training that takes a second: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
 
     def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
         small = {"model.name": model, "model.hidden": [16], "cache": str(tiny_cache.path)}

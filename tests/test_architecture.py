@@ -13,9 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "landmarkfer"
 
 # The layer of a module is that of the longest prefix here; a module may import its own layer and those below.
 LAYERS = {
-    **dict.fromkeys(
-        ["errors", "files", "landmarks", "geometry", "config", "search_settings", "benchmark_settings", ""], 0
-    ),
+    **dict.fromkeys(["errors", "files", "landmarks", "geometry", ""], 0),
+    **dict.fromkeys(["config", "recipes", "search_settings", "benchmark_settings"], 0),
     **dict.fromkeys(["topology", "neighbours", "graph_files", "data.cache", "data.parts", "data.rows"], 1),
     **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from landmarkfer.config import PredictionSettings, load_settings
+from landmarkfer.config import PredictionSettings
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.cache import write_cache
 from landmarkfer.data.datamodule import FaceBatch, load_dataset
@@ -17,6 +17,7 @@ from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
 from landmarkfer.models.base import LandmarkModel
 from landmarkfer.predict import evaluate_run, evaluate_runs, predict_probabilities, predict_rows
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.run import RunFolder
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.errors import GraphError, SettingsError
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS, REGION, REGIONS, region_points
@@ -19,6 +18,7 @@ from landmarkfer.models.transformer import (
     RegionTokens,
     token_distances,
 )
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import FaceGraph, build_graph
 
 RECIPES = Path(__file__).parents[2] / "experiments" / "recipes"

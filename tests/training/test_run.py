@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import GRAPHS, build_graph
 from landmarkfer.training.run import (
     CacheInfo,
