@@ -104,7 +104,7 @@ def make_pictured_rows():
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     """The cache of `tiny_rows`, in two parts; never write to it."""
-    from landmarkfer.data.cache import write_cache
+    from landmarkfer.data.cache_writer import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "tiny", tiny_rows(), part_rows=100)
 
@@ -136,7 +136,7 @@ def pictured_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]
 @pytest.fixture(scope="session")
 def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     """The cache of `pictured_rows`; its decoded images may be kept in it, but write nothing else to it."""
-    from landmarkfer.data.cache import write_cache
+    from landmarkfer.data.cache_writer import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "pictured", pictured_rows(), part_rows=100)
 

@@ -8,7 +8,7 @@ import torch
 
 from landmarkfer.config import PredictionSettings
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import FaceBatch, load_dataset
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.predictions import check_predictions

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.config import TrainSettings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.rows import Row
 from landmarkfer.landmarks import CANONICAL, REGION
 from landmarkfer.models import model_class

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from landmarkfer.config import NormalisationSettings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.errors import CacheError, LandmarkferError, RunError
 from landmarkfer.training.fit import resume, train

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from landmarkfer.config import NormalisationSettings, SplitSettings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.data.statistics import landmark_statistics, whitening_matrix
