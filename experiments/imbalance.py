@@ -26,21 +26,19 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "balanced": ("sampling.name=balanced",),
     "adaptive": ("sampling.name=adaptive",),
     "mixup": (f"mixing.mixup={MIXUP}",),
-    "symmetric": ("loss.name=symmetric",),
 }
 
 TABLE = Table(
     name="fer2013-imbalance",
     runs="fer2013-imbalance",
-    title="Rare classes and wrong labels: losses, sampling and mixing on FER2013's landmarks",
+    title="Rare classes: losses, sampling and mixing on FER2013's landmarks",
     introduction=(
         "The perceptron of `experiments/recipes/fer2013-mlp.toml`, with one thing changed in each row: the "
         "class weights, the loss, how often images are drawn, or blends of faces. Everything else is the "
         "same, the choice of the epoch by validation accuracy too. "
         f"`weights-effective` has beta {LOSS.beta:g}; `focal` gamma {LOSS.gamma:g} and alpha {LOSS.alpha:g}; "
         f"`adaptive` draws the {SAMPLING.k} classes of lowest validation F1 {SAMPLING.factor:g} times as "
-        f"often; `mixup` blends landmarks, lambda from Beta({MIXUP:g}, {MIXUP:g}); `symmetric` is "
-        f"{LOSS.forward:g} times the cross-entropy and {LOSS.reverse:g} times its reverse. An epoch of "
+        f"often; `mixup` blends landmarks, lambda from Beta({MIXUP:g}, {MIXUP:g}). An epoch of "
         "`oversample` has more steps, since it repeats images; the other epochs are of equal length."
     ),
     commands=[

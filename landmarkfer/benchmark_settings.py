@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from landmarkfer.config import FROZEN, TrainSettings, explain, load_settings, read_toml
+from landmarkfer.config import FROZEN, TrainSettings
 from landmarkfer.errors import SettingsError
+from landmarkfer.recipes import explain, load_settings, read_toml
 
 
 class RowSettings(BaseModel):

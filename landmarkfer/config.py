@@ -1,18 +1,13 @@
-"""Typed settings: read from TOML, overridden by the command line, saved as JSON; unknown keys are refused.
+"""Typed settings: every table of a recipe is one frozen model here; unknown keys are refused.
 
-Every table of a recipe is one frozen model below, and its field descriptions are the documentation. The
-`[model]` table holds a name and the keywords of that model's constructor, which checks them.
+The field descriptions are the documentation. The `[model]` table holds a name and the keywords of that
+model's constructor, which checks them. `recipes.py` reads the tables and overrides them.
 """
 
-import json
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from landmarkfer.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -113,17 +108,13 @@ class AugmentSettings(BaseModel):
     shape_jitter: float = Field(
         0.3, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
     )
-    landmark_dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability that a point is put on the mean face"
-    )
-    region_dropout: float = Field(0.0, ge=0, lt=1, description="probability that a whole region is")
 
 
 class LossSettings(BaseModel):
     """What is minimised."""
 
     model_config = FROZEN
-    name: Literal["cross_entropy", "focal", "symmetric"] = "cross_entropy"
+    name: Literal["cross_entropy", "focal"] = "cross_entropy"
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] | None = Field(
         None, description="sqrt_inverse if unset, unless the sampling or logit_adjustment does as much"
@@ -131,8 +122,6 @@ class LossSettings(BaseModel):
     beta: float = Field(0.999, ge=0, lt=1, description="of class_weights 'effective': near 1 is near inverse")
     gamma: float = Field(2.0, ge=0, description="of 'focal': how little well-told images count")
     alpha: float = Field(0.25, gt=0, le=1, description="of 'focal': factor of the whole loss")
-    forward: float = Field(0.1, ge=0, description="of 'symmetric': weight of the cross-entropy")
-    reverse: float = Field(1.0, ge=0, description="of 'symmetric': weight of the reverse cross-entropy")
     logit_adjustment: float = Field(
         0.0,
         ge=0,
@@ -341,111 +330,3 @@ class TrainSettings(BaseModel):
                     "take cosine, warm_restarts or constant"
                 )
         return self
-
-
-def load_settings(
-    recipe: Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    assignments: Iterable[str] = (),
-) -> TrainSettings:
-    """Settings from a recipe, then overrides, then `table.key=value` assignments; the last one wins.
-
-    Args:
-        recipe: A TOML file; the defaults alone if None.
-        overrides: Values by dotted key, such as `{"fit.epochs": 5}`; None values are passed over.
-        assignments: Strings such as `augment.jitter=0.1`; values are TOML, bare words are strings.
-
-    Returns:
-        The checked settings.
-
-    Raises:
-        SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
-    """
-    content = read_toml(recipe) if recipe else {}
-    content.pop("tune", None)  # of `search_settings`
-    for key, value in (overrides or {}).items():
-        if value is not None:
-            _assign(content, key, value)
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise SettingsError(
-                f"'{assignment}' is no setting; write it as table.key=value, e.g. fit.epochs=5."
-            )
-        _assign(content, key.strip(), _toml_value(text.strip()))
-    return parse_settings(content, origin=str(recipe) if recipe else "the settings")
-
-
-def parse_settings(content: Mapping[str, Any], origin: str) -> TrainSettings:
-    """Check plain data against the settings.
-
-    Raises:
-        SettingsError: Names the first wrong key, what was given, and which keys there are.
-    """
-    try:
-        return TrainSettings.model_validate(content)
-    except ValidationError as error:
-        raise SettingsError(explain(error, origin, TrainSettings)) from None
-
-
-def changed_settings(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that differ from the defaults, by dotted key."""
-    return changed_keys(settings.model_dump())
-
-
-def changed_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """As `changed_settings`, of plain data written by any version: keys that are unknown here differ too."""
-    return dict(_differences(content, TrainSettings().model_dump(), ""))
-
-
-def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterable[tuple[str, Any]]:
-    default = default if isinstance(default, dict) else {}
-    for key, value in given.items():
-        if isinstance(value, dict):
-            yield from _differences(value, default.get(key), f"{prefix}{key}.")
-        elif key not in default or value != default[key]:
-            yield f"{prefix}{key}", value
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a recipe.
-
-    Raises:
-        SettingsError: There is no such file, or it is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"there is no recipe {path}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} is no readable TOML file: {error}.") from None
-
-
-def _assign(content: dict[str, Any], key: str, value: Any) -> None:
-    *tables, last = key.split(".")
-    for table in tables:
-        content = content.setdefault(table, {})
-        if not isinstance(content, dict):
-            raise SettingsError(f"'{key}' is no setting: '{table}' is a value, not a table.")
-    content[last] = value
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def explain(error: ValidationError, origin: str, table: Any) -> str:
-    """The first fault, in one sentence; `table` is the model that was checked against."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        for part in first["loc"][:-1]:
-            table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
-        return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
-    given = json.dumps(first["input"], default=str)
-    place = f"'{key}' = {given}" if key else given
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{origin}: {place} does not fit: {reason[:1].lower()}{reason[1:]}."

@@ -171,7 +171,7 @@ def _train(
     model: str, cache: "LandmarkCache", root: Path, seed: int, epochs: int, console: "Console"
 ) -> tuple["RunFolder", float]:
     """Train a run named like its model, in place of the one an earlier demo left; and its wall time."""
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
     from landmarkfer.training.fit import train
 
     settings = load_settings(

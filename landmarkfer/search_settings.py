@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from landmarkfer.config import FROZEN, explain, read_toml
+from landmarkfer.config import FROZEN
 from landmarkfer.errors import SettingsError
+from landmarkfer.recipes import explain, read_toml
 
 
 class Range(BaseModel):

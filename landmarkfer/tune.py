@@ -18,9 +18,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from landmarkfer.config import TrainSettings, changed_settings, load_settings
+from landmarkfer.config import TrainSettings
 from landmarkfer.errors import DivergedError, LandmarkferError, RunError, SettingsError
 from landmarkfer.files import replacing
+from landmarkfer.recipes import changed_settings, load_settings
 from landmarkfer.search_settings import Range, SearchSettings, read_search
 from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.fit import resume, train

@@ -104,7 +104,7 @@ def make_pictured_rows():
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     """The cache of `tiny_rows`, in two parts; never write to it."""
-    from landmarkfer.data.cache import write_cache
+    from landmarkfer.data.cache_writer import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "tiny", tiny_rows(), part_rows=100)
 
@@ -136,7 +136,7 @@ def pictured_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]
 @pytest.fixture(scope="session")
 def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     """The cache of `pictured_rows`; its decoded images may be kept in it, but write nothing else to it."""
-    from landmarkfer.data.cache import write_cache
+    from landmarkfer.data.cache_writer import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "pictured", pictured_rows(), part_rows=100)
 
@@ -144,7 +144,7 @@ def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
 @pytest.fixture
 def image_settings(pictured_cache: "LandmarkCache"):
     """Settings of an image training that takes a second: `image_settings(**{"fit.epochs": 3})`."""
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
 
     def settings(model: str = "image", **overrides: object) -> "TrainSettings":
         small: dict[str, object] = {"model.name": model, "cache": str(pictured_cache.path)}
@@ -159,7 +159,7 @@ def image_settings(pictured_cache: "LandmarkCache"):
 @pytest.fixture
 def tiny_settings(tiny_cache: "LandmarkCache"):
     """Settings of a training that takes a second: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
 
     def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
         small = {"model.name": model, "model.hidden": [16], "cache": str(tiny_cache.path)}

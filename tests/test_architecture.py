@@ -13,12 +13,11 @@ PACKAGE = Path(__file__).parents[1] / "landmarkfer"
 
 # The layer of a module is that of the longest prefix here; a module may import its own layer and those below.
 LAYERS = {
-    **dict.fromkeys(
-        ["errors", "files", "landmarks", "geometry", "config", "search_settings", "benchmark_settings", ""], 0
-    ),
-    **dict.fromkeys(["topology", "neighbours", "graph_files", "data.cache", "data.parts", "data.rows"], 1),
-    "corruptions": 1,
-    **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
+    **dict.fromkeys(["errors", "files", "landmarks", "geometry", ""], 0),
+    **dict.fromkeys(["config", "recipes", "search_settings", "benchmark_settings"], 0),
+    **dict.fromkeys(["topology", "neighbours", "graph_files", "evaluation", "corruptions"], 1),
+    **dict.fromkeys(["data.cache", "data.cache_writer", "data.parts", "data.rows", "data.schema"], 1),
+    **dict.fromkeys(["data.labels", "data.blendshapes"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d", "corruption_sheet"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "tune", "benchmark_page", "track", "explain", "export", "benchmark"], 4),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from landmarkfer.config import PredictionSettings, load_settings
+from landmarkfer.config import PredictionSettings
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import FaceBatch, load_dataset
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.predictions import check_predictions
@@ -26,6 +26,7 @@ from landmarkfer.predict import (
     predict_rows,
     predict_sets,
 )
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.run import RunFolder
 

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback
 
 from landmarkfer import tune as module
 from landmarkfer.cli import cli
-from landmarkfer.config import load_settings
 from landmarkfer.errors import DivergedError, RunError, SettingsError
+from landmarkfer.recipes import load_settings
 from landmarkfer.search_settings import read_search
 from landmarkfer.tune import tune
 

@@ -41,7 +41,6 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
@@ -54,6 +53,7 @@ from landmarkfer.models.convs import (
     PyGLayer,
     build_conv,
 )
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.memory import freed_memory_kept
 

@@ -25,10 +25,11 @@ import torch
 from _bench import Rows, write_page
 from PIL import Image
 
-from landmarkfer.config import TrainSettings, load_settings
+from landmarkfer.config import TrainSettings
 from landmarkfer.data.datamodule import BatchLoader, FaceBatch
 from landmarkfer.data.images import to_square
 from landmarkfer.models import build_model
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.augmentation import augment_batch
 from landmarkfer.training.schedules import build_optimiser
 

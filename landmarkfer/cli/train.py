@@ -80,7 +80,7 @@ def train(
         raise click.UsageError("--seed and --seeds exclude each other.")
     from rich.console import Console
 
-    from landmarkfer.config import changed_settings, load_settings
+    from landmarkfer.recipes import changed_settings, load_settings
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
     from landmarkfer.training.repeat import outcome, outcome_table, repetitions, train_all

@@ -13,13 +13,12 @@ from torch import Tensor
 from landmarkfer.config import AugmentSettings
 from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR
 from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import MIRROR, REGION, REGIONS
+from landmarkfer.landmarks import MIRROR
 
 _SWAP = torch.from_numpy(MIRROR.copy())
 _SWAP_BLENDSHAPES = torch.from_numpy(BLENDSHAPE_MIRROR.copy())
 # What the axes are multiplied by in the mirror.
 MIRROR_SIGN = torch.tensor([-1.0, 1.0, 1.0])
-_REGION = torch.from_numpy(REGION.copy())
 
 
 def mirror_landmarks(landmarks: Tensor) -> Tensor:
@@ -55,16 +54,16 @@ def mirror_faces(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
 def augment_landmarks(
     landmarks: Tensor, present: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings
 ) -> Tensor:
-    """Turn, scale and shake faces, and put points or regions back on the mean face.
+    """Turn, scale and shake faces.
 
     Draws from torch's global generator of the landmarks' device, which training seeds for each step.
 
     Args:
         landmarks: `[B, 478, 3]`, normalised.
         present: bool `[B]`, whether there is a face.
-        mean: `[478, 3]`, the mean training face; what a dropped point becomes.
+        mean: `[478, 3]`, the mean training face; `shape_jitter` is made of how faces differ from it.
         std: `[478, 3]`, each coordinate's SD over the training faces; the unit of the jitter.
-        settings: Probabilities and sizes.
+        settings: Sizes.
 
     Returns:
         `[B, 478, 3]`; the input is not changed.
@@ -75,18 +74,7 @@ def augment_landmarks(
         landmarks = landmarks + settings.shape_jitter * _shape_noise(landmarks, present, mean)
     if settings.jitter:
         landmarks = landmarks + torch.randn_like(landmarks) * (settings.jitter * std)
-    if settings.landmark_dropout:
-        dropped = _chance(landmarks, settings.landmark_dropout, landmarks.shape[1])
-        landmarks = torch.where(dropped, mean, landmarks)
-    if settings.region_dropout:
-        dropped = _chance(landmarks, settings.region_dropout, len(REGIONS))
-        landmarks = torch.where(dropped.index_select(1, _REGION.to(landmarks.device)), mean, landmarks)
     return landmarks
-
-
-def _chance(landmarks: Tensor, probability: float, points: int = 1) -> Tensor:
-    """`[B, points, 1]`, true with the given probability."""
-    return torch.rand(len(landmarks), points, 1, device=landmarks.device) < probability
 
 
 def _shape_noise(landmarks: Tensor, present: Tensor, mean: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from landmarkfer.data.cache import CacheWriter, LandmarkCache
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import CacheWriter
 from landmarkfer.data.rows import Row, Status
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making, rows_to_table
 from landmarkfer.errors import CacheError

@@ -4,9 +4,7 @@
 has a classifier: that is `ImageModel`'s. Building one downloads nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from textwrap import shorten
@@ -223,89 +221,6 @@ def build_backbone(
     return backbone, _try_out(backbone, name, channels, size)
 
 
-@dataclass(frozen=True)
-class MapInfo:
-    """A map `[B, channels, side, side]` within a backbone: what the module of that name puts out."""
-
-    module: str
-    channels: int
-    side: int
-
-
-def find_map(backbone: nn.Module, name: str, channels: int, size: int, stride: int) -> MapInfo:
-    """The deepest map of a backbone that has a place for every `stride` pixels.
-
-    Args:
-        backbone: Of `build_backbone`.
-        name: For the message.
-        channels: Of the image.
-        size: Of the image.
-        stride: The largest that will do.
-
-    Raises:
-        ValueError: There is no such map, as in transformers, which see patches.
-    """
-    stages = [info["module"] for info in getattr(backbone, "feature_info", None) or []]
-    own = getattr(backbone, "stages", None)
-    if isinstance(own, nn.Sequential) and not stages:
-        stages = [f"stages.{number}" for number, _ in own.named_children()]
-    maps: dict[str, Tensor] = {}
-    handles = [
-        backbone.get_submodule(stage).register_forward_hook(
-            lambda _module, _inputs, out, stage=stage: maps.__setitem__(stage, out)
-        )
-        for stage in stages
-    ]
-    training = backbone.training
-    with torch.no_grad():
-        backbone.eval()(torch.zeros(1, channels, size, size))
-    backbone.train(training)
-    for handle in handles:
-        handle.remove()
-    fitting = [stage for stage in stages if maps[stage].ndim == 4 and maps[stage].shape[-1] * stride >= size]
-    if not fitting:
-        raise ValueError(
-            f"'{name}' has no map of every {stride}th pixel that landmarks could be looked up in"
-        )
-    return MapInfo(fitting[-1], maps[fitting[-1]].shape[1], maps[fitting[-1]].shape[-1])
-
-
-def depth_groups(backbone: nn.Module) -> list[list[str]]:
-    """Names of all parameters of a backbone, grouped by depth from the stem to the last stage.
-
-    Groups of timm's models are stages, or blocks where there are no stages. A norm after the last stage
-    belongs to it: a group is never of norms and biases alone.
-    """
-    parameters = dict(backbone.named_parameters())
-    names = list(parameters)
-    keys: dict[str, Any] = {}
-    if _is_vgg(backbone):
-        # timm's own groups are single layers, so that the norm of a convolution is in another one.
-        block = 0
-        for number, layer in backbone.get_submodule("features").named_children():
-            keys |= {f"features.{number}.{name}": block for name, _ in layer.named_parameters()}
-            block += isinstance(layer, nn.MaxPool2d)
-    elif callable(matcher := getattr(backbone, "group_matcher", None)):
-        from timm.models import group_parameters
-
-        keys = group_parameters(backbone, matcher(coarse=True), reverse=True)
-    else:
-        for name in names:
-            first, second, *_ = name.split(".")
-            keys[name] = f"{first}.{second}" if first == "stages" else first
-    groups: dict[Any, list[str]] = defaultdict(list)
-    for name in names:
-        groups[keys[name]].append(name)
-    order = sorted(groups) if all(isinstance(key, int) for key in groups) else list(groups)
-    merged: list[list[str]] = []
-    for key in order:
-        if merged and all(parameters[name].ndim < 2 for name in groups[key]):
-            merged[-1] += groups[key]
-        else:
-            merged.append(groups[key])
-    return merged
-
-
 def timm_arguments(name: str, channels: int, size: int) -> dict[str, Any]:
     """The keywords with which timm builds a model of that name without a classifier, for such images."""
     import timm
@@ -330,7 +245,8 @@ def _timm_backbone(name: str, channels: int, size: int, drop_path: float) -> nn.
     arguments = timm_arguments(name, channels, size)
     if drop_path:
         arguments["drop_path_rate"] = drop_path
-    if timm.models.is_model_in_modules(architecture, ["vgg"]):
+    vgg = timm.models.is_model_in_modules(architecture, ["vgg"])
+    if vgg:
         # Two dense layers for maps of 7 x 7, 120 million parameters wide, that are taken out below.
         arguments["mlp_ratio"] = 1 / 4096
     try:
@@ -344,13 +260,9 @@ def _timm_backbone(name: str, channels: int, size: int, drop_path: float) -> nn.
     patch = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
     if isinstance(patch, Sequence) and size % patch[0]:
         raise ValueError(f"'{name}' cuts images into patches of {patch[0]} pixels, and {size} is no multiple")
-    if _is_vgg(backbone):
+    if vgg:
         backbone.pre_logits = nn.Identity()
     return backbone
-
-
-def _is_vgg(backbone: nn.Module) -> bool:
-    return type(backbone).__name__ == "VGG"
 
 
 def _keep_resolution(backbone: nn.Module, name: str) -> None:

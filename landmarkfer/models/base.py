@@ -26,7 +26,7 @@ from landmarkfer.evaluation.conformal import PERCENTS
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
-Features = Literal["whitened", "displacement", "coordinates", "both"]
+Features = Literal["whitened", "displacement", "coordinates"]
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
@@ -34,6 +34,7 @@ Floor = Annotated[float, Field(gt=0)]
 WHITENING_FLOOR = 1e-3
 OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds")
 """Buffers that tell of a model's own training and validation images: no other model begins with them."""
+POINT_FEATURES = 3  # numbers that describe a point, of every kind of features
 
 
 class FaceModel(nn.Module, ABC):
@@ -162,9 +163,8 @@ class LandmarkModel(FaceModel):
     Args:
         num_classes: C.
         features: What a point is described by: how far it is displaced from the mean face, in SDs of the
-            training faces (`displacement`, 3 numbers); what of that the other coordinates do not foretell
-            (`whitened`, 3); its normalised coordinates (`coordinates`, 3); or `both` displacement and
-            coordinates (6).
+            training faces (`displacement`); what of that the other coordinates do not foretell (`whitened`);
+            or its normalised coordinates (`coordinates`).
         floor: Of `whitened`; see `data.statistics.whitening_matrix`.
         blendshapes: Whether the model also looks at the 52 blendshapes of the detector.
     """
@@ -187,7 +187,6 @@ class LandmarkModel(FaceModel):
         super().__init__(num_classes)
         self.features = features
         self.floor = floor
-        self.num_features = 6 if features == "both" else 3
         self.register_buffer("mean", torch.from_numpy(CANONICAL.copy()))
         self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
         if features == "whitened":
@@ -222,14 +221,12 @@ class LandmarkModel(FaceModel):
         return batch.present
 
     def describe(self, landmarks: Tensor) -> Tensor:
-        """Features of each point, `[B, 478, F]`, from normalised landmarks `[B, 478, 3]`."""
+        """Features of each point, `[B, 478, 3]`, from normalised landmarks `[B, 478, 3]`."""
         if self.features == "coordinates":
             return landmarks
         displacement = (landmarks - self.mean) / self.std
         if self.features == "displacement":
             return displacement
-        if self.features == "both":
-            return torch.cat([landmarks, displacement], dim=-1)
         # What whitening raises lies below the digits of half precision.
         with torch.autocast(landmarks.device.type, enabled=False):
             return (displacement.flatten(1) @ self.whitening).view_as(displacement)

@@ -114,7 +114,7 @@ class CrossAttention(Fusion):
             raise ValueError(f"fusion_width ({width}) must be a multiple of {ATTENTION_HEADS}, the heads")
         self._described_by = (encoder,)  # in a tuple, so that it is no second child
         info = image.map_info(MAP_STRIDE)
-        self.tokens = RegionTokens(encoder.num_features, width)
+        self.tokens = RegionTokens(width)
         self.project = nn.Conv2d(info.channels, width, 1)
         self.places = nn.Parameter(0.02 * torch.randn(info.side**2, width))
         self.attention = nn.MultiheadAttention(width, ATTENTION_HEADS, dropout=dropout, batch_first=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.models.base import (
+    POINT_FEATURES,
     WHITENING_FLOOR,
     Features,
     Floor,
@@ -136,7 +137,7 @@ class GNN(LandmarkModel):
             nn.Parameter(0.1 * torch.randn(self.graph.num_nodes, 1, identity)) if identity else None
         )
         self.register_buffer("hubs", torch.from_numpy(self.graph.hub_weights()), persistent=False)
-        described = self.num_features + identity
+        described = POINT_FEATURES + identity
         self.input = nn.Linear(described, widths[0]) if lift else nn.Identity()
         shared = None if dynamic_k else self.graph
         steps = pairwise([widths[0] if lift else described, *widths])
@@ -165,7 +166,7 @@ class GNN(LandmarkModel):
     def embed_nodes(self, described: Tensor, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`, from features of its points, `[B, 478, F]`.
 
-        After the model's own `num_features` come those for which `widen_input` made room.
+        After the `POINT_FEATURES` of `describe` come those for which `widen_input` made room.
         """
         x = self.nodes(described)
         edge_index = self._own_edges(batch.landmarks) if self.dynamic_k else None
@@ -193,7 +194,7 @@ class GNN(LandmarkModel):
         if self.graph.num_hubs:
             x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])
         if self.identity is not None:
-            own, further = x.tensor_split([self.num_features], dim=-1)
+            own, further = x.tensor_split([POINT_FEATURES], dim=-1)
             x = torch.cat([own, self.identity.expand(-1, x.shape[1], -1), further], dim=-1)
         return self.input(x)
 

@@ -13,14 +13,8 @@ from torch.nn.functional import interpolate
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.data.images import seen_side
-from landmarkfer.models.backbones import (
-    OWN,
-    RESNET_WIDTH,
-    MapInfo,
-    build_backbone,
-    depth_groups,
-    find_map,
-)
+from landmarkfer.models.backbone_layers import MapInfo, depth_groups, find_map
+from landmarkfer.models.backbones import OWN, RESNET_WIDTH, build_backbone
 from landmarkfer.models.base import FaceModel, Share
 from landmarkfer.models.pretrained import load_weights
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS
 from landmarkfer.models.base import (
+    POINT_FEATURES,
     WHITENING_FLOOR,
     Features,
     Floor,
@@ -16,7 +17,7 @@ from landmarkfer.models.base import (
 
 
 class MLP(LandmarkModel):
-    """478 x F features -> hidden layers with batch norm and dropout -> logits.
+    """478 x 3 features -> hidden layers with batch norm and dropout -> logits.
 
     Args:
         num_classes: C.
@@ -38,13 +39,13 @@ class MLP(LandmarkModel):
         blendshapes: bool = False,
     ) -> None:
         super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
-        inputs = N_LANDMARKS * self.num_features + self.num_blendshapes
+        inputs = N_LANDMARKS * POINT_FEATURES + self.num_blendshapes
         self.layers = dense_layers([inputs, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of each face, `[B, hidden[-1]]`."""
-        x = self.describe(batch.landmarks).flatten(1)  # [B, 478, F] -> [B, 478 * F]
+        x = self.describe(batch.landmarks).flatten(1)  # [B, 478, 3] -> [B, 1434]
         return self.layers(self.with_blendshapes(x, batch))
 
     def classify(self, embedding: Tensor) -> Tensor:

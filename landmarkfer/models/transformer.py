@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.landmarks import N_LANDMARKS, REGIONS, region_points
-from landmarkfer.models.base import WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
+from landmarkfer.models.base import POINT_FEATURES, WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
 from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
 
 NO_GRAPH = "none"
@@ -32,20 +32,19 @@ class LandmarkTokens(nn.Module):
     """One token per landmark: a linear map of its features and an identity, both its own.
 
     Args:
-        num_features: F, of a landmark.
         width: W.
     """
 
-    def __init__(self, num_features: int, width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.groups = [np.array([point]) for point in range(N_LANDMARKS)]
-        self.weight = nn.Parameter(torch.empty(N_LANDMARKS, num_features, width))
+        self.weight = nn.Parameter(torch.empty(N_LANDMARKS, POINT_FEATURES, width))
         self.identity = nn.Parameter(torch.empty(N_LANDMARKS, width))
         for parameter in (self.weight, self.identity):
-            nn.init.uniform_(parameter, -(num_features**-0.5), num_features**-0.5)
+            nn.init.uniform_(parameter, -(POINT_FEATURES**-0.5), POINT_FEATURES**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, 478, F] -> [B, 478, W]`."""
+        """`[B, 478, 3] -> [B, 478, W]`."""
         tokens = torch.baddbmm(self.identity[:, None], x.transpose(0, 1), self.weight)  # [478, B, W]
         return tokens.transpose(0, 1)
 
@@ -56,16 +55,15 @@ class RegionTokens(nn.Module):
     The maps of all regions together have as many weights as those of `LandmarkTokens`.
 
     Args:
-        num_features: F, of a landmark.
         width: W.
     """
 
     order: Tensor
 
-    def __init__(self, num_features: int, width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.groups = [region_points(region) for region in REGIONS]
-        self.sizes = [len(points) * num_features for points in self.groups]
+        self.sizes = [len(points) * POINT_FEATURES for points in self.groups]
         self.register_buffer("order", torch.from_numpy(np.concatenate(self.groups)), persistent=False)
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(size, width)) for size in self.sizes)
         self.identity = nn.Parameter(torch.empty(len(REGIONS), width))
@@ -74,8 +72,8 @@ class RegionTokens(nn.Module):
                 nn.init.uniform_(parameter, -(len(weight) ** -0.5), len(weight) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, 478, F] -> [B, R, W]`."""
-        parts = x[:, self.order].flatten(1).split(self.sizes, dim=1)  # R of [B, points * F]
+        """`[B, 478, 3] -> [B, R, W]`."""
+        parts = x[:, self.order].flatten(1).split(self.sizes, dim=1)  # R of [B, points * 3]
         tokens = [part @ weight for part, weight in zip(parts, self.weights, strict=True)]
         return torch.stack(tokens, dim=1) + self.identity
 
@@ -241,7 +239,7 @@ class LandmarkTransformer(LandmarkModel):
             self.graph = None
         else:
             self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
-        self.tokeniser = TOKENISERS[tokens](self.num_features, width)
+        self.tokeniser = TOKENISERS[tokens](width)
         with_class = pooling == "class"
         self.class_token = nn.Parameter(width**-0.5 * (2 * torch.rand(width) - 1)) if with_class else None
         self.graph_bias = None

@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError
 
-from landmarkfer.config import TrainSettings, changed_settings
+from landmarkfer.config import TrainSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_images, load_dataset
 from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
 from landmarkfer.models.base import FaceModel
+from landmarkfer.recipes import changed_settings
 from landmarkfer.training.afterwards import fit_afterwards
 from landmarkfer.training.callbacks import (
     EpochTable,

@@ -8,16 +8,11 @@ The same module gives the validation loss: what it does with weights, smoothing 
 there too, so validation losses of runs with different settings of the loss cannot be compared.
 """
 
-from abc import ABC, abstractmethod
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
 from landmarkfer.config import LossSettings
-
-LOG_ZERO = -4.0
-"""What stands for the logarithm of a target of 0 in the reverse cross-entropy."""
 
 
 def class_weights(counts: Tensor, scheme: str, beta: float = 0.999) -> Tensor | None:
@@ -51,8 +46,6 @@ def build_loss(settings: LossSettings, counts: Tensor) -> nn.Module:
     loss: nn.Module
     if settings.name == "focal":
         loss = FocalLoss(weight, settings.smoothing, settings.gamma, settings.alpha)
-    elif settings.name == "symmetric":
-        loss = SymmetricLoss(weight, settings.smoothing, settings.forward, settings.reverse)
     else:
         loss = CrossEntropy(weight, settings.smoothing)
     if settings.logit_adjustment:
@@ -91,29 +84,7 @@ class CrossEntropy(nn.CrossEntropyLoss):
         return (terms * self.weight).sum() / (targets @ self.weight).sum()
 
 
-class _WeightedLoss(nn.Module, ABC):
-    """The weighted mean of what a loss says of each face."""
-
-    weight: Tensor | None
-
-    def __init__(self, weight: Tensor | None, smoothing: float) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.smoothing = smoothing
-
-    @abstractmethod
-    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        """Weighted loss of each face, `[B]`, from log probabilities and targets, both `[B, C]`."""
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean over the batch."""
-        if not targets.is_floating_point():
-            targets = one_hot(targets, logits.shape[1]).to(logits.dtype)
-        weight = logits.new_ones(logits.shape[1]) if self.weight is None else self.weight
-        return self.losses(log_softmax(logits, dim=1), targets, weight).sum() / (targets @ weight).sum()
-
-
-class FocalLoss(_WeightedLoss):
+class FocalLoss(nn.Module):
     """Cross-entropy that counts the less, the better a face is told (Lin et al. 2017).
 
     Each class's term of the cross-entropy is multiplied by alpha * (1 - p)^gamma with its probability p.
@@ -126,51 +97,27 @@ class FocalLoss(_WeightedLoss):
         alpha: Factor of the whole. The paper's two-class alpha, one factor per class, is `weight` here.
     """
 
+    weight: Tensor | None
+
     def __init__(
         self, weight: Tensor | None = None, smoothing: float = 0.0, gamma: float = 2.0, alpha: float = 1.0
     ) -> None:
-        super().__init__(weight, smoothing)
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.smoothing = smoothing
         self.gamma = gamma
         self.alpha = alpha
 
-    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        """Weighted loss of each face, `[B]`."""
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the batch."""
+        if not targets.is_floating_point():
+            targets = one_hot(targets, logits.shape[1]).to(logits.dtype)
+        weight = logits.new_ones(logits.shape[1]) if self.weight is None else self.weight
+        log_p = log_softmax(logits, dim=1)
         # 1 - p without cancellation, and above 0, where the slope of a power below 1 is infinite.
         wrong = (-torch.expm1(log_p)).clamp_min(1e-12)
         terms = wrong.pow(self.gamma) * log_p * _smoothed(targets, self.smoothing)
-        return -self.alpha * (terms * weight).sum(dim=1)
-
-
-class SymmetricLoss(_WeightedLoss):
-    """Cross-entropy plus its reverse, which wrong labels mislead less (Wang et al. 2019).
-
-    The reverse exchanges prediction and target: - sum p * log(target), with `LOG_ZERO` for log 0. It grows no
-    further than that however sure the model is that the label is wrong. The labels are smoothed in the
-    cross-entropy alone. https://arxiv.org/abs/1908.06112
-
-    Args:
-        weight: `[C]`, of the classes; None for equal weights.
-        smoothing: Of the labels.
-        forward_weight: Of the cross-entropy.
-        reverse_weight: Of the reverse cross-entropy.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        smoothing: float = 0.0,
-        forward_weight: float = 0.1,
-        reverse_weight: float = 1.0,
-    ) -> None:
-        super().__init__(weight, smoothing)
-        self.forward_weight = forward_weight
-        self.reverse_weight = reverse_weight
-
-    def losses(self, log_p: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        """Weighted loss of each face, `[B]`."""
-        there = -(log_p * _smoothed(targets, self.smoothing) * weight).sum(dim=1)
-        back = -(log_p.exp() * targets.log().clamp_min(LOG_ZERO)).sum(dim=1) * (targets @ weight)
-        return self.forward_weight * there + self.reverse_weight * back
+        return -self.alpha * (terms * weight).sum() / (targets @ weight).sum()
 
 
 class LogitAdjusted(nn.Module):

@@ -17,8 +17,9 @@ from typing import Any, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 
-from landmarkfer.config import TrainSettings, changed_keys
+from landmarkfer.config import TrainSettings
 from landmarkfer.errors import RunError
+from landmarkfer.recipes import changed_keys
 
 T = TypeVar("T")
 State = Literal["finished", "training", "cut off", "evaluation", "damaged"]

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
-from landmarkfer.config import load_settings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import RunError
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.repeat import repetitions, train_all
 

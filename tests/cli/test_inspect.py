@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmarkfer.cli.inspect import inspect
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.rows import Row
 from landmarkfer.errors import CacheError
 

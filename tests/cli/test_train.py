@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.audit import audit, sorted_splits
-from landmarkfer.data.cache import CacheWriter, LandmarkCache, write_cache
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import CacheWriter, write_cache
 from landmarkfer.data.findings import Audit, Leak
 from landmarkfer.data.rows import Row
 from landmarkfer.extract.decode import decode_image

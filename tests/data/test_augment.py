@@ -9,7 +9,7 @@ from landmarkfer.data.augment import augment_landmarks, mirror_faces, mirror_lan
 from landmarkfer.data.blendshapes import BLENDSHAPES
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.geometry import mirror
-from landmarkfer.landmarks import CANONICAL, MIRROR, REGION, REGIONS
+from landmarkfer.landmarks import CANONICAL, MIRROR
 
 NOTHING = {"jitter": 0.0, "shape_jitter": 0.0}
 MEAN = torch.from_numpy(CANONICAL + 0.01)
@@ -129,32 +129,11 @@ class TestShapeJitter:
         assert torch.isfinite(augment(faces, present=present & False, shape_jitter=0.3)).all()
 
 
-def test_dropped_points_lie_exactly_on_the_mean_face(faces):
-    result = augment(faces, landmark_dropout=0.3)
-    dropped = (result == MEAN).all(dim=-1)
-    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.02)
-    assert (dropped | (result == faces).all(dim=-1)).all(), "a point is dropped whole, or stays"
-    assert dropped.float().mean(dim=1).std() < 0.1, "points are dropped one by one"
-
-
-def test_dropped_regions_lie_exactly_on_the_mean_face_even_when_shaken(faces):
-    result = augment(faces, region_dropout=0.4, jitter=0.1)
-    dropped = (result == MEAN).all(dim=-1)  # [64, 478]
-    for region in range(len(REGIONS)):
-        points = dropped[:, REGION == region]
-        assert (points.all(dim=1) == points.any(dim=1)).all(), REGIONS[region]
-    first_of_each = dropped[:, np.unique(REGION, return_index=True)[1]].float()
-    assert first_of_each.mean().item() == pytest.approx(0.4, abs=0.05)
-    assert first_of_each.std(dim=0).min() > 0.2, "every region is dropped in some faces only"
-
-
 EVERYTHING = {
     "rotation": 5.0,
     "scale": 0.1,
     "jitter": 0.1,
     "shape_jitter": 0.1,
-    "landmark_dropout": 0.1,
-    "region_dropout": 0.1,
 }
 
 

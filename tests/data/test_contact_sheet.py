@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data import contact_sheet
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.contact_sheet import TILE, write_contact_sheet
 from landmarkfer.data.rows import Row
 from landmarkfer.extract.crop import aligned_crop, crop_landmarks, encode

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from landmarkfer.config import DataSettings, NormalisationSettings, SplitSettings
-from landmarkfer.data.cache import CacheWriter, LandmarkCache, write_cache
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import CacheWriter, write_cache
 from landmarkfer.data.datamodule import BatchLoader, FaceBatch, FaceDataModule, label_images, load_dataset
 from landmarkfer.data.rows import Row
 from landmarkfer.data.splits import make_splits

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.rows import Row
 from landmarkfer.landmarks import CANONICAL, MIRROR, graphs_dir
 

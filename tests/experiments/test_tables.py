@@ -1,4 +1,7 @@
-"""The scripts that train a table of runs: their settings, and that a table names only rows it has."""
+"""The scripts that train a table of runs: their settings, and that a table names only rows it has.
+
+A row that can no longer be trained may still be in the CSV with its figures, and a contrast may name it.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -7,9 +10,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from landmarkfer.config import changed_settings, load_settings
 from landmarkfer.evaluation.report import write_evaluation
+from landmarkfer.evaluation.results import read_results
 from landmarkfer.predict import evaluate_run, evaluate_runs
+from landmarkfer.recipes import changed_settings, load_settings
 from landmarkfer.training.fit import train
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -43,6 +47,9 @@ def test_contrasts_and_published_rows_name_rows_of_the_table(name, monkeypatch):
     rows = {e.name for e in table.experiments}
     assert {member for members in table.ensembles.values() for member in members} <= rows
     rows |= set(table.ensembles)
+    csv = EXPERIMENTS / "results" / f"{table.name}.csv"
+    if csv.exists():
+        rows |= set(read_results(csv)["experiment"])
     assert {c.variant for c in table.contrasts} | {c.base for c in table.contrasts} <= rows
     assert {p.beside for p in table.published} <= rows
 

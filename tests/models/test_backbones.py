@@ -1,25 +1,26 @@
 import socket
 from functools import cache
-from itertools import chain
 
 import pytest
 import torch
 from torch import nn
 
-from landmarkfer.models.backbones import OWN, BasicBlock, Pointwise, ResNetFER, build_backbone, depth_groups
+from landmarkfer.models.backbones import OWN, BasicBlock, Pointwise, ResNetFER, build_backbone
 
 SIZE = 32
-TIMM = {
-    # name: width of the features, groups of layers
-    "efficientnet_b0": (1280, 8),
-    "resnet18": (512, 5),
-    "resnet50": (2048, 5),
-    "vgg16": (512, 5),
-    "vgg19": (512, 5),
-    "mobilenetv2_100": (1280, 8),
-    "vit_tiny_patch16_224": (192, 13),
+# name: width of the features
+TESTED = {
+    "efficientnet_b0": 1280,
+    "resnet18": 512,
+    "resnet50": 2048,
+    "vgg16": 512,
+    "vgg19": 512,
+    "mobilenetv2_100": 1280,
+    "vit_tiny_patch16_224": 192,
+    "resnet-fer": 512,
+    "cnn-small": 96,
+    "cnn-focal": 128,
 }
-TESTED = {**TIMM, "resnet-fer": (512, 5), "cnn-small": (96, 5), "cnn-focal": (128, 5)}
 
 
 @cache
@@ -35,7 +36,7 @@ def parameters(module):
 @pytest.mark.parametrize("name", TESTED)
 def test_every_backbone_gives_one_vector_a_face_and_learns(name):
     backbone, width = built(name)
-    assert width == TESTED[name][0]
+    assert width == TESTED[name]
     assert backbone.training
     features = backbone(torch.rand(2, 1, SIZE, SIZE))
     assert features.shape == (2, width)
@@ -43,30 +44,6 @@ def test_every_backbone_gives_one_vector_a_face_and_learns(name):
     for key, parameter in backbone.named_parameters():
         assert parameter.grad is not None, f"no gradient reaches {key}"
         assert torch.isfinite(parameter.grad).all(), key
-
-
-@pytest.mark.parametrize("name", TESTED)
-def test_every_parameter_is_in_one_group(name):
-    backbone, _ = built(name)
-    groups = depth_groups(backbone)
-    assert len(groups) == TESTED[name][1]
-    names = [name for name, _ in backbone.named_parameters()]
-    assert sorted(chain(*groups)) == sorted(names)
-    assert names[0] in groups[0]
-    assert names[-1] in groups[-1]
-    for group in groups:
-        assert any(backbone.get_parameter(key).ndim > 1 for key in group), f"{group} holds no weights"
-
-
-def test_groups_of_known_layers():
-    groups = depth_groups(built("resnet-fer")[0])
-    assert groups[0] == ["stem.0.weight", "stem.1.weight", "stem.1.bias"]
-    assert [{key.rpartition("stages.")[2][0] for key in group} for group in groups[1:]] == [*map(set, "0123")]
-    vit = depth_groups(built("vit_tiny_patch16_224")[0])
-    assert {"pos_embed", "cls_token", "patch_embed.proj.weight"} <= set(vit[0])
-    assert {"norm.weight", "blocks.11.mlp.fc2.weight"} <= set(vit[-1])
-    # VGG16: 2, 2, 3, 3 and 3 convolutions before the five poolings, each a weight and a bias.
-    assert [len(group) for group in depth_groups(built("vgg16")[0])] == [4, 4, 6, 6, 6]
 
 
 class TestOwn:

@@ -28,7 +28,6 @@ FUSION = IMAGE | {"encoder": "gnn", "graph": "anatomical", "hidden": 0.0, "fusio
 FUSION |= {"encoder_settings": {name: GNN[name] for name in GNN if name != "graph"}}
 VARIANTS = {
     "mlp": ("mlp", {"hidden": [12, 10]}),
-    "mlp-both": ("mlp", {"hidden": [12, 10], "features": "both"}),
     "mlp-displacement": ("mlp", {"hidden": [10], "features": "displacement"}),
     "mlp-blendshapes": ("mlp", {"hidden": [10], "blendshapes": True}),
     "mlp-coordinates": ("mlp", {"hidden": [10], "features": "coordinates"}),
@@ -38,7 +37,7 @@ VARIANTS = {
     **{f"gnn-regions-{name}": ("gnn", GNN | {"graph": "regions", "readout": name}) for name in READOUTS},
     "gnn-regions-gat": ("gnn", GNN | {"graph": "regions", "conv": "gat"}),
     "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
-    "gnn-both": ("gnn", GNN | {"features": "both", "widths": [6]}),
+    "gnn-one-block": ("gnn", GNN | {"features": "displacement", "widths": [6]}),
     "gnn-learned": ("gnn", GNN | {"learned": 1}),
     "gnn-blendshapes": ("gnn", GNN | {"blendshapes": True}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
@@ -47,7 +46,7 @@ VARIANTS = {
     **{f"transformer-{name}": ("transformer", TRANSFORMER | {"tokens": name}) for name in TOKENISERS},
     "transformer-mean": ("transformer", TRANSFORMER | {"pooling": "mean", "features": "coordinates"}),
     "transformer-graph": ("transformer", TRANSFORMER | {"graph": "knn", "tokens": "landmarks"}),
-    "transformer-hubs": ("transformer", TRANSFORMER | {"graph": "regions", "features": "both"}),
+    "transformer-hubs": ("transformer", TRANSFORMER | {"graph": "regions", "features": "displacement"}),
     **{f"fusion-{name}": ("fusion", FUSION | {"fusion": name}) for name in FUSIONS},
     "fusion-mlp": (
         "fusion",
@@ -177,16 +176,11 @@ class TestFeatures:
         expected[0, 3, 1], expected[0, 7, 2] = 2, -0.5
         torch.testing.assert_close(described, expected)
 
-    def test_both_is_coordinates_then_displacement(self):
-        keywords = {"hidden": [4]}
-        models = {
-            f: build_model("mlp", 2, features=f, **keywords) for f in ("both", "coordinates", "displacement")
-        }
-        landmarks = make_batch().landmarks
-        both = models["both"].describe(landmarks)
-        assert torch.equal(both[..., :3], landmarks)
-        assert torch.equal(both[..., 3:], models["displacement"].describe(landmarks))
-        assert torch.equal(models["coordinates"].describe(landmarks), landmarks)
+    def test_coordinates_are_the_normalised_landmarks_whatever_the_statistics(self):
+        model = build_model("mlp", 2, features="coordinates", hidden=[4])
+        batch = make_batch(40)
+        model.learn_statistics(batch)
+        assert torch.equal(model.describe(batch.landmarks), batch.landmarks)
 
     def test_whitened_is_the_displacement_without_what_other_coordinates_foretell(self):
         faces = make_batch(40).landmarks
@@ -333,7 +327,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("keywords", "reason"),
         [
-            ({"features": "pixels"}, "'displacement', 'coordinates' or 'both'"),
+            ({"features": "pixels"}, "'whitened', 'displacement' or 'coordinates'"),
             ({"hidden": []}, "at least 1 item"),
             ({"hidden": 5}, "hidden"),
             ({"hidden": ["a"]}, "hidden"),

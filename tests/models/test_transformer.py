@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.errors import GraphError, SettingsError
 from landmarkfer.landmarks import CANONICAL, N_LANDMARKS, REGION, REGIONS, region_points
@@ -19,6 +18,7 @@ from landmarkfer.models.transformer import (
     RegionTokens,
     token_distances,
 )
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import FaceGraph, build_graph
 
 RECIPES = Path(__file__).parents[2] / "experiments" / "recipes"
@@ -78,7 +78,7 @@ class TestPublishedSizes:
 
 class TestTokens:
     def test_each_landmark_has_a_map_of_its_own(self):
-        tokeniser = LandmarkTokens(3, 5)
+        tokeniser = LandmarkTokens(5)
         x = faces(2).landmarks
         tokens = tokeniser(x)
         assert tokens.shape == (2, N_LANDMARKS, 5)
@@ -87,7 +87,7 @@ class TestTokens:
             torch.testing.assert_close(tokens[1, point], expected)
 
     def test_a_region_takes_in_its_points_and_no_other(self):
-        tokeniser = RegionTokens(3, 5)
+        tokeniser = RegionTokens(5)
         x = faces(2).landmarks
         tokens = tokeniser(x)
         assert tokens.shape == (2, len(REGIONS), 5)
@@ -101,7 +101,7 @@ class TestTokens:
         assert moved.nonzero().flatten().tolist() == [REGION[33]]
 
     def test_both_have_the_same_weights_in_number(self):
-        one, other = LandmarkTokens(3, 5), RegionTokens(3, 5)
+        one, other = LandmarkTokens(5), RegionTokens(5)
         assert sum(weight.numel() for weight in other.weights) == one.weight.numel() == 478 * 3 * 5
 
     @pytest.mark.parametrize(("tokens", "count"), [("landmarks", 478), ("regions", 29)])

@@ -28,7 +28,7 @@ def splits(tiny_cache, tiny_split):
 
 @pytest.fixture(scope="module")
 def tiny_split(tiny_cache):
-    from landmarkfer.config import load_settings
+    from landmarkfer.recipes import load_settings
 
     return load_settings(overrides={"cache": str(tiny_cache.path)})
 

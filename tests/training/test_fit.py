@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from landmarkfer.config import NormalisationSettings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.errors import CacheError, LandmarkferError, RunError
 from landmarkfer.training.fit import resume, train
@@ -152,7 +152,7 @@ class TestVariants:
             {"model.dynamic_k": 3, "fit.checkpoint_every": 2},
             {"fit.precision": "bf16-mixed", "model.conv": "gcn"},
             {"optimiser.clip": 0.1, "loss.class_weights": "sqrt_inverse", "split.folds": 3, "split.fold": 2},
-            {"augment.rotation": 5, "augment.scale": 0.1, "augment.region_dropout": 0.1},
+            {"augment.rotation": 5, "augment.scale": 0.1, "augment.jitter": 0.1},
         ],
         ids=str,
     )

@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from kornia.losses import focal_loss
@@ -11,7 +10,7 @@ from landmarkfer.config import LossSettings
 from landmarkfer.training.losses import build_loss, class_weights, log_prior
 
 COUNTS = torch.tensor([60, 30, 10])
-NAMES = ["cross_entropy", "focal", "symmetric"]
+NAMES = ["cross_entropy", "focal"]
 
 
 def drawn(size: int = 12, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -21,11 +20,6 @@ def drawn(size: int = 12, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor,
     labels = torch.randint(classes, (size,), generator=generator)
     soft = torch.rand(size, classes, generator=generator)
     return logits, labels, soft / soft.sum(dim=1, keepdim=True)
-
-
-def probabilities(logits: torch.Tensor) -> np.ndarray:
-    powers = np.exp(logits.double().numpy())
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 class TestClassWeights:
@@ -193,37 +187,6 @@ class TestFocal:
         ours = build_loss(LossSettings(name="focal", smoothing=0, gamma=2, alpha=1), COUNTS)
         theirs = focal_loss(logits, labels, alpha=None, gamma=2.0, reduction="sum") / len(labels)
         torch.testing.assert_close(ours(logits, labels), theirs)
-
-
-class TestSymmetric:
-    def test_by_hand(self):
-        # p = 3/5, 1/5, 1/5 and class 0 is right: the others' 2/5 cost 4 each, log 1 costs nothing.
-        logits = torch.tensor([[math.log(3), 0.0, 0.0]])
-        loss = build_loss(
-            LossSettings(name="symmetric", smoothing=0, forward=0.1, reverse=1.0), torch.ones(3)
-        )
-        expected = 0.1 * math.log(5 / 3) + 1.0 * 4 * 2 / 5
-        assert loss(logits, torch.tensor([0])).item() == pytest.approx(expected)
-        # Half class 0, half class 1: the reverse is (3/5 + 1/5) ln 2 + 1/5 times 4.
-        expected = 0.1 * (math.log(5 / 3) + math.log(5)) / 2 + 0.8 * math.log(2) + 0.8
-        assert loss(logits, torch.tensor([[0.5, 0.5, 0.0]])).item() == pytest.approx(expected)
-
-    def test_against_numpy_with_smoothing_and_weights(self):
-        logits, labels, _ = drawn()
-        settings = LossSettings(
-            name="symmetric", smoothing=0.1, forward=0.5, reverse=2.0, class_weights="inverse"
-        )
-        p, hard = probabilities(logits), np.eye(3)[labels]
-        weights = np.array([1, 2, 6])
-        smooth = 0.9 * hard + 0.1 / 3
-        forward = -(smooth * weights * np.log(p)).sum(axis=1)
-        reverse = 4 * (1 - (p * hard).sum(axis=1)) * weights[labels]
-        expected = (0.5 * forward + 2.0 * reverse).sum() / weights[labels].sum()
-        assert build_loss(settings, COUNTS)(logits, labels).item() == pytest.approx(expected, rel=1e-5)
-
-    def test_a_wrong_label_costs_at_most_so_much(self):
-        loss = build_loss(LossSettings(name="symmetric", smoothing=0, forward=0, reverse=1), torch.ones(3))
-        assert loss(torch.tensor([[50.0, 0.0, 0.0]]), torch.tensor([1])).item() == pytest.approx(4)
 
 
 class TestLogitAdjustment:

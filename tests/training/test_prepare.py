@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import NormalisationSettings, SplitSettings, load_settings
-from landmarkfer.data.cache import write_cache
+from landmarkfer.config import NormalisationSettings, SplitSettings
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.data.statistics import landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
 from landmarkfer.models import build_model
 from landmarkfer.models.base import OF_ITS_DATA
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import build_graph
 from landmarkfer.training.prepare import accelerator, begin_with, class_counts, new_model, resolved
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from landmarkfer.config import load_settings
 from landmarkfer.data.datamodule import FaceBatch
 from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
+from landmarkfer.recipes import load_settings
 from landmarkfer.topology import GRAPHS, build_graph
 from landmarkfer.training.run import (
     CacheInfo,
@@ -74,7 +74,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize(
         ("name", "keywords"),
         [
-            ("mlp", {"hidden": [6], "features": "both"}),
+            ("mlp", {"hidden": [6], "features": "displacement"}),
             *[("gnn", GNN | {"graph": graph}) for graph in GRAPHS],
             ("gnn", GNN | {"graph": "regions", "readout": "region", "conv": "gin"}),
             ("gnn", GNN | {"graph": "hybrid", "conv": "gatv2", "readout": "attention"}),

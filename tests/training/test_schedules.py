@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import OptimiserSettings, StageSettings, load_settings
+from landmarkfer.config import OptimiserSettings, StageSettings
 from landmarkfer.models import build_model
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.schedules import (
     build_optimiser,
     build_schedule,
