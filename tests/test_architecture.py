@@ -16,11 +16,13 @@ LAYERS = {
     **dict.fromkeys(
         ["errors", "files", "landmarks", "geometry", "config", "search_settings", "benchmark_settings", ""], 0
     ),
+    "pose": 0,
     **dict.fromkeys(["topology", "neighbours", "graph_files", "data.cache", "data.parts", "data.rows"], 1),
     **dict.fromkeys(["data.schema", "data.labels", "data.blendshapes", "evaluation"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "tune", "benchmark_page", "track", "explain", "export", "benchmark"], 4),
+    "differences": 4,
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),
 }
 HEAVY = ("torch", "mediapipe", "matplotlib", "pandas", "plotly", "networkx", "scipy", "sklearn", "skimage")

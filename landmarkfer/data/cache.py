@@ -128,12 +128,20 @@ class LandmarkCache:
         """Read columns as a DataFrame, in row order; a missing value is NaN or None: test with `.isna()`."""
         return self.table(columns).to_pandas()
 
-    def landmarks(self) -> np.ndarray:
-        """Read all landmarks: `[N, 478, 3]` float32, NaN where no face was found."""
-        out = np.empty((len(self), N_LANDMARKS, 3), np.float32)
-        for rows, table in self._slices(["landmarks"]):
-            values = table.column(0).combine_chunks().flatten().to_numpy()
-            out[rows] = values.reshape(-1, N_LANDMARKS, 3)  # [n * 1434] -> [n, 478, 3]
+    def landmarks(self, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """Read landmarks: `[N, 478, 3]` float32, NaN where no face was found.
+
+        Args:
+            rows: Row numbers, in any order; only the parts that hold them are read. All rows by default.
+        """
+        wanted = None if rows is None else self._checked(rows)
+        out = np.empty((len(self) if wanted is None else len(wanted), N_LANDMARKS, 3), np.float32)
+        if wanted is None:
+            for part, table in self._slices(["landmarks"]):
+                out[part] = _points(table)
+            return out
+        for number, places, within in self._owners(wanted):
+            out[places] = _points(read_part(self.parts[number], ["landmarks"]))[within]
         return out
 
     def blendshapes(self) -> np.ndarray | None:
@@ -154,18 +162,27 @@ class LandmarkCache:
         Returns:
             One encoded image per row number, None for an unreadable image.
         """
+        wanted = self._checked(rows)
+        found: list[bytes | None] = [None] * len(wanted)
+        for number, places, within in self._owners(wanted):
+            column = read_part(self.parts[number], ["face"]).column(0)
+            for place, row in zip(places, within, strict=True):
+                found[place] = column[int(row)].as_py()
+        return found
+
+    def _checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         wanted = np.asarray(rows, np.int64)
         if wanted.size and not (0 <= wanted.min() and wanted.max() < len(self)):
             raise IndexError(f"rows must be in 0..{len(self) - 1}, not {wanted.min()}..{wanted.max()}")
+        return wanted
+
+    def _owners(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Each part that holds some of the rows: its number, their places among `wanted`, and within it."""
         starts = np.cumsum([0, *self._rows])
-        found: list[bytes | None] = [None] * len(wanted)
         owner = np.searchsorted(starts, wanted, side="right") - 1
-        for part in np.unique(owner):
-            places = np.flatnonzero(owner == part)
-            column = read_part(self.parts[part], ["face"]).column(0)
-            for place in places:
-                found[place] = column[int(wanted[place] - starts[part])].as_py()
-        return found
+        for number in np.unique(owner):
+            places = np.flatnonzero(owner == number)
+            yield int(number), places, wanted[places] - starts[number]
 
     def _slices(self, columns: list[str]) -> Iterator[tuple[slice, pa.Table]]:
         start = 0
@@ -379,6 +396,11 @@ def find_cache(where: str | os.PathLike[str] | None = None) -> Path:
             "choose one with --cache."
         )
     return known[0]
+
+
+def _points(table: pa.Table) -> np.ndarray:
+    values = table.column(0).combine_chunks().flatten().to_numpy()
+    return values.reshape(-1, N_LANDMARKS, 3)  # [n * 1434] -> [n, 478, 3]
 
 
 def _read_manifest(folder: Path) -> Manifest:
