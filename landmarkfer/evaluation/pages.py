@@ -177,7 +177,7 @@ def render_results(
             f"{csv} has no experiment {', '.join(lost)}, beside which to put published rows."
         )
     parts = [
-        _table(
+        markdown_table(
             ["experiment", "model", "graph", "seeds", *(c.heading for c in columns)],
             _cells(rows, published, columns),
         )
@@ -192,7 +192,7 @@ def render_results(
     if any(row.elsewhere() for row in rows):
         parts += ["## On other data", _elsewhere(rows)]
     parts += ["## Recall of each class, all test images", _recalls(rows)]
-    _write(md, csv, header, parts)
+    write_page(md, csv, header, parts)
 
 
 def render_bench(csv: Path, md: Path, header: Header) -> None:
@@ -210,9 +210,9 @@ def render_bench(csv: Path, md: Path, header: Header) -> None:
         cells = [[*map(str, k), *(_number(wide.loc[k, m]) for m in metrics)] for k in order]
         parts += [
             f"## {bench}",
-            _table([*key, *(m.replace("_", " ") for m in metrics)], cells, text_columns=2),
+            markdown_table([*key, *(m.replace("_", " ") for m in metrics)], cells, text_columns=2),
         ]
-    _write(md, csv, header, parts)
+    write_page(md, csv, header, parts)
 
 
 def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
@@ -285,7 +285,7 @@ def _contrasts(csv: Path, rows: Sequence[_Row], contrasts: Sequence[Contrast]) -
     note = "Difference of the means over seeds in points of {}, ± its standard error."
     measured = ", ".join(dict.fromkeys(f"{c.metric.replace('_', ' ')} ({c.subset})" for c in contrasts))
     return (
-        _table(["choice", "with", "without", "difference"], cells, text_columns=3)
+        markdown_table(["choice", "with", "without", "difference"], cells, text_columns=3)
         + "\n\n"
         + note.format(measured)
     )
@@ -313,7 +313,7 @@ def _recalls(rows: Sequence[_Row]) -> str:
         ]
         for row in rows
     ]
-    return _table(["experiment", "model", "graph", *classes], cells)
+    return markdown_table(["experiment", "model", "graph", *classes], cells)
 
 
 def _paired(rows: Sequence[_Row]) -> str:
@@ -326,20 +326,20 @@ def _paired(rows: Sequence[_Row]) -> str:
             row.paired[name]
             for name in ("difference", "difference_low", "difference_high", "p_permutation", "p_holm")
         )
-        of_seeds = ", ".join(_probability(value) for value in row.paired["p_mcnemar"])
+        of_seeds = ", ".join(probability_text(value) for value in row.paired["p_mcnemar"])
         cells.append(
             [
                 row.experiment,
                 row.model,
                 f"{100 * difference:+.2f}",
                 f"{100 * low:+.2f} to {100 * high:+.2f}",
-                _probability(p),
-                _probability(corrected),
+                probability_text(p),
+                probability_text(corrected),
                 of_seeds or ABSENT,
             ]
         )
     headings = ["experiment", "model", "difference", "95 % interval", "p", "p, Holm", "McNemar by seed"]
-    return _table(headings, cells, text_columns=2)
+    return markdown_table(headings, cells, text_columns=2)
 
 
 def _elsewhere(rows: Sequence[_Row]) -> str:
@@ -351,10 +351,11 @@ def _elsewhere(rows: Sequence[_Row]) -> str:
         for heading, metric in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
     ]
     cells = [[row.experiment, row.model, row.graph, *(_cell(row, c) for c in columns)] for row in rows]
-    return _table(["experiment", "model", "graph", *(c.heading for c in columns)], cells)
+    return markdown_table(["experiment", "model", "graph", *(c.heading for c in columns)], cells)
 
 
-def _probability(p: float) -> str:
+def probability_text(p: float) -> str:
+    """A p-value as pages show it."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -375,13 +376,15 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], text_columns: int = 3) -> str:
+def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], text_columns: int = 3) -> str:
+    """A Markdown table, whose columns after the first `text_columns` are aligned at the right."""
     rule = ["---" if i < text_columns else "---:" for i in range(len(headings))]
     escaped = [[cell.replace("|", "\\|") or ABSENT for cell in row] for row in cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *escaped))
 
 
-def _write(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> None:
+def write_page(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> None:
+    """Write a page of `parts` between what its header says; `csv` is what it is made from."""
     versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
     machine = f" on {header.machine}" if header.machine else ""
     text = [
