@@ -22,7 +22,7 @@ LAYERS = {
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "tune", "benchmark_page", "track", "explain", "export", "benchmark"], 4),
-    "differences": 4,
+    **dict.fromkeys(["differences", "compare"], 4),
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),
 }
 HEAVY = ("torch", "mediapipe", "matplotlib", "pandas", "plotly", "networkx", "scipy", "sklearn", "skimage")

@@ -1,11 +1,9 @@
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from landmarkfer.data.cache import write_cache
-from landmarkfer.differences import compare_runs, write_differences
+from landmarkfer.differences import write_differences
 from landmarkfer.errors import CacheError
 
 CLASSES = ("happy", "sad", "angry")
@@ -95,22 +93,3 @@ def test_a_cache_of_other_images_is_refused(compared, tmp_path, make_pictured_ro
     other = write_cache(tmp_path / "other", make_pictured_rows(train=4, test=3))
     with pytest.raises(CacheError, match="lacks"):
         compared(cache=other)
-
-
-def test_predictions_older_than_the_weights_are_told_of(
-    made_run, monkeypatch, tmp_path, caplog, pictured_cache
-):
-    monkeypatch.chdir(tmp_path)
-    for name, wrong in (("one-s0", 0), ("two-s0", 9)):
-        cache = {"path": "cache/faces", "fingerprint": "f00", "rows": 1, "detector": "none"}
-        folder = made_run(name, config={"cache": cache, "versions": {}, "cores": 1})
-        tables(pictured_cache.frame(), wrong)[0].to_parquet(folder / "predictions.parquet")
-        os.utime(folder / "model.safetensors", (1, 1))
-    os.utime(tmp_path / "experiments/runs/two-s0/model.safetensors")
-    os.utime(tmp_path / "experiments/runs/two-s0/predictions.parquet", (1e9, 1e9))
-    found = compare_runs(["one-s0"], ["two-s0"], tmp_path / "out")
-    assert found.names == ("one", "two")
-    messages = [record.getMessage() for record in caplog.records]
-    assert sum("older than the run's weights" in text for text in messages) == 1
-    assert any("two-s0" in text and "older" in text for text in messages)
-    assert any("no slices by pose" in text and "faces is no landmark cache" in text for text in messages)

@@ -50,7 +50,7 @@ def compare(
     from rich.console import Console
 
     from landmarkfer.cli.compare_report import compare_progress, print_differences
-    from landmarkfer.differences import compare_runs
+    from landmarkfer.compare import compare_runs
 
     with compare_progress() as progress:
         found = compare_runs(first, second, out, average=average, images=images, progress=progress)

@@ -16,7 +16,7 @@ from landmarkfer.evaluation.differences_page import outcome_counts
 from landmarkfer.evaluation.pages import probability_text
 
 if TYPE_CHECKING:
-    from landmarkfer.differences import Compared
+    from landmarkfer.compare import Compared
     from landmarkfer.differences import Progress as CompareProgress
 
 SHOWN = 5

@@ -24,7 +24,7 @@ def write_outcome_sheet(
 
     Args:
         cache: Where the images are.
-        outcomes: Rows of `evaluation.differences.image_outcomes`, by image id, in the order to be drawn.
+        outcomes: Rows of `evaluation.outcomes.image_outcomes`, by image id, in the order to be drawn.
         path: File to write or replace.
         names: What the first and the second system are called.
         title: What the sheet shows.

@@ -1,4 +1,4 @@
-"""Where two systems differ: by class, by confusion, by image, and by slice of the images.
+"""Where two systems differ: by class, by confusion, and by slice of the images.
 
 A system is one prediction table (`predictions`) for each of its seeds. Of all seeds together, each image has
 the share of them that told each class; so every seed counts, and an image counts once. Recalls, accuracies
@@ -238,68 +238,13 @@ def cut(values: pd.Series, edges: Sequence[float] | None = None) -> pd.Series:
         if len(known) <= _FEW:
             named = pd.CategoricalDtype(list(dict.fromkeys(map(_text, known))), ordered=True)
             return values.map(_text, na_action="ignore").astype(named)
-        edges = values.quantile(np.arange(1, SLICES) / SLICES)
+        equal = values.quantile(np.arange(1, SLICES) / SLICES).to_numpy()
         # Where the highest value is that of many images, they are a slice.
-        edges = np.unique(np.minimum(edges, known[-2])).tolist()
+        edges = np.unique(np.minimum(equal, known[-2])).tolist()
     names = [f"up to {_text(edges[0])}"]
     names += [f"{_text(low)} to {_text(high)}" for low, high in pairwise(edges)]
     names.append(f"over {_text(edges[-1])}")
     return pd.cut(values, [-np.inf, *edges, np.inf], labels=names).cat.remove_unused_categories()
-
-
-def image_outcomes(pair: Pair) -> pd.DataFrame:
-    """What both systems say of each image, and which ones are won or lost.
-
-    Returns:
-        By `id`: `label`, categories in the order of the classes; of both systems (`_first`, `_second`)
-        `right`, the share of seeds that is right, `told`, the class that most seeds tell, `sure`, its mean
-        probability, and `label_p`, that of the label; and `outcome`: `won` if most seeds of the first system
-        and few of the second are right, that is, more than half and less than half, `lost` for the reverse,
-        else `even`.
-    """
-    label = pd.Categorical(np.array(pair.classes, object)[pair.labels], list(pair.classes), ordered=True)
-    frame = pd.DataFrame({"label": label}, index=pd.Index(pair.ids, name="id"))
-    rows = np.arange(len(frame))
-    sides = zip(("first", "second"), pair.right, pair.told, pair.probabilities, strict=True)
-    for name, right, told, probabilities in sides:
-        # Of classes that equally many seeds tell, the more probable one; no probability outweighs a seed.
-        gap = np.min(told[told > 0])
-        most = (told + gap * probabilities / 2).argmax(axis=1)
-        frame[f"right_{name}"] = right
-        frame[f"told_{name}"] = np.array(pair.classes, object)[most]
-        frame[f"sure_{name}"] = probabilities[rows, most]
-        frame[f"label_p_{name}"] = probabilities[rows, pair.labels]
-    first, second = pair.right
-    frame["outcome"] = np.select(
-        [(first > 0.5) & (second < 0.5), (first < 0.5) & (second > 0.5)], ["won", "lost"], "even"
-    )
-    return frame
-
-
-def clearest(outcomes: pd.DataFrame, outcome: str, limit: int) -> pd.DataFrame:
-    """The clearest images of an outcome, spread over the classes.
-
-    Args:
-        outcomes: From `image_outcomes`.
-        outcome: `won` or `lost`.
-        limit: How many at most; a class with few of them leaves its places to the others.
-
-    Returns:
-        Rows of `outcomes`, class by class, the clearest first: by the share of
-        seeds, then by how much more probable the right system finds the label.
-    """
-    rows = outcomes[outcomes["outcome"] == outcome]
-    sign = 1 if outcome == "won" else -1
-    margins = pd.DataFrame(
-        {
-            "label": rows["label"],
-            "right": -sign * (rows["right_first"] - rows["right_second"]),
-            "sure": -sign * (rows["label_p_first"] - rows["label_p_second"]),
-        }
-    ).sort_values(["label", "right", "sure"], kind="stable")
-    margins["place"] = margins.groupby("label", observed=True).cumcount()
-    kept = margins.sort_values(["place", "right", "sure"], kind="stable").head(limit)
-    return rows.loc[kept.sort_values(["label", "place"], kind="stable").index]
 
 
 def _text(value: float) -> str:

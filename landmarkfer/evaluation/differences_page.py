@@ -43,7 +43,7 @@ def render_differences(
     Args:
         csv: Where `rows` are written.
         rows: Rows with `differences.DIFFERENCE_COLUMNS`.
-        outcomes: From `differences.image_outcomes`.
+        outcomes: From `outcomes.image_outcomes`.
         names: What the first and the second system are called.
         pictures: Of `differences_figures` and of the images.
         header: Title, commands and date of the page.

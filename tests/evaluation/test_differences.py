@@ -5,15 +5,14 @@ import pytest
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation.differences import (
     DIFFERENCE_COLUMNS,
-    clearest,
     confusion_differences,
     cut,
     differences_in,
-    image_outcomes,
     pair_systems,
     points_text,
     slice_differences,
 )
+from landmarkfer.evaluation.outcomes import image_outcomes
 
 CLASSES = ("happy", "sad", "angry")
 SHORT = dict(zip("hsa", CLASSES, strict=True))
@@ -216,40 +215,6 @@ class TestSlices:
         assert column.cat.categories[0].startswith("up to -0.")
         tied = cut(pd.Series([*range(10), *[10] * 80], dtype=float))
         assert tied.value_counts().to_dict() == {"over 9": 80, "up to 9": 10}
-
-
-class TestOutcomes:
-    def test_most_seeds_against_few(self):
-        firsts = [table("hhhs", "hhhh"), table("hhss", "hhhh"), table("hsss", "hhhh")]
-        seconds = [table("sssh", "hhhh"), table("ssha", "hhhh"), table("hhha", "hhhh")]
-        outcomes = image_outcomes(pair_systems(firsts, seconds))
-        assert outcomes["right_first"].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
-        assert outcomes["right_second"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1 / 3])
-        assert outcomes["outcome"].tolist() == ["won", "won", "lost", "even"]
-        assert outcomes["told_second"].tolist() == ["sad", "sad", "happy", "angry"]
-        assert outcomes["sure_second"].iloc[0] == pytest.approx((0.8 + 0.8 + 0.1) / 3)
-        assert outcomes["label_p_second"].iloc[0] == pytest.approx((0.1 + 0.1 + 0.8) / 3)
-
-    def test_half_of_the_seeds_is_neither_most_nor_few(self):
-        outcomes = image_outcomes(pair_systems([table("hh", "hh"), table("sh", "hh")], [table("ss", "hh")]))
-        assert outcomes["outcome"].tolist() == ["even", "won"]
-
-    def test_of_classes_told_equally_often_the_more_probable_counts(self):
-        outcomes = image_outcomes(
-            pair_systems([table("h", "h", 0.6), table("s", "h", 0.9)], [table("s", "h")])
-        )
-        assert outcomes["told_first"].tolist() == ["sad"]
-
-    def test_clearest_first_and_spread_over_classes(self):
-        labels = "hhhhhhss"
-        first = table(labels, labels)
-        sure = np.array([0.5, 0.9, 0.6, 0.7, 0.55, 0.65, 0.5, 0.95])
-        first["p_happy"] = np.where(first["label"] == "happy", sure, 1 - sure)
-        first["p_sad"], first["p_angry"] = 1 - first["p_happy"], 0.0
-        pair = pair_systems([first], [table("aaaaaaaa", labels)])
-        chosen = clearest(image_outcomes(pair), "won", 5)
-        assert chosen.index.tolist() == ["001", "003", "005", "007", "006"]
-        assert clearest(image_outcomes(pair), "lost", 5).empty
 
 
 def test_points_are_signed_unless_they_are_none():

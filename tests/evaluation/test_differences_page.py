@@ -3,11 +3,11 @@ import pytest
 
 from landmarkfer.evaluation.differences import (
     confusion_differences,
-    image_outcomes,
     pair_systems,
     slice_differences,
 )
 from landmarkfer.evaluation.differences_page import Pictures, outcome_counts, render_differences
+from landmarkfer.evaluation.outcomes import image_outcomes
 from landmarkfer.evaluation.pages import Header
 
 HEADER = Header("Where they differ", ["landmarkfer compare a --with b"], {"torch": "2.9"}, "2026-01-02")
