@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "landmarkfer"
 
 # The layer of a module is that of the longest prefix here; a module may import its own layer and those below.
 LAYERS = {
-    **dict.fromkeys(["errors", "files", "landmarks", "geometry", ""], 0),
+    **dict.fromkeys(["errors", "files", "landmarks", "geometry", "pose", ""], 0),
     **dict.fromkeys(["config", "recipes", "search_settings", "benchmark_settings"], 0),
     **dict.fromkeys(["topology", "neighbours", "graph_files", "evaluation", "corruptions"], 1),
     **dict.fromkeys(["data.cache", "data.cache_writer", "data.parts", "data.rows", "data.schema"], 1),
@@ -21,7 +21,7 @@ LAYERS = {
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d", "corruption_sheet"], 2),
     "training": 3,
     **dict.fromkeys(["predict", "tune", "benchmark_page", "track", "explain", "export", "benchmark"], 4),
-    **dict.fromkeys(["robustness", "robustness_page"], 4),
+    **dict.fromkeys(["robustness", "robustness_page", "differences", "compare"], 4),
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),
 }
 HEAVY = ("torch", "mediapipe", "matplotlib", "pandas", "plotly", "networkx", "scipy", "sklearn", "skimage")

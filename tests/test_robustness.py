@@ -4,12 +4,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmarkfer.cli import cli
-from landmarkfer.config import load_settings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.extract import extract
 from landmarkfer.predict import evaluate_run
+from landmarkfer.recipes import load_settings
 from landmarkfer.robustness import read_systems, robustness
 from landmarkfer.training.fit import train
 from landmarkfer.training.run import RunFolder

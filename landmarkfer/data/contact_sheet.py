@@ -44,7 +44,6 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
     if (unlabelled := frame[frame["label"].isna()]).size:
         groups.append(("no label", unlabelled))
     chosen = [_choose(group, rng) for _, group in groups]
-    crop = cache.manifest.settings.get("crop")
     width = _LABEL + COLUMNS * (TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, _HEAD + max(1, len(groups)) * (TILE + _GAP) + _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -54,7 +53,7 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
     for number, ((name, group), rows) in enumerate(zip(groups, chosen, strict=True)):
         top = _HEAD + _GAP + number * (TILE + _GAP)
         _label(pen, top, name, group)
-        for column, (tile, found) in enumerate(_tiles(cache, frame.iloc[rows], crop)):
+        for column, (tile, found) in enumerate(draw_tiles(cache, rows)):
             left = _LABEL + column * (TILE + _GAP)
             sheet.paste(tile, (left, top))
             if not found:
@@ -84,10 +83,19 @@ def _label(pen: ImageDraw.ImageDraw, top: int, name: str, group: pd.DataFrame) -
     pen.text((2 * _GAP, middle + 27), f"{100 * detected:.1f} % found", _FAINT, font=_font(14), anchor="lm")
 
 
-def _tiles(cache: LandmarkCache, chosen: pd.DataFrame, crop: int | None) -> list[tuple[Image.Image, bool]]:
-    """Each image as a square tile with its landmarks, and whether a face was found in it."""
-    rows = chosen.index.to_numpy(np.int64)
-    sides = zip(chosen["width"], chosen["height"], strict=True)
+def draw_tiles(
+    cache: LandmarkCache, rows: NDArray[np.int64], *, point_size: float = 1.8
+) -> list[tuple[Image.Image, bool]]:
+    """Images of a cache as square tiles of `TILE` pixels with their landmarks, and whether a face was found.
+
+    Args:
+        cache: The cache.
+        rows: Row numbers.
+        point_size: Diameter of the points, in pixels of the tile.
+    """
+    crop = cache.manifest.settings.get("crop")
+    frame = cache.frame(["width", "height"]).iloc[rows]
+    sides = zip(frame["width"], frame["height"], strict=True)
     tiles = []
     for data, points, (width, height) in zip(cache.faces(rows), cache.landmarks(rows), sides, strict=True):
         tile = Image.new("RGB", (TILE, TILE), "#e5e7eb")
@@ -100,7 +108,7 @@ def _tiles(cache: LandmarkCache, chosen: pd.DataFrame, crop: int | None) -> list
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             picture = picture.resize(size, Image.Resampling.BICUBIC)
             placed = to_pixels(points, *size) if crop is None else crop_landmarks(points, width, height, TILE)
-            picture = draw_landmarks(picture, placed, point_size=1.8)
+            picture = draw_landmarks(picture, placed, point_size=point_size)
             tile.paste(picture, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
         tiles.append((tile, found))
     return tiles

@@ -50,6 +50,14 @@ def test_faces_of_rows_that_are_not_there_are_refused(tmp_path, rows_of):
     cache = write_cache(tmp_path / "c", rows_of(3))
     with pytest.raises(IndexError, match=r"0\.\.2"):
         cache.faces([3])
+    with pytest.raises(IndexError, match=r"0\.\.2"):
+        cache.landmarks([-1])
+
+
+def test_landmarks_of_some_rows_come_in_the_order_asked_for(tmp_path, rows_of):
+    cache = write_cache(tmp_path / "c", rows_of(7), part_rows=3)
+    np.testing.assert_array_equal(cache.landmarks([5, 0, 6, 0]), cache.landmarks()[[5, 0, 6, 0]])
+    assert cache.landmarks([]).shape == (0, 478, 3)
 
 
 def test_an_unknown_column_is_named(tmp_path, rows_of):

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from landmarkfer.evaluation.metrics import scores_from_confusion
-from landmarkfer.evaluation.significance import bootstrap_intervals, holm, mcnemar, paired_difference
+from landmarkfer.evaluation.significance import (
+    bootstrap_intervals,
+    holm,
+    mcnemar,
+    paired_difference,
+    paired_differences,
+)
 
 
 def counts_of(accuracy, images):
@@ -118,3 +124,49 @@ def test_holm_multiplies_by_what_is_left_and_never_falls():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.5]), [0.04, 0.09, 0.09, 0.5])
     np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
     assert holm([]).shape == (0,)
+
+
+def mean_hits(sums):
+    """Accuracy from sums of hits and images."""
+    return sums[..., :1] / sums[..., 1:]
+
+
+class TestPairedDifferences:
+    def test_agrees_with_the_test_of_one_figure(self):
+        rng = np.random.default_rng(1)
+        first, second = rng.random((3, 400)) < 0.62, rng.random((2, 400)) < 0.55
+        one = paired_difference(first, second)
+        sides = [np.stack([hits.mean(axis=0), np.ones(400)], axis=1) for hits in (first, second)]
+        many = paired_differences(*sides, mean_hits)
+        assert many.first[0] == pytest.approx(first.mean())
+        assert many.second[0] == pytest.approx(second.mean())
+        assert many.difference[0] == pytest.approx(one.difference)
+        assert (many.low[0], many.high[0]) == pytest.approx((one.low, one.high), abs=0.006)
+        assert many.p[0] == pytest.approx(one.p, abs=0.01)
+
+    def test_exchanging_by_hand(self):
+        # Gaps of 1, 1/2 and 1/2: two of the 8 exchanges are as extreme as what is there.
+        first, second = np.ones((3, 1)), np.array([[0.0], [0.5], [0.5]])
+        found = paired_differences(first, second, lambda sums: sums / 3)
+        assert found.difference[0] == pytest.approx(2 / 3)
+        assert found.p[0] == pytest.approx(2 / 8, abs=0.02)
+
+    def test_equal_systems_do_not_differ_and_what_is_undefined_is_none(self):
+        hits = np.array([[1.0, 0.0], [0.0, 0.0]])
+
+        def figures(sums):
+            return np.stack([sums[..., 0], np.full(sums.shape[:-1], np.nan)], axis=-1)
+
+        found = paired_differences(hits, hits, figures, resamples=20, permutations=20)
+        assert [values[0] for values in found[2:]] == [0, 0, 0, 1]
+        assert np.isnan([values[1] for values in found]).all()
+
+    def test_progress_ends_at_all_and_other_images_are_refused(self):
+        steps = []
+        hits = np.ones((4, 1))
+        paired_differences(
+            hits, hits, np.asarray, resamples=300, permutations=10, progress=lambda *step: steps.append(step)
+        )
+        assert steps == [(250, 310), (300, 310), (310, 310)]
+        with pytest.raises(ValueError, match="same images"):
+            paired_differences(hits, hits[:3], np.asarray)

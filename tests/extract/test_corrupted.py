@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from landmarkfer.corruptions import corrupt
-from landmarkfer.data.cache import LandmarkCache, write_cache
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.rows import Row
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.extract import corrupted, extract

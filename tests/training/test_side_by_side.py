@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from landmarkfer.config import load_settings
 from landmarkfer.errors import RunError
+from landmarkfer.recipes import load_settings
 from landmarkfer.training.run import find_run
 from landmarkfer.training.side_by_side import train_side_by_side
 

@@ -1,0 +1,57 @@
+"""`landmarkfer compare`: for which expressions, confusions and images two systems differ, and when."""
+
+from pathlib import Path
+
+import rich_click as click
+
+
+class _TwoLists(click.RichCommand):
+    """Takes several values after `--with`, as the shell's braces give them: up to the next option."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        inside = False
+        for one in args:
+            if one.startswith("-"):
+                inside = one == "--with"
+            if one != "--with":
+                spread += ["--with", one] if inside else [one]
+        return super().parse_args(context, spread)
+
+
+@click.command(cls=_TwoLists)
+@click.argument("first", nargs=-1, required=True, metavar="FIRST...")
+@click.option(
+    "--with", "second", multiple=True, required=True, metavar="SECOND...", help="Runs of the other system."
+)
+@click.option("--average", is_flag=True, help="Average each side's runs into one system, an ensemble.")
+@click.option("--images/--no-images", default=True, help="Draw images of the data set. [default: images]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files. [experiments/runs/compare-FIRST-with-SECOND]",
+)
+def compare(
+    first: tuple[str, ...], second: tuple[str, ...], average: bool, images: bool, out: Path | None
+) -> None:
+    """Tell where two systems differ, each given by its runs, one for each seed.
+
+    Writes differences.csv, a page differences.md, pictures of the differences by class, confusion and slice
+    (pose and size of the face, doubts of the detector), images.csv, and sheets of the images that one system
+    wins over the other. The sheets show images of the data set: keep them out of version control. Runs that
+    are not evaluated yet are.
+
+    \b
+    Examples:
+      landmarkfer compare mlp-s{0,1,2} --with gnn-tesselation-s{0,1,2}
+      landmarkfer compare fused-s0 --with pixels-s0 --no-images --out fused-pixels
+      landmarkfer compare mlp-s0 gnn-tesselation-s0 --average --with pixels-s0
+    """  # noqa: D301 (click wants the character, not a backslash)
+    from rich.console import Console
+
+    from landmarkfer.cli.compare_report import compare_progress, print_differences
+    from landmarkfer.compare import compare_runs
+
+    with compare_progress() as progress:
+        found = compare_runs(first, second, out, average=average, images=images, progress=progress)
+    print_differences(found, Console())
