@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, run_name
+from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, run_name
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
 from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
@@ -53,6 +55,25 @@ ENSEMBLE = "ensemble"
 _LATENCY_CALLS = 20
 
 
+@dataclass
+class Measured:
+    """What is known of the rows of a benchmark.
+
+    Attributes:
+        tables: Prediction tables by row and seed.
+        keys: Experiment, model and graph of each row, for the CSV.
+        parts: Parts of the CSV.
+        newest: When the last of the runs was begun, ISO 8601.
+        cache: Path of the cache of the first run.
+    """
+
+    tables: dict[str, dict[int, pd.DataFrame]] = field(default_factory=dict)
+    keys: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    parts: list[pd.DataFrame] = field(default_factory=list)
+    newest: str = ""
+    cache: str = ""
+
+
 def write_page(
     recipe: Path,
     settings: BenchmarkSettings,
@@ -66,66 +87,120 @@ def write_page(
     Returns:
         The page.
     """
-    tables: dict[str, dict[int, pd.DataFrame]] = {}
-    keys: dict[str, tuple[str, str, str]] = {}
-    parts: list[pd.DataFrame] = []
-    newest = ""
+    found = Measured()
     for row in settings.rows:
         for seed in () if row.average else seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
-            if not run.finished:
-                continue
-            if console is not None:
-                console.print(f"evaluating {run.name}", highlight=False)
-            evaluation, table = evaluated(run)
-            config = run.read_config()
-            newest = max(newest, config.created)
-            graph = config.graph.name if config.graph else None
-            model = config.settings.model.name
-            keys[row.name] = (row.name, model, graph or NO_GRAPH)
-            tables.setdefault(row.name, {})[seed] = table
-            key = {"experiment": row.name, "model": model, "graph": graph, "seed": seed}
-            parts.append(evaluation_rows(evaluation, **key, run=_costs(run)))  # type: ignore[arg-type]
-            parts += _elsewhere(run, settings, keys[row.name], seed)
+            if run.finished:
+                if console is not None:
+                    console.print(f"evaluating {run.name}", highlight=False)
+                _measure(run, settings, row, seed, found)
     for row in settings.rows:
-        if row.average and all(part in tables for part in row.average):
-            for seed, table in _averages(row, tables):
-                tables.setdefault(row.name, {})[seed] = table
-                evaluation = evaluate_predictions(table, _classes(table))
-                keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
-                parts.append(
-                    evaluation_rows(evaluation, experiment=row.name, model=ENSEMBLE, graph=None, seed=seed)
-                )
-    if not parts:
+        if row.average and all(part in found.tables for part in row.average):
+            _measure_average(row, found)
+    if not found.parts:
         raise SettingsError(f"no run of {recipe} is finished, so there is nothing to tell of.")
-    ordered = [row.name for row in settings.rows if row.name in tables]
-    if settings.base in tables:
-        others = {keys[name]: tables[name] for name in ordered if name != settings.base}
+    ordered = [row.name for row in settings.rows if row.name in found.tables]
+    if settings.base in found.tables:
+        others = {found.keys[name]: found.tables[name] for name in ordered if name != settings.base}
         if others:
-            parts.append(compare_with(tables[settings.base], others))
+            found.parts.append(compare_with(found.tables[settings.base], others))
     csv, page, picture = (results_root / f"{recipe.stem}.{kind}" for kind in ("csv", "md", "png"))
     order = {name: number for number, name in enumerate(ordered)}
-    everything = pd.concat(parts, ignore_index=True)
+    everything = pd.concat(found.parts, ignore_index=True)
     everything = everything.sort_values("experiment", key=lambda column: column.map(order), kind="stable")
     with replacing(csv) as path:
         path.unlink(missing_ok=True)  # of a process that was killed
         append_results(path, everything)
     with replacing(picture) as path:
         draw_comparison(path, read_results(csv), settings.base)
-    _render(recipe, settings, csv, page, newest, ordered)
+    apart = _tell_apart(recipe, settings, found, results_root)
+    _render(recipe, settings, csv, page, found.newest, ordered, apart)
     return page
 
 
+def _measure(
+    run: RunFolder, settings: BenchmarkSettings, row: RowSettings, seed: int, found: Measured
+) -> None:
+    """Add a finished run."""
+    evaluation, table = evaluated(run)
+    config = run.read_config()
+    found.newest = max(found.newest, config.created)
+    found.cache = found.cache or config.cache.path
+    graph = config.graph.name if config.graph else None
+    model = config.settings.model.name
+    found.keys[row.name] = (row.name, model, graph or NO_GRAPH)
+    found.tables.setdefault(row.name, {})[seed] = table
+    found.parts.append(
+        evaluation_rows(evaluation, experiment=row.name, model=model, graph=graph, seed=seed, run=_costs(run))
+    )
+    found.parts += _elsewhere(run, settings, found.keys[row.name], seed)
+
+
+def _measure_average(row: RowSettings, found: Measured) -> None:
+    """Add an average of rows, for each seed that all its members have."""
+    members = [found.tables[part] for part in row.average]
+    found.keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
+    for seed in sorted(set.intersection(*(set(member) for member in members))):
+        table = average_predictions([member[seed] for member in members])
+        found.tables.setdefault(row.name, {})[seed] = table
+        evaluation = evaluate_predictions(table, _classes(table))
+        found.parts.append(
+            evaluation_rows(evaluation, experiment=row.name, model=ENSEMBLE, graph=None, seed=seed)
+        )
+
+
+def _tell_apart(
+    recipe: Path, settings: BenchmarkSettings, found: Measured, results_root: Path
+) -> dict[str, str]:
+    """Write where the rows of each pair differ; the pages by what they are about, relative to the results.
+
+    The sheets of images are left out, since results are there to be shown.
+    """
+    pages = {}
+    for pair in settings.pairs:
+        names = pair.first, pair.second
+        if not all(name in found.tables for name in names):
+            continue
+        folder = f"{recipe.stem}-{plain_name(pair.first)}-with-{plain_name(pair.second)}"
+        first, second = ([table for _, table in sorted(found.tables[name].items())] for name in names)
+        write_differences(
+            first,
+            second,
+            results_root / folder,
+            cache=LandmarkCache.open(find_cache(found.cache)),
+            names=names,
+            commands=[_command(recipe)],
+            date=found.newest[:10],
+            images=False,
+        )
+        pages[f"{pair.first} and {pair.second}"] = f"{folder}/{DIFFERENCES_PAGE}"
+    return pages
+
+
+def _command(recipe: Path) -> str:
+    return f"landmarkfer benchmark {recipe.as_posix()}"
+
+
 def _render(
-    recipe: Path, settings: BenchmarkSettings, csv: Path, page: Path, newest: str, ordered: Sequence[str]
+    recipe: Path,
+    settings: BenchmarkSettings,
+    csv: Path,
+    page: Path,
+    newest: str,
+    ordered: Sequence[str],
+    apart: Mapping[str, str],
 ) -> None:
     missing = [row.name for row in settings.rows if row.name not in ordered]
     notes = f"![Test accuracy of each system]({csv.with_suffix('.png').name})"
+    if apart:
+        links = ", ".join(f"[{what}]({path})" for what, path in apart.items())
+        notes += f"\n\nWhere they differ, by expression, confusion and face: {links}."
     if missing:
         notes += f"\n\nNot measured yet: {', '.join(missing)}."
     header = Header(
         title=settings.title,
-        commands=[f"landmarkfer benchmark {recipe.as_posix()}"],
+        commands=[_command(recipe)],
         versions=package_versions(),
         date=newest[:10],
         introduction=settings.introduction,
@@ -198,15 +273,6 @@ def _elsewhere(
         rows = [(*key, seed, ELSEWHERE + name, metric, value) for metric, value in figures.items()]
         parts.append(pd.DataFrame(rows, columns=RESULT_COLUMNS))
     return parts
-
-
-def _averages(
-    row: RowSettings, tables: dict[str, dict[int, pd.DataFrame]]
-) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The averaged predictions of an ensemble, for each seed that all its members have."""
-    members = [tables[part] for part in row.average]
-    for seed in sorted(set.intersection(*(set(member) for member in members))):
-        yield seed, average_predictions([member[seed] for member in members])
 
 
 def _classes(table: pd.DataFrame) -> list[str]:

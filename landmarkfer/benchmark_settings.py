@@ -47,6 +47,14 @@ class PublishedSettings(BaseModel):
     beside: str | None = Field(None, description="the row under which it stands; the end if unset")
 
 
+class PairSettings(BaseModel):
+    """Two rows to be told apart: for which expressions, confusions and faces; see `differences`."""
+
+    model_config = FROZEN
+    first: str
+    second: str
+
+
 class BenchmarkSettings(BaseModel):
     """The whole recipe."""
 
@@ -61,6 +69,7 @@ class BenchmarkSettings(BaseModel):
         {}, description="further caches by name, on whose test images every row is evaluated too"
     )
     rows: Sequence[RowSettings] = Field(min_length=1)
+    pairs: Sequence[PairSettings] = []
     published: Sequence[PublishedSettings] = []
 
     @property
@@ -78,7 +87,10 @@ class BenchmarkSettings(BaseModel):
             for part in row.average:
                 if part not in trained:
                     raise ValueError(f"row '{row.name}' averages '{part}', which is no trained row")
-        for what, name in [("baseline", self.baseline), *(("beside", p.beside) for p in self.published)]:
+        named: list[tuple[str, str | None]] = [("baseline", self.baseline)]
+        named += [("beside", one.beside) for one in self.published]
+        named += [("a row of a pair", name) for pair in self.pairs for name in (pair.first, pair.second)]
+        for what, name in named:
             if name is not None and name not in names:
                 raise ValueError(f"{what} is '{name}', and the rows are {', '.join(names)}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -127,5 +139,9 @@ def run_name(recipe: Path, row: RowSettings, seed: int) -> str:
     """The folder of a run: `<benchmark>-<row>-s<seed>`, unless the row says otherwise."""
     if row.run is not None:
         return row.run.replace("{seed}", str(seed))
-    plain = re.sub(r"[^\w.-]+", "-", row.name).strip("-")
-    return f"{recipe.stem}-{plain}-s{seed}"
+    return f"{recipe.stem}-{plain_name(row.name)}-s{seed}"
+
+
+def plain_name(name: str) -> str:
+    """The name of a row as a part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-")

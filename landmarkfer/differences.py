@@ -16,6 +16,7 @@ from landmarkfer.evaluation.pages import Header, package_versions
 from landmarkfer.files import replacing
 
 FIGURES_FILE, IMAGES_FILE = "differences.csv", "images.csv"
+DIFFERENCES_PAGE = "differences.md"
 SHEET = 48
 """How many images a sheet shows at most."""
 

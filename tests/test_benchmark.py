@@ -38,6 +38,10 @@ set = {{"model.hidden" = [2], "fit.epochs" = 1}}
 name = "both of them"
 average = ["small", "smaller"]
 
+[[pairs]]
+first = "smaller"
+second = "small"
+
 [[published]]
 name = "theirs"
 source = "a paper"
@@ -82,6 +86,10 @@ class TestPage:
         assert f"landmarkfer benchmark {tmp_path.as_posix()}/tiny.toml" in page
         with Image.open(made.with_suffix(".png")) as picture:
             assert picture.width > 800
+        assert "[smaller and small](tiny-smaller-with-small/differences.md)" in page
+        apart = made.parent / "tiny-smaller-with-small"
+        assert "# Where smaller and small differ" in (apart / "differences.md").read_text()
+        assert not (apart / "won.png").exists(), "results hold no images of the data"
 
     def test_figures_are_those_of_the_predictions(self, made, tmp_path):
         results = read_results(made.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
@@ -224,6 +232,10 @@ class TestRecipe:
             ('title = "x"\n[[rows]]\nname = "a"\nrecipe = "a"\naverage = ["b"]', "either trained"),
             ('title = "x"\n[[rows]]\nname = "a"\nrun = "a"', "'rows.0.run'"),
             ('title = "x"\nseeds = [1, 1]\n[[rows]]\nname = "a"', "different numbers"),
+            (
+                'title = "x"\n[[rows]]\nname = "a"\n[[pairs]]\nfirst = "a"\nsecond = "b"',
+                "a row of a pair is 'b', and the rows are a",
+            ),
             ('title = "x"\nbase = "a"\n[[rows]]\nname = "a"', "no setting 'base'"),
         ],
     )
