@@ -16,7 +16,7 @@ class RowSettings(BaseModel):
     """A row: a training recipe with what is set otherwise, or the average of other rows."""
 
     model_config = FROZEN
-    name: str = Field(pattern=r"^[\w .,+()-]+$")
+    name: str = Field(pattern=r"^[\w .+()-]+$", description="without a comma, which separates names")
     recipe: str | None = Field(None, description="training recipe, relative to this file")
     set: Mapping[str, Any] = Field(
         {},

@@ -231,6 +231,7 @@ class TestRecipe:
             ('title = "x"\n[[rows]]\nname = "a"\naverage = ["b"]', "averages 'b'"),
             ('title = "x"\n[[rows]]\nname = "a"\nrecipe = "a"\naverage = ["b"]', "either trained"),
             ('title = "x"\n[[rows]]\nname = "a"\nrun = "a"', "'rows.0.run'"),
+            ('title = "x"\n[[rows]]\nname = "a, b"', "'rows.0.name'"),
             ('title = "x"\nseeds = [1, 1]\n[[rows]]\nname = "a"', "different numbers"),
             (
                 'title = "x"\n[[rows]]\nname = "a"\n[[pairs]]\nfirst = "a"\nsecond = "b"',
