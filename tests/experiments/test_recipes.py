@@ -66,8 +66,11 @@ def cache(tmp_path_factory):
     return write_cache(path, sorted(rows, key=lambda row: row.id))
 
 
-def small(path: Path, cache: Path) -> TrainSettings:
-    """The recipe's settings, cut to an epoch of each stage, large inputs to 32 px, and deep transformers."""
+def small(path: Path, cache: Path, runs_root: Path) -> TrainSettings:
+    """The recipe's settings, cut to an epoch of each stage, large inputs to 32 px, and deep transformers.
+
+    Runs that it begins with are trained, by the recipes that they are named after.
+    """
     settings = load_settings(path)
     changed = {"cache": str(cache), "name": path.stem, "fit.device": "cpu", "data.per_class": PER_CLASS}
     kind = model_class(settings.model.name)
@@ -79,6 +82,11 @@ def small(path: Path, cache: Path) -> TrainSettings:
         changed["fit.epochs"] = 1
     if settings.distillation.predictions:
         changed["distillation.predictions"] = str(cache.parent / "said.parquet")
+    for branch in ("image", "encoder"):
+        if (wanted := getattr(settings.branches, branch)) is not None:
+            recipe = path.with_name(f"{wanted.removesuffix('-s0')}.toml")
+            run = train(small(recipe, cache, runs_root), runs_root=runs_root)
+            changed[f"branches.{branch}"] = str(run.path)
     if path.stem in DEPTHS:
         changed["model.depth"] = DEPTHS[path.stem]
     if "image" in kind.inputs and issubclass(kind, FaceModel):
@@ -94,7 +102,7 @@ def marked(path: Path):
 
 @pytest.mark.parametrize("path", [marked(path) for path in RECIPES])
 def test_it_runs_from_the_cache_to_an_evaluation(path, cache, tmp_path):
-    settings = small(path, cache.path)
+    settings = small(path, cache.path, tmp_path)
     run = train(settings, runs_root=tmp_path)
     splits = run.read_splits()
     classes = settings.data.classes or CLASSES
