@@ -92,7 +92,8 @@ TABLE = Table(
         "sees the landmarks of the other detector, `mlp-blendshapes` its 52 blendshapes besides, "
         "`mlp-7-passes` the mean of seven detections instead of three. The options of "
         "`mlp-20-region-dropout` and `mlp-20-symmetric` lost and were taken out after these rows were "
-        "measured; commit 397aeaf is the last one that has them."
+        "measured; commit 397aeaf is the last one that has them. ECE is that of probabilities which were not "
+        "tempered (`prediction.calibrate=false`)."
     ),
     commands=[
         "landmarkfer extract fer2013.zip --cache cache/fer2013 --passes 3",
