@@ -6,7 +6,7 @@ import torch
 
 from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.models.base import OF_ITS_DATA
-from landmarkfer.models.fusion import FUSIONS
+from landmarkfer.models.joints import FUSIONS
 from landmarkfer.predict import evaluate_run, open_run
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.prepare import new_model, resolved

@@ -14,7 +14,7 @@ from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
 from landmarkfer.models.convs import PYG_LAYERS
-from landmarkfer.models.fusion import FUSIONS
+from landmarkfer.models.joints import FUSIONS
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.models.transformer import TOKENISERS
 from landmarkfer.topology import GRAPHS
