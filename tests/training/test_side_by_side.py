@@ -14,6 +14,7 @@ def wanted(cache, name, **overrides):
     return load_settings(None, content | {"cache": cache, "name": name} | overrides)
 
 
+@pytest.mark.slow
 def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
     tiny_cache, tmp_path, monkeypatch
 ):
