@@ -49,9 +49,10 @@ def compare(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.compare_report import compare_progress, print_differences
+    from landmarkfer.cli.bars import bars_by_work
+    from landmarkfer.cli.compare_report import print_differences
     from landmarkfer.compare import compare_runs
 
-    with compare_progress() as progress:
+    with bars_by_work() as progress:
         found = compare_runs(first, second, out, average=average, images=images, progress=progress)
     print_differences(found, Console())

@@ -1,14 +1,12 @@
-"""How `landmarkfer compare` shows what it found: tables of 80 columns, and progress on the error stream."""
+"""How `landmarkfer compare` shows what it found: tables of 80 columns."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from landmarkfer.evaluation.differences import differences_in, points_text
@@ -17,26 +15,9 @@ from landmarkfer.evaluation.pages import probability_text
 
 if TYPE_CHECKING:
     from landmarkfer.compare import Compared
-    from landmarkfer.differences import Progress as CompareProgress
 
 SHOWN = 5
 _REAL = 0.05
-
-
-@contextmanager
-def compare_progress() -> Iterator["CompareProgress"]:
-    """A bar for each kind of work on the error stream, gone when done; none where it is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield report
 
 
 def print_differences(found: "Compared", console: Console) -> None:

@@ -34,14 +34,15 @@ def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None
       landmarkfer inspect fer2013 --contact-sheet faces.png
       landmarkfer inspect fer2013 --json > audit.json
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.inspect_report import audit_progress, print_audit
+    from landmarkfer.cli.bars import bars_by_work
+    from landmarkfer.cli.inspect_report import print_audit
     from landmarkfer.data.audit import audit
     from landmarkfer.data.cache import LandmarkCache, find_cache
     from landmarkfer.data.contact_sheet import write_contact_sheet
     from landmarkfer.data.duplicates import NEAR_RADIUS
 
     opened = LandmarkCache.open(find_cache(cache))
-    with audit_progress() as progress:
+    with bars_by_work() as progress:
         found = audit(opened, near_radius=NEAR_RADIUS if near_duplicates else None, progress=progress)
     sheet = contact_sheet or opened.path / "contact-sheet.png"
     write_contact_sheet(opened, sheet)

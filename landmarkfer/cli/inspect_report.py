@@ -1,37 +1,18 @@
-"""How `landmarkfer inspect` shows an audit: tables for the terminal, and progress on the error stream."""
+"""How `landmarkfer inspect` shows an audit: tables for the terminal."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from landmarkfer.data.audit import Progress as AuditProgress
 from landmarkfer.data.audit import sorted_splits
 from landmarkfer.data.findings import Audit, Count
 
 SHOWN = 5
-
-
-@contextmanager
-def audit_progress() -> Iterator[AuditProgress]:
-    """A progress bar per kind of work on the error stream, gone when done; none where it is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield report
 
 
 def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> None:
