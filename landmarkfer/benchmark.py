@@ -29,7 +29,7 @@ from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.callbacks import read_epochs
-from landmarkfer.training.prepare import resolved
+from landmarkfer.training.prepare import precision, resolved
 from landmarkfer.training.repeat import train_all
 from landmarkfer.training.run import RUNS_ROOT, RunFolder
 from landmarkfer.training.side_by_side import train_side_by_side
@@ -150,7 +150,7 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.fit.precision == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision(settings.fit) == "bf16-mixed"):
             logits = model(augment_batch(batch, model, settings.augment)).float()
         logits.logsumexp(dim=1).mean().backward()
         optimiser.step()

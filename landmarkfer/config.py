@@ -231,7 +231,9 @@ class FitSettings(BaseModel):
     )
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "auto", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="auto: bf16-mixed where the device multiplies bfloat16 itself, else 32-true"
+    )
     compile: bool = Field(False, description="compile the model with torch.compile")
 
     @model_validator(mode="after")

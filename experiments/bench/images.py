@@ -31,6 +31,7 @@ from landmarkfer.data.images import to_square
 from landmarkfer.models import build_model
 from landmarkfer.recipes import load_settings
 from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.prepare import precision
 from landmarkfer.training.schedules import build_optimiser
 
 RECIPES = Path("experiments/recipes")
@@ -79,7 +80,7 @@ def measure_step(recipe: str, settings: TrainSettings, batches: int) -> Rows:
     faces = made_faces(4 * size)
     model = build_model("image", 7, **settings.model.keywords).train()
     optimiser = build_optimiser(model, settings.optimiser)
-    half = settings.fit.precision == "bf16-mixed"
+    half = precision(settings.fit) == "bf16-mixed"
     parts: dict[str, list[float]] = {"cut": [], "augment": [], "train": []}
     loader = iter(BatchLoader(faces, np.arange(len(faces)), size, seed=0))
     for _ in range(batches + 2):

@@ -46,6 +46,7 @@ from landmarkfer.training.prepare import (
     class_counts,
     image_info,
     new_model,
+    precision,
     resolved,
     seen_rows,
 )
@@ -246,7 +247,7 @@ def _fit(
             max_epochs=settings.epochs,
             accelerator=accelerator(settings.fit.device),
             devices=1,
-            precision=settings.fit.precision,
+            precision=precision(settings.fit),
             gradient_clip_val=settings.optimiser.clip or None,
             deterministic="warn",
             callbacks=[

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import NormalisationSettings, SplitSettings
+from landmarkfer.config import FitSettings, NormalisationSettings, SplitSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
@@ -14,7 +14,7 @@ from landmarkfer.models import build_model
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.recipes import load_settings
 from landmarkfer.topology import build_graph
-from landmarkfer.training.prepare import accelerator, begin_with, class_counts, new_model, resolved
+from landmarkfer.training.prepare import accelerator, begin_with, class_counts, new_model, precision, resolved
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,23 @@ def test_the_device_that_is_chosen_has_sparse_products(monkeypatch, cuda, chosen
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert accelerator("auto") == chosen
     assert accelerator("mps") == "mps"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "able", "chosen"),
+    [
+        (False, {"avx512_bf16": True}, "bf16-mixed"),
+        (False, {"amx_bf16": True}, "bf16-mixed"),
+        (False, {"avx2": True, "avx512_bf16": False}, "32-true"),
+        (True, {"avx2": True}, "bf16-mixed"),
+    ],
+)
+def test_bfloat16_is_left_to_devices_that_multiply_it(monkeypatch, cuda, able, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert precision(FitSettings(precision="auto")) == chosen
+    assert precision(FitSettings(precision="16-mixed")) == "16-mixed", "what is asked for is done"
 
 
 def test_an_unknown_graph(dataset, splits):
