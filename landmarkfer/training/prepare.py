@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -106,7 +107,7 @@ def accelerator(device: str) -> str:
     return device
 
 
-def precision(fit: FitSettings) -> str:
+def precision(fit: FitSettings) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """The precision that `fit.precision` means here, as Lightning names it.
 
     A processor without instructions for bfloat16 emulates them, at ten times the time of single precision.
@@ -117,8 +118,9 @@ def precision(fit: FitSettings) -> str:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        told = getattr(torch.cpu, "get_capabilities", dict)  # before PyTorch 2.9 there is none
-        native = device == "cpu" and any(told().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        # Before PyTorch 2.9 the processor cannot be asked.
+        told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        native = device == "cpu" and any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16-mixed" if native else "32-true"
 
 
