@@ -113,9 +113,13 @@ class FaceModel(nn.Module, ABC):
 
     def forward(self, batch: FaceBatch) -> Tensor:
         """Logits `[B, C]`; the log prior where the model sees nothing."""
-        logits = self.classify(self.embed(batch))
+        return self.logits(self.embed(batch), self.sees(batch))
+
+    def logits(self, embedding: Tensor, seen: Tensor) -> Tensor:
+        """Logits `[B, C]` from features `[B, D]` and whether there was anything to see, bool `[B]`."""
+        logits = self.classify(embedding)
         logits = logits + self.class_offset.to(logits.dtype)
-        return torch.where(self.sees(batch)[:, None], logits, self.log_prior.to(logits.dtype))
+        return torch.where(seen[:, None], logits, self.log_prior.to(logits.dtype))
 
     def freeze(self, groups: int) -> None:
         """Freeze the first groups of `depth_groups` and thaw the others.

@@ -193,6 +193,10 @@ class FusionModel(FaceModel):
         image, joint = embedding.tensor_split([self.image.embedding_size], dim=1)
         return self.image.classify(image) + self.head(joint)
 
+    def classify_image(self, embedding: Tensor) -> Tensor:
+        """Logits `[B, C]` of the image branch alone."""
+        return self.image.classify(embedding[:, : self.image.embedding_size])
+
     def scale_second(self, weight: float) -> None:
         """Multiply what the second branch adds to the logits."""
         with torch.no_grad():

@@ -3,7 +3,7 @@
 Prediction averages over these views, so whatever is fitted to predictions must see them too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,27 @@ if TYPE_CHECKING:
 
 
 @torch.inference_mode()
+def view_embeddings(
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """What the model makes of each view before it classifies, `[V, B, D]` on the CPU.
+
+    Args:
+        model: In evaluation mode; its device is used.
+        faces: Normalised landmarks and stored images, as far as the model looks at them.
+        settings: Which views there are.
+        batch_size: See `batches`.
+        progress: Shows how far the loop over batches is.
+    """
+    return _each_view(model.embed, model, faces, settings, batch_size, progress)
+
+
+@torch.inference_mode()
 def view_logits(
     model: FaceModel,
     faces: FaceBatch,
@@ -32,16 +53,22 @@ def view_logits(
 ) -> Tensor:
     """Logits of each view, `[V, B, C]` on the CPU.
 
-    Args:
-        model: In evaluation mode; its device is used.
-        faces: Normalised landmarks and stored images, as far as the model looks at them.
-        settings: Which views there are.
-        batch_size: See `batches`.
-        progress: Shows how far the loop over batches is.
+    Arguments are those of `view_embeddings`.
     """
+    return _each_view(model, model, faces, settings, batch_size, progress)
+
+
+def _each_view(
+    function: Callable[[FaceBatch], Tensor],
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    batch_size: int,
+    progress: Progress | None,
+) -> Tensor:
     device = next(model.parameters()).device
     parts = [
-        torch.stack([model(view).float().cpu() for view in views(batch.to(device), model, settings)])
+        torch.stack([function(view).float().cpu() for view in views(batch.to(device), model, settings)])
         for batch in batches(faces, model, batch_size, progress)
     ]
     return torch.cat(parts, dim=1)
@@ -57,7 +84,7 @@ def mean_probabilities(
 ) -> Tensor:
     """Probabilities of each class, averaged over the views and not tempered, float64 `[B, C]` on the CPU.
 
-    Arguments are those of `view_logits`.
+    Arguments are those of `view_embeddings`.
     """
     logits = view_logits(model, faces, settings, batch_size=batch_size, progress=progress)
     return logits.double().softmax(dim=-1).mean(dim=0)

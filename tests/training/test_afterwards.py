@@ -10,7 +10,7 @@ from landmarkfer.evaluation.conformal import find_thresholds
 from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
 from landmarkfer.predict import predict_probabilities
-from landmarkfer.training.afterwards import calibrate, fit_afterwards
+from landmarkfer.training.afterwards import fit_afterwards
 
 PLAIN = PredictionSettings(mirror=False, least_recall=0.0, calibrate=False)
 
@@ -138,7 +138,7 @@ class TestCalibration:
         expected = find_thresholds(given[torch.arange(90), blind.labels].numpy())
         torch.testing.assert_close(bold.set_thresholds, torch.from_numpy(expected), rtol=0, atol=1e-6)
         seen = bold.set_thresholds.clone()
-        calibrate(bold, blind.rows(blind.present.nonzero().flatten()), PLAIN)
+        fit_afterwards(bold, blind.rows(blind.present.nonzero().flatten()), PLAIN)
         assert not torch.equal(bold.set_thresholds, seen)
 
     def test_it_can_be_left_out_and_done_again(self, bold, faces):
@@ -147,11 +147,11 @@ class TestCalibration:
         assert bold.set_thresholds.any(), "sets are right at any temperature"
         wanted = PLAIN.model_copy(update={"calibrate": True})
         for _ in range(2):
-            calibrate(bold, faces, wanted)
+            fit_afterwards(bold, faces, wanted)
             found = bold.temperature.item()
-            calibrate(bold, faces, wanted)
+            fit_afterwards(bold, faces, wanted)
             assert bold.temperature.item() == found > 2
-            calibrate(bold, faces, PLAIN)
+            fit_afterwards(bold, faces, PLAIN)
             assert bold.temperature == 1
 
 
