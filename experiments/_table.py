@@ -15,15 +15,8 @@ from pathlib import Path
 
 import click
 
-from landmarkfer.evaluation.pages import (
-    PROTOCOL,
-    Column,
-    Contrast,
-    Header,
-    Published,
-    package_versions,
-    render_results,
-)
+from landmarkfer.evaluation.pages import Header, package_versions
+from landmarkfer.evaluation.results_page import PROTOCOL, Column, Contrast, Published, render_results
 
 RECIPES = Path("experiments/recipes")
 RESULTS = Path("experiments/results")

@@ -18,14 +18,7 @@ from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
 from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
-from landmarkfer.evaluation.pages import (
-    COSTS,
-    PROTOCOL,
-    Header,
-    Published,
-    package_versions,
-    render_results,
-)
+from landmarkfer.evaluation.pages import Header, package_versions
 from landmarkfer.evaluation.predictions import PREFIX, average_predictions
 from landmarkfer.evaluation.report import (
     METRICS_FILE,
@@ -43,6 +36,7 @@ from landmarkfer.evaluation.results import (
     evaluation_rows,
     read_results,
 )
+from landmarkfer.evaluation.results_page import COSTS, PROTOCOL, Published, render_results
 from landmarkfer.files import replacing
 from landmarkfer.models.base import FaceModel
 from landmarkfer.models.cost import count_cost

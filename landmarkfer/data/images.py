@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
@@ -152,6 +153,16 @@ def _decode_to(
     progress: Progress | None,
 ) -> Pixels:
     path.parent.mkdir(exist_ok=True)
+    # Trainings side by side want the same array at the same time: one decodes, the others wait for it.
+    with FileLock(cache.path / ".images.lock"):
+        if not path.exists():
+            _decode_alone(path, cache, size, channels, progress)
+    return _read(path, cache, size, channels)
+
+
+def _decode_alone(
+    path: Path, cache: LandmarkCache, size: int, channels: int, progress: Progress | None
+) -> None:
     with replacing(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", np.uint8, _shape(cache, size, channels))
         _fill(out, cache, progress)
@@ -159,7 +170,6 @@ def _decode_to(
     for old in path.parent.glob(f"{size}x{channels}-*.npy"):
         if old != path:
             old.unlink()
-    return _read(path, cache, size, channels)
 
 
 def _fill(out: Pixels, cache: LandmarkCache, progress: Progress | None) -> None:

@@ -1,4 +1,6 @@
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -51,6 +53,23 @@ def test_they_are_decoded_once(cache, monkeypatch):
     assert isinstance(mapped, np.memmap), "large arrays stay on the disk"
     mapped[0] = 0
     np.testing.assert_array_equal(load_images(cache, 24, 1), first, "nothing is ever written back")
+
+
+def test_two_that_want_them_at_once_decode_once(cache, monkeypatch):
+    begun = []
+    original = images._fill
+
+    def slowly(*args):
+        begun.append(args)
+        time.sleep(0.3)
+        original(*args)
+
+    monkeypatch.setattr(images, "_fill", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load_images(cache, 24, 1), range(2))
+    assert len(begun) == 1
+    np.testing.assert_array_equal(first, second)
+    assert first.any()
 
 
 def test_other_content_is_decoded_anew(make_pictured_rows, cache, tmp_path):

@@ -2,15 +2,9 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.evaluation.pages import (
-    Contrast,
-    Header,
-    Published,
-    package_versions,
-    render_bench,
-    render_results,
-)
+from landmarkfer.evaluation.pages import Header, package_versions, render_bench
 from landmarkfer.evaluation.results import BENCH_COLUMNS, RESULT_COLUMNS, append_bench, append_results
+from landmarkfer.evaluation.results_page import Contrast, Published, render_results
 
 HEADER = Header(
     title="Landmarks",

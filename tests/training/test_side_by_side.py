@@ -1,11 +1,15 @@
 import io
+import multiprocessing
+import threading
+import time
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from landmarkfer.errors import RunError
 from landmarkfer.recipes import load_settings
-from landmarkfer.training.run import find_run
+from landmarkfer.training.run import RUNS_ROOT, RunFolder, find_run
 from landmarkfer.training.side_by_side import train_side_by_side
 
 
@@ -37,6 +41,57 @@ def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
     before = find_run("first").weights_file.stat().st_mtime_ns
     train_side_by_side([runs[2]], 2)
     assert find_run("first").weights_file.stat().st_mtime_ns == before, "what is finished is kept"
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_stops_nothing_else(tiny_cache, tmp_path, monkeypatch):
+    """As the kernel does where memory ends, in the middle of an epoch; the run then goes on where it was."""
+    monkeypatch.chdir(tmp_path)
+    cache = tiny_cache.path.resolve().as_posix()
+    long = wanted(cache, "long", **{"fit.epochs": 100_000})
+    runs = [long, wanted(cache, "short"), wanted(cache, "after", init="short")]
+
+    def kill():
+        while not (RUNS_ROOT / "long/checkpoints/last.ckpt").exists():
+            time.sleep(0.05)
+        (child,) = [one for one in multiprocessing.active_children() if one.name == "long"]
+        child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(RunError, match=r"run 'long' failed: its process was ended by SIGKILL; .*long\.log"):
+        train_side_by_side(runs, 2)
+    killer.join()
+    assert find_run("after").finished
+    assert not find_run("long").finished
+
+
+@pytest.mark.slow
+def test_trainings_end_with_the_process_that_began_them(tiny_cache, tmp_path):
+    """Killed as a whole and begun again, what was cut off goes on."""
+    cache = tiny_cache.path.resolve().as_posix()
+    settings = wanted(cache, "long", **{"fit.epochs": 40})
+    run = RunFolder(tmp_path / "long")
+    parent = multiprocessing.get_context("forkserver").Process(
+        target=train_side_by_side, args=([settings], 2), kwargs={"runs_root": tmp_path}
+    )
+    parent.start()
+    while not run.last_checkpoint.exists():
+        time.sleep(0.02)
+    parent.kill()
+    parent.join()
+    assert not run.finished
+    begun = time.monotonic()
+    while time.monotonic() < begun + 10:  # the child has to notice
+        try:
+            train_side_by_side([settings], 2, runs_root=tmp_path)
+            break
+        except RunError as error:
+            assert "another process is training" in str(error)
+            time.sleep(0.1)
+    assert run.finished
+    assert run.resumes_file.read_text().count("\n") == 1
+    assert pd.read_csv(run.metrics_file)["epoch"].tolist() == list(range(1, 41))
 
 
 def test_runs_that_begin_with_each_other(tiny_cache, tmp_path):
