@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -62,20 +63,42 @@ device = "cpu"
 """
 
 
+def write_recipe(folder, cache):
+    for name, text in (("tiny.toml", RECIPE), ("mlp.toml", TRAINING)):
+        (folder / name).write_text(text.format(cache=cache.path.as_posix()))
+    return folder / "tiny.toml"
+
+
+def benchmark_in(folder):
+    return benchmark(folder / "tiny.toml", runs_root=folder / "runs", results_root=folder / "results")
+
+
 @pytest.fixture
 def recipe(tiny_cache, tmp_path):
-    for name, text in (("tiny.toml", RECIPE), ("mlp.toml", TRAINING)):
-        (tmp_path / name).write_text(text.format(cache=tiny_cache.path.as_posix()))
-    return tmp_path / "tiny.toml"
+    return write_recipe(tmp_path, tiny_cache)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_cache, tmp_path_factory):
+    """The folder of a benchmark that is done; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    write_recipe(folder, tiny_cache)
+    benchmark_in(folder)
+    return folder
 
 
 @pytest.fixture
-def made(recipe, tmp_path):
-    return benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+def made(finished):
+    return finished / "results" / "tiny.md"
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy")
 
 
 class TestPage:
-    def test_what_it_says(self, made, tmp_path):
+    def test_what_it_says(self, made, finished):
         page = made.read_text()
         assert page.startswith("# Small against smaller\n\nTwo perceptrons.")
         for part in ("| smaller | mlp | none | 0, 1 |", "| *theirs* |", "| both of them | ensemble |"):
@@ -83,7 +106,7 @@ class TestPage:
         assert "## Beside small" in page
         assert "## On other data" in page
         assert "latency, ms" in page
-        assert f"landmarkfer benchmark {tmp_path.as_posix()}/tiny.toml" in page
+        assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml" in page
         with Image.open(made.with_suffix(".png")) as picture:
             assert picture.width > 800
         assert "[smaller and small](tiny-smaller-with-small/differences.md)" in page
@@ -91,10 +114,10 @@ class TestPage:
         assert "# Where smaller and small differ" in (apart / "differences.md").read_text()
         assert not (apart / "won.png").exists(), "results hold no images of the data"
 
-    def test_figures_are_those_of_the_predictions(self, made, tmp_path):
+    def test_figures_are_those_of_the_predictions(self, made, finished):
         results = read_results(made.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
         tables = {
-            (row, seed): pd.read_parquet(tmp_path / "runs" / f"tiny-{row}-s{seed}" / "predictions.parquet")
+            (row, seed): pd.read_parquet(finished / "runs" / f"tiny-{row}-s{seed}" / "predictions.parquet")
             for row in ("small", "smaller")
             for seed in (0, 1)
         }
@@ -117,11 +140,11 @@ class TestPage:
         assert results.loc[("small", 0, "run", "macs"), "value"] == 1434 * 1434 + 1434 * 16 + 16 * 3
         assert results.loc[("small", 0, "run", "latency_ms"), "value"] > 0
 
-    def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, recipe, tmp_path, monkeypatch):
+    def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, finished, monkeypatch):
         before = {kind: made.with_suffix(kind).read_bytes() for kind in (".md", ".csv", ".png")}
         for name in ("landmarkfer.training.repeat.train", "landmarkfer.benchmark_page.open_run"):
             monkeypatch.setattr(name, lambda *_, **__: pytest.fail("done before"))
-        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        benchmark_in(finished)
         assert {kind: made.with_suffix(kind).read_bytes() for kind in before} == before
 
     def test_stopped_midway_it_goes_on(self, recipe, made, tmp_path, monkeypatch):
@@ -153,14 +176,14 @@ class TestPage:
         assert "Not measured yet: smaller, both of them." in page.read_text()
         assert "## Beside" not in page.read_text()
 
-    def test_new_weights_are_evaluated_anew(self, made, recipe, tmp_path):
-        run = tmp_path / "runs" / "tiny-small-s0"
+    def test_new_weights_are_evaluated_anew(self, copied):
+        run = copied / "runs" / "tiny-small-s0"
         (run / COST_FILE).unlink()
-        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        benchmark_in(copied)
         assert (run / COST_FILE).exists()
 
-    def test_figures_of_another_version_are_made_again(self, made, recipe, tmp_path):
-        run = tmp_path / "runs" / "tiny-small-s0"
+    def test_figures_of_another_version_are_made_again(self, copied):
+        run = copied / "runs" / "tiny-small-s0"
         files = [run / "metrics.json", run / "elsewhere" / "again" / "metrics.json"]
         now = [file.read_text() for file in files]
         for file, text in zip(files, now, strict=True):
@@ -169,7 +192,7 @@ class TestPage:
                 for name in ("nll", "brier", "aurc", "accuracy_at_80", "accuracy_at_50", "sets"):
                     del figures[name]
             file.write_text(json.dumps(old))
-        benchmark(recipe, runs_root=tmp_path / "runs", results_root=tmp_path / "results")
+        benchmark_in(copied)
         assert [file.read_text() for file in files] == now
 
 
