@@ -248,7 +248,8 @@ class TestOwnCache:
 
 class TestSureness:
     @pytest.fixture(scope="class")
-    def run(self, own_cache, tmp_path_factory):
+    @classmethod
+    def run(cls, own_cache, tmp_path_factory):
         """Enough validation images for a temperature."""
         return training(own_cache, tmp_path_factory.mktemp("sure"), **{"split.validation": 0.65})
 
