@@ -7,7 +7,7 @@ read), it says what the training prior says.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -63,6 +63,12 @@ class FaceModel(nn.Module, ABC):
         self.register_buffer("class_offset", torch.zeros(num_classes))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("set_thresholds", torch.zeros(len(PERCENTS)))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Runs that were trained before there was calibration count as not calibrated.
+        state_dict.setdefault(f"{prefix}temperature", torch.ones(()))
+        state_dict.setdefault(f"{prefix}set_thresholds", torch.zeros(len(PERCENTS)))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def set_prior(self, prior: Tensor) -> None:
         """Take over the share of each class among the training images, `[C]`."""
