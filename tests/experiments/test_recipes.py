@@ -18,6 +18,7 @@ from landmarkfer.predict import evaluate_run
 from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.prepare import resolved
+from landmarkfer.training.repeat import train_all
 
 RECIPES = sorted((Path(__file__).parents[2] / "experiments" / "recipes").glob("*.toml"))
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -66,10 +67,10 @@ def cache(tmp_path_factory):
     return write_cache(path, sorted(rows, key=lambda row: row.id))
 
 
-def small(path: Path, cache: Path, runs_root: Path) -> TrainSettings:
+def small(path: Path, cache: Path) -> TrainSettings:
     """The recipe's settings, cut to an epoch of each stage, large inputs to 32 px, and deep transformers.
 
-    Runs that it begins with are trained, by the recipes that they are named after.
+    Runs that it begins with are trained beside the cache, once, by the recipes that they are named after.
     """
     settings = load_settings(path)
     changed = {"cache": str(cache), "name": path.stem, "fit.device": "cpu", "data.per_class": PER_CLASS}
@@ -85,7 +86,7 @@ def small(path: Path, cache: Path, runs_root: Path) -> TrainSettings:
     for branch in ("image", "encoder"):
         if (wanted := getattr(settings.branches, branch)) is not None:
             recipe = path.with_name(f"{wanted.removesuffix('-s0')}.toml")
-            run = train(small(recipe, cache, runs_root), runs_root=runs_root)
+            (run,) = train_all([small(recipe, cache)], runs_root=cache.parent / "runs")
             changed[f"branches.{branch}"] = str(run.path)
     if path.stem in DEPTHS:
         changed["model.depth"] = DEPTHS[path.stem]
@@ -102,7 +103,7 @@ def marked(path: Path):
 
 @pytest.mark.parametrize("path", [marked(path) for path in RECIPES])
 def test_it_runs_from_the_cache_to_an_evaluation(path, cache, tmp_path):
-    settings = small(path, cache.path, tmp_path)
+    settings = small(path, cache.path)
     run = train(settings, runs_root=tmp_path)
     splits = run.read_splits()
     classes = settings.data.classes or CLASSES
