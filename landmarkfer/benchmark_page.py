@@ -108,8 +108,9 @@ def write_page(
         append_results(path, everything)
     with replacing(picture) as path:
         draw_comparison(path, read_results(csv), settings.base)
-    apart = _tell_apart(recipe, settings, found, results_root)
-    _render(recipe, settings, csv, page, found.newest, ordered, apart)
+    command = _command(recipe, settings, seeds)
+    apart = _tell_apart(recipe, settings, found, results_root, command)
+    _render(settings, csv, page, found.newest, ordered, apart, command)
     return page
 
 
@@ -145,7 +146,7 @@ def _measure_average(row: RowSettings, found: Measured) -> None:
 
 
 def _tell_apart(
-    recipe: Path, settings: BenchmarkSettings, found: Measured, results_root: Path
+    recipe: Path, settings: BenchmarkSettings, found: Measured, results_root: Path, command: str
 ) -> dict[str, str]:
     """Write where the rows of each pair differ; the pages by what they are about, relative to the results.
 
@@ -164,7 +165,7 @@ def _tell_apart(
             results_root / folder,
             cache=LandmarkCache.open(find_cache(found.cache)),
             names=names,
-            commands=[_command(recipe)],
+            commands=[command],
             date=found.newest[:10],
             images=False,
         )
@@ -172,18 +173,20 @@ def _tell_apart(
     return pages
 
 
-def _command(recipe: Path) -> str:
-    return f"landmarkfer benchmark {recipe.as_posix()}"
+def _command(recipe: Path, settings: BenchmarkSettings, seeds: Sequence[int]) -> str:
+    """The shell line that makes the page again."""
+    chosen = "" if list(seeds) == list(settings.seeds) else f" --seeds {','.join(map(str, seeds))}"
+    return f"landmarkfer benchmark {recipe.as_posix()}{chosen}"
 
 
 def _render(
-    recipe: Path,
     settings: BenchmarkSettings,
     csv: Path,
     page: Path,
     newest: str,
     ordered: Sequence[str],
     apart: Mapping[str, str],
+    command: str,
 ) -> None:
     missing = [row.name for row in settings.rows if row.name not in ordered]
     notes = f"![Test accuracy of each system]({csv.with_suffix('.png').name})"
@@ -194,7 +197,7 @@ def _render(
         notes += f"\n\nNot measured yet: {', '.join(missing)}."
     header = Header(
         title=settings.title,
-        commands=[_command(recipe)],
+        commands=[command],
         versions=package_versions(),
         date=newest[:10],
         introduction=settings.introduction,

@@ -106,7 +106,7 @@ class TestPage:
         assert "## Beside small" in page
         assert "## On other data" in page
         assert "latency, ms" in page
-        assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml" in page
+        assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml\n" in page
         with Image.open(made.with_suffix(".png")) as picture:
             assert picture.width > 800
         assert "[smaller and small](tiny-smaller-with-small/differences.md)" in page
@@ -175,6 +175,7 @@ class TestPage:
         )
         assert "Not measured yet: smaller, both of them." in page.read_text()
         assert "## Beside" not in page.read_text()
+        assert f"landmarkfer benchmark {recipe.as_posix()} --seeds 3\n" in page.read_text()
 
     def test_new_weights_are_evaluated_anew(self, copied):
         run = copied / "runs" / "tiny-small-s0"
