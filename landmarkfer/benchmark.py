@@ -54,6 +54,7 @@ def benchmark(
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
     jobs: int = 1,
+    train: bool = True,
     runs_root: Path = RUNS_ROOT,
     results_root: Path = RESULTS_ROOT,
     console: Console | None = None,
@@ -63,10 +64,11 @@ def benchmark(
     Args:
         recipe: TOML file, see `benchmark_settings`.
         seeds: Instead of the recipe's.
-        only: Names of the rows that are trained; the page holds all that are finished.
+        only: Names of the rows that are trained; the page holds all that are finished, or kept beside it.
         jobs: Trainings at a time.
+        train: Whether to train at all, or to write the page from what there is.
         runs_root: The folder of all runs.
-        results_root: Where `<recipe>.md`, `.csv` and `.png` are written.
+        results_root: Where `<recipe>.md`, `.csv` and `.png` are written, and `<recipe>-predictions` is.
         console: Where progress is shown; nowhere if None.
 
     Returns:
@@ -81,9 +83,9 @@ def benchmark(
     wanted = [row_settings(recipe, settings, row, seed) for row in chosen for seed in seeds]
     for one in wanted:  # all that can be found wrong is, before hours of training
         resolved(one)
-    if jobs > 1:
+    if train and jobs > 1:
         train_side_by_side(wanted, jobs, runs_root=runs_root, console=console)
-    else:
+    elif train:
         train_all(wanted, runs_root=runs_root, console=console)
     return write_page(recipe, settings, seeds, runs_root, results_root, console)
 

@@ -1,4 +1,4 @@
-"""The page of a benchmark: what is finished is evaluated, compared and rendered."""
+"""The page of a benchmark: what is finished is evaluated and kept, what is kept is compared and rendered."""
 
 import json
 import time
@@ -12,18 +12,18 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, run_name
+from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, row_settings, run_name
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
-from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
+from landmarkfer.evaluation.kept import Kept, read_kept, write_kept
 from landmarkfer.evaluation.pages import Header, package_versions
 from landmarkfer.evaluation.predictions import PREFIX, average_predictions
 from landmarkfer.evaluation.report import (
     METRICS_FILE,
     PREDICTIONS_FILE,
-    Evaluation,
     evaluate_predictions,
     read_evaluation,
     write_evaluation,
@@ -32,6 +32,7 @@ from landmarkfer.evaluation.results import (
     ELSEWHERE,
     NO_GRAPH,
     RESULT_COLUMNS,
+    RUN_SUBSET,
     append_results,
     evaluation_rows,
     read_results,
@@ -41,11 +42,14 @@ from landmarkfer.files import replacing
 from landmarkfer.models.base import FaceModel
 from landmarkfer.models.cost import count_cost
 from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
+from landmarkfer.recipes import changed_settings
 from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.run import RunFolder
 
 COST_FILE = "cost.json"
 ENSEMBLE = "ensemble"
+PREDICTIONS = "predictions"
+"""Ending of the folder with what runs said of each image."""
 _LATENCY_CALLS = 20
 
 
@@ -57,15 +61,21 @@ class Measured:
         tables: Prediction tables by row and seed.
         keys: Experiment, model and graph of each row, for the CSV.
         parts: Parts of the CSV.
-        newest: When the last of the runs was begun, ISO 8601.
-        cache: Path of the cache of the first run.
+        days: When the runs were begun, YYYY-MM-DD.
+        cache: The cache of the first run, as its recipe names it.
     """
 
     tables: dict[str, dict[int, pd.DataFrame]] = field(default_factory=dict)
     keys: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     parts: list[pd.DataFrame] = field(default_factory=list)
-    newest: str = ""
-    cache: str = ""
+    days: set[str] = field(default_factory=set)
+    cache: str | None = None
+
+    @property
+    def date(self) -> str:
+        """The day of the runs, or the first and the last."""
+        first, last = min(self.days), max(self.days)
+        return first if first == last else f"{first} to {last}"
 
 
 def write_page(
@@ -78,17 +88,26 @@ def write_page(
 ) -> Path:
     """Evaluate what is finished and not yet evaluated, and write the page, the CSV and the picture.
 
+    What runs said is kept in `<recipe>-predictions` beside the page, which is about all that is kept there,
+    whether its run is at hand or not.
+
     Returns:
         The page.
+
+    Raises:
+        RunError: A file of predictions is damaged, or they are about different images.
+        SettingsError: Nothing is finished or kept.
     """
     found = Measured()
     for row in settings.rows:
         for seed in () if row.average else seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
+            kept = kept_file(recipe, row, seed, results_root)
             if run.finished:
-                if console is not None:
-                    console.print(f"evaluating {run.name}", highlight=False)
-                _measure(run, settings, row, seed, found)
+                _say(console, f"evaluating {run.name}")
+                write_kept(kept, _measure(run, settings))
+            if kept.exists():
+                _add(read_kept(kept), recipe, settings, row, seed, found, console)
     for row in settings.rows:
         if row.average and all(part in found.tables for part in row.average):
             _measure_average(row, found)
@@ -110,26 +129,63 @@ def write_page(
         draw_comparison(path, read_results(csv), settings.base)
     command = _command(recipe, settings, seeds)
     apart = _tell_apart(recipe, settings, found, results_root, command)
-    _render(settings, csv, page, found.newest, ordered, apart, command)
+    _render(settings, csv, page, found.date, ordered, apart, command)
     return page
 
 
-def _measure(
-    run: RunFolder, settings: BenchmarkSettings, row: RowSettings, seed: int, found: Measured
-) -> None:
-    """Add a finished run."""
-    evaluation, table = evaluated(run)
-    config = run.read_config()
-    found.newest = max(found.newest, config.created)
-    found.cache = found.cache or config.cache.path
-    graph = config.graph.name if config.graph else None
-    model = config.settings.model.name
-    found.keys[row.name] = (row.name, model, graph or NO_GRAPH)
-    found.tables.setdefault(row.name, {})[seed] = table
-    found.parts.append(
-        evaluation_rows(evaluation, experiment=row.name, model=model, graph=graph, seed=seed, run=_costs(run))
+def kept_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) -> Path:
+    """Where the predictions of a row and a seed are kept."""
+    return results_root / f"{recipe.stem}-{PREDICTIONS}" / f"{plain_name(row.name)}-s{seed}.parquet"
+
+
+def _say(console: Console | None, text: str) -> None:
+    if console is not None:
+        console.print(text, highlight=False)
+
+
+def _measure(run: RunFolder, settings: BenchmarkSettings) -> Kept:
+    """What is kept of a finished run."""
+    table, config = evaluated(run), run.read_config()
+    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run).items()]
+    return Kept(
+        table=table,
+        model=config.settings.model.name,
+        graph=config.graph.name if config.graph else None,
+        created=config.created,
+        changed=config.changed,
+        figures=figures + _elsewhere(run, settings),
     )
-    found.parts += _elsewhere(run, settings, found.keys[row.name], seed)
+
+
+def _add(
+    kept: Kept,
+    recipe: Path,
+    settings: BenchmarkSettings,
+    row: RowSettings,
+    seed: int,
+    found: Measured,
+    console: Console | None,
+) -> None:
+    """Add what is kept of a run, if it was trained as the row says."""
+    wanted = row_settings(recipe, settings, row, seed)
+    if kept.changed != json.loads(json.dumps(changed_settings(wanted))):
+        _say(console, f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
+        return
+    found.days.add(kept.created[:10])
+    found.cache = found.cache or wanted.cache
+    key = row.name, kept.model, kept.graph or NO_GRAPH
+    found.keys[row.name] = key
+    found.tables.setdefault(row.name, {})[seed] = kept.table
+    found.parts.append(_figures(kept.table, key, seed))
+    further = [(*key, seed, *figure) for figure in kept.figures]
+    found.parts.append(pd.DataFrame(further, columns=RESULT_COLUMNS))
+
+
+def _figures(table: pd.DataFrame, key: tuple[str, str, str], seed: int) -> pd.DataFrame:
+    """What follows from predictions, for the CSV, which has no intervals of one run."""
+    evaluation = evaluate_predictions(table, _classes(table), bootstrap=1)
+    experiment, model, graph = key
+    return evaluation_rows(evaluation, experiment=experiment, model=model, graph=graph, seed=seed)
 
 
 def _measure_average(row: RowSettings, found: Measured) -> None:
@@ -139,10 +195,7 @@ def _measure_average(row: RowSettings, found: Measured) -> None:
     for seed in sorted(set.intersection(*(set(member) for member in members))):
         table = average_predictions([member[seed] for member in members])
         found.tables.setdefault(row.name, {})[seed] = table
-        evaluation = evaluate_predictions(table, _classes(table))
-        found.parts.append(
-            evaluation_rows(evaluation, experiment=row.name, model=ENSEMBLE, graph=None, seed=seed)
-        )
+        found.parts.append(_figures(table, found.keys[row.name], seed))
 
 
 def _tell_apart(
@@ -150,25 +203,31 @@ def _tell_apart(
 ) -> dict[str, str]:
     """Write where the rows of each pair differ; the pages by what they are about, relative to the results.
 
-    The sheets of images are left out, since results are there to be shown.
+    The sheets of images are left out, since results are there to be shown. Without the cache, which tells of
+    poses and sizes, a page that is there stays as it is.
     """
     pages = {}
+    cache: LandmarkCache | None = None
+    with suppress(CacheError):
+        cache = LandmarkCache.open(find_cache(found.cache))
     for pair in settings.pairs:
         names = pair.first, pair.second
         if not all(name in found.tables for name in names):
             continue
         folder = f"{recipe.stem}-{plain_name(pair.first)}-with-{plain_name(pair.second)}"
+        page = results_root / folder / DIFFERENCES_PAGE
         first, second = ([table for _, table in sorted(found.tables[name].items())] for name in names)
-        write_differences(
-            first,
-            second,
-            results_root / folder,
-            cache=LandmarkCache.open(find_cache(found.cache)),
-            names=names,
-            commands=[command],
-            date=found.newest[:10],
-            images=False,
-        )
+        if cache is not None or not page.exists():
+            write_differences(
+                first,
+                second,
+                page.parent,
+                cache=cache,
+                names=names,
+                commands=[command],
+                date=found.date,
+                images=False,
+            )
         pages[f"{pair.first} and {pair.second}"] = f"{folder}/{DIFFERENCES_PAGE}"
     return pages
 
@@ -183,13 +242,17 @@ def _render(
     settings: BenchmarkSettings,
     csv: Path,
     page: Path,
-    newest: str,
+    date: str,
     ordered: Sequence[str],
     apart: Mapping[str, str],
     command: str,
 ) -> None:
     missing = [row.name for row in settings.rows if row.name not in ordered]
     notes = f"![Test accuracy of each system]({csv.with_suffix('.png').name})"
+    notes += (
+        f"\n\nWhat each run said of each image is in [{csv.stem}-{PREDICTIONS}]({csv.stem}-{PREDICTIONS}); "
+        "with `--no-train`, the page is made from that again."
+    )
     if apart:
         links = ", ".join(f"[{what}]({path})" for what, path in apart.items())
         notes += f"\n\nWhere they differ, by expression, confusion and face: {links}."
@@ -199,7 +262,7 @@ def _render(
         title=settings.title,
         commands=[command],
         versions=package_versions(),
-        date=newest[:10],
+        date=date,
         introduction=settings.introduction,
         notes=notes,
     )
@@ -209,20 +272,20 @@ def _render(
     )
 
 
-def evaluated(run: RunFolder) -> tuple[Evaluation, pd.DataFrame]:
-    """The evaluation of a run and its predictions; made only where they are not there yet."""
+def evaluated(run: RunFolder) -> pd.DataFrame:
+    """What a run says of the test images; it is evaluated only where it has not been."""
     files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
     weights = run.weights_file if run.weights_file.exists() else run.estimator_file
     if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
         with suppress(RunError):  # written by another version: evaluated again
-            return read_evaluation(run.path), pd.read_parquet(files[0])
+            read_evaluation(run.path)
+            return pd.read_parquet(files[0])
     opened = open_run(run)
     table = opened.predict_test()
-    evaluation = evaluate_predictions(table, opened.trained.config.classes)
-    write_evaluation(run.path, evaluation, table)
+    write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
     with replacing(run.path / COST_FILE) as path:
         path.write_text(json.dumps(measure_cost(opened), indent=2) + "\n", encoding="utf-8")
-    return evaluation, table
+    return table
 
 
 def measure_cost(opened: Opened) -> dict[str, float]:
@@ -252,11 +315,9 @@ def _costs(run: RunFolder) -> dict[str, float]:
     return figures
 
 
-def _elsewhere(
-    run: RunFolder, settings: BenchmarkSettings, key: tuple[str, str, str], seed: int
-) -> list[pd.DataFrame]:
+def _elsewhere(run: RunFolder, settings: BenchmarkSettings) -> list[tuple[str, str, float]]:
     """The figures of a run on other data; images with labels it does not know are left out."""
-    parts = []
+    figures = []
     for name, cache in settings.other_data.items():
         folder = run.path / "elsewhere" / name
         try:
@@ -266,10 +327,9 @@ def _elsewhere(
             folder.mkdir(parents=True, exist_ok=True)
             write_evaluation(folder, evaluation, table)
         report = evaluation.subsets["test"]
-        figures = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
-        rows = [(*key, seed, ELSEWHERE + name, metric, value) for metric, value in figures.items()]
-        parts.append(pd.DataFrame(rows, columns=RESULT_COLUMNS))
-    return parts
+        of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+        figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]
+    return figures
 
 
 def _classes(table: pd.DataFrame) -> list[str]:

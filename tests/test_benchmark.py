@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from rich.console import Console
 
 from landmarkfer.benchmark import benchmark, plan
 from landmarkfer.benchmark_page import COST_FILE
 from landmarkfer.benchmark_settings import read_benchmark, row_settings
 from landmarkfer.cli import cli
-from landmarkfer.errors import SettingsError
+from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.evaluation.significance import mcnemar
 from landmarkfer.training.prepare import resolved
@@ -69,8 +70,9 @@ def write_recipe(folder, cache):
     return folder / "tiny.toml"
 
 
-def benchmark_in(folder):
-    return benchmark(folder / "tiny.toml", runs_root=folder / "runs", results_root=folder / "results")
+def benchmark_in(folder, **keywords):
+    roots = {"runs_root": folder / "runs", "results_root": folder / "results"}
+    return benchmark(folder / "tiny.toml", **roots, **keywords)
 
 
 @pytest.fixture
@@ -168,6 +170,45 @@ class TestPage:
         ours, theirs = (read_results(csv.with_suffix(".csv")) for csv in (page, made))
         timed = ours["metric"].isin(["train_seconds", "latency_ms"])
         pd.testing.assert_frame_equal(ours[~timed], theirs[~timed])
+
+    def test_made_again_from_what_is_kept_without_runs_and_cache(self, copied, monkeypatch):
+        benchmark_in(copied)
+        results = copied / "results"
+        made = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+        shutil.rmtree(copied / "runs")
+        for kind in (".md", ".csv", ".png"):
+            (results / f"tiny{kind}").unlink()
+
+        def no_cache(where):
+            raise CacheError(f"there is no {where}")
+
+        monkeypatch.setattr("landmarkfer.benchmark_page.find_cache", no_cache)
+        benchmark_in(copied, train=False)
+        assert [path.name for path, content in made.items() if path.read_bytes() != content] == []
+
+    def test_rows_of_another_machine_stand_beside_those_made_here(self, copied):
+        for seed in (0, 1):
+            shutil.rmtree(copied / "runs" / f"tiny-small-s{seed}")
+        before = read_results(copied / "results" / "tiny.csv")
+        benchmark_in(copied, only=["smaller"])
+        assert not (copied / "runs" / "tiny-small-s0").exists(), "only what is asked for is trained"
+        pd.testing.assert_frame_equal(read_results(copied / "results" / "tiny.csv"), before)
+
+    def test_what_was_kept_of_other_settings_is_left_out(self, copied, capsys):
+        shutil.rmtree(copied / "runs")
+        text = (copied / "tiny.toml").read_text()
+        (copied / "tiny.toml").write_text(text.replace('"fit.epochs" = 1', '"fit.epochs" = 3'))
+        page = benchmark_in(copied, train=False, console=Console(width=200)).read_text()
+        assert "Not measured yet: smaller, both of them." in page
+        assert (
+            "tiny-smaller-s1 was trained with other settings than the row 'smaller'"
+            in capsys.readouterr().out
+        )
+
+    def test_nothing_finished_and_nothing_kept(self, recipe, tmp_path):
+        with pytest.raises(SettingsError, match="nothing to tell of"):
+            benchmark_in(tmp_path, train=False)
+        assert not (tmp_path / "runs").exists()
 
     def test_a_page_of_some_rows(self, recipe, tmp_path):
         page = benchmark(

@@ -15,6 +15,7 @@ from landmarkfer.cli.train_options import numbers
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time.")
 @click.option("--dry-run", is_flag=True, help="Tell what is left to train and how long that takes.")
+@click.option("--no-train", is_flag=True, help="Write the page from what is finished or kept beside it.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -23,13 +24,20 @@ from landmarkfer.cli.train_options import numbers
     help="Folder for the page, the CSV and the picture.",
 )
 def benchmark(
-    recipe: Path, seeds: tuple[int, ...], only: str | None, jobs: int, dry_run: bool, out: Path
+    recipe: Path,
+    seeds: tuple[int, ...],
+    only: str | None,
+    jobs: int,
+    dry_run: bool,
+    no_train: bool,
+    out: Path,
 ) -> None:
     """Train and compare the systems of RECIPE, each with several seeds, on the same test images.
 
     Writes a Markdown page, its CSV and a picture, named as RECIPE: mean and SD over seeds, bootstrap
     intervals, paired tests against a baseline with Holm's correction, costs. What is finished is kept, so a
-    benchmark that was stopped goes on where it was when the command is given again.
+    benchmark that was stopped goes on where it was when the command is given again. What each run said of
+    each test image is kept beside the page, from which --no-train makes it again, on any machine.
 
     \b
     RECIPE, with training recipes relative to it:
@@ -52,6 +60,7 @@ def benchmark(
     Examples:
       landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --dry-run
       landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --jobs 2
+      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --no-train
       landmarkfer benchmark mine.toml --seeds 0 --only pixels,fused
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
@@ -65,5 +74,13 @@ def benchmark(
     if dry_run:
         console.print(plan_table(plan(recipe, seeds=seeds, only=rows)))
         return
-    page = run_benchmark(recipe, seeds=seeds, only=rows, jobs=jobs, results_root=out, console=console)
+    page = run_benchmark(
+        recipe,
+        seeds=seeds,
+        only=rows,
+        jobs=jobs,
+        train=not no_train,
+        results_root=out,
+        console=console,
+    )
     console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False)
