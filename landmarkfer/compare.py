@@ -1,4 +1,4 @@
-"""Two systems told apart by their runs, which are found, checked, and evaluated if need be."""
+"""Two systems told apart by their runs, which are found, checked, and evaluated if need be, or by files."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from landmarkfer.differences import Progress, write_differences
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.differences import pair_systems
 from landmarkfer.evaluation.outcomes import image_outcomes
-from landmarkfer.evaluation.predictions import PREFIX, average_predictions
+from landmarkfer.evaluation.predictions import PREFIX, average_predictions, read_predictions
 from landmarkfer.evaluation.report import PREDICTIONS_FILE, write_evaluation
 from landmarkfer.predict import evaluate_run
 from landmarkfer.training.run import RUNS_ROOT, RunFolder, find_run
@@ -32,12 +32,22 @@ class Compared:
     out: Path
 
 
+@dataclass(frozen=True)
+class Told:
+    """Where predictions are: in the folder of a run or an evaluation (`run`), or in a file of their own."""
+
+    name: str
+    file: Path
+    run: RunFolder | None = None
+
+
 def compare_runs(
     first: Sequence[str],
     second: Sequence[str],
     out: Path | None = None,
     *,
     average: bool = False,
+    cache: str | None = None,
     images: bool = True,
     progress: Progress | None = None,
 ) -> Compared:
@@ -48,39 +58,43 @@ def compare_runs(
 
     Args:
         first: Runs of one system, by name or folder, one for each seed; or evaluations such as
-            `landmarkfer evaluate --out` leaves.
+            `landmarkfer evaluate --out` leaves; or prediction tables, see `predictions.read_predictions`.
         second: Those of the other.
         out: Folder for the files; by default one under `experiments/runs` named after both.
         average: Take the average of a system's runs as one system, not the runs as its seeds.
+        cache: The cache of the images; by default that of the first run which still has its own.
         images: Whether to draw images of the data set.
         progress: See `Progress`.
 
     Raises:
+        CacheError: There is no such cache, or it lacks some of the images.
         RunError: A run is given twice, is missing, or is not evaluated and its cache is gone; or the systems
             were tested on different images or know different classes.
     """
     sides = [[_find(name) for name in side] for side in (first, second)]
-    everything = [run for side in sides for run in side]
-    paths = [run.path.resolve() for run in everything]
+    everything = [told for side in sides for told in side]
+    paths = [told.file.resolve() for told in everything]
     if twice := next(
-        (run.name for run, path in zip(everything, paths, strict=True) if paths.count(path) > 1), None
+        (told.name for told, path in zip(everything, paths, strict=True) if paths.count(path) > 1), None
     ):
         raise RunError(f"run '{twice}' is given twice; compare a run with others than itself.")
-    tables = {run.path: _predictions(run) for run in everything}
-    for run in everything[1:]:
-        _check_alike(everything[0].name, tables[everything[0].path], run.name, tables[run.path])
-    one, other = ([tables[run.path] for run in side] for side in sides)
+    images_of = LandmarkCache.open(find_cache(cache)) if cache else _cache_of(everything)
+    tables = {told.file: _predictions(told) for told in everything}
+    for told in everything[1:]:
+        _check_alike(everything[0].name, tables[everything[0].file], told.name, tables[told.file])
+    one, other = ([tables[told.file] for told in side] for side in sides)
     if average:
         one, other = [average_predictions(one)], [average_predictions(other)]
     names = _names(sides, average)
     target = out or RUNS_ROOT / f"compare-{_plain(names[0])}-with-{_plain(names[1])}"
     command = [*first, "--with", *second, *(["--average"] if average else [])]
-    evaluated = max((run.path / PREDICTIONS_FILE).stat().st_mtime for run in everything)
+    command += ["--cache", cache] if cache else []
+    evaluated = max(told.file.stat().st_mtime for told in everything)
     rows = write_differences(
         one,
         other,
         target,
-        cache=_cache_of(everything),
+        cache=images_of,
         names=names,
         images=images,
         commands=[f"landmarkfer compare {' '.join(command)}"],
@@ -90,17 +104,22 @@ def compare_runs(
     return Compared(names, rows, image_outcomes(pair_systems(one, other)), target)
 
 
-def _find(name: str) -> RunFolder:
-    """A run, or an evaluation that is no run: a folder with predictions but no settings."""
+def _find(name: str) -> Told:
+    """A run, an evaluation that is no run (a folder with predictions but no settings), or a file."""
+    if Path(name).is_file():
+        return Told(Path(name).stem, Path(name))
     for candidate in (Path(name), RUNS_ROOT / name):
         if (candidate / PREDICTIONS_FILE).is_file():
-            return RunFolder(candidate)
-    return find_run(name)
+            return Told(candidate.name, candidate / PREDICTIONS_FILE, RunFolder(candidate))
+    run = find_run(name)
+    return Told(run.name, run.path / PREDICTIONS_FILE, run)
 
 
-def _predictions(run: RunFolder) -> pd.DataFrame:
-    """What a run said of its test images; evaluated now if that was not done."""
-    file = run.path / PREDICTIONS_FILE
+def _predictions(told: Told) -> pd.DataFrame:
+    """What was said of the test images; a run is evaluated now if that was not done."""
+    run, file = told.run, told.file
+    if run is None:
+        return read_predictions(file)
     if not file.is_file():
         try:
             evaluation, table = evaluate_run(run)
@@ -136,11 +155,11 @@ def _check_alike(one: str, table: pd.DataFrame, other: str, second: pd.DataFrame
         )
 
 
-def _cache_of(runs: Sequence[RunFolder]) -> LandmarkCache | None:
+def _cache_of(systems: Sequence[Told]) -> LandmarkCache | None:
     """The cache of the first run that still has its own; without one, a warning says what is left out."""
     reasons = []
-    for run in runs:
-        if not run.config_file.is_file():
+    for run in (told.run for told in systems):
+        if run is None or not run.config_file.is_file():
             continue
         known = run.read_config().cache
         try:
@@ -151,19 +170,19 @@ def _cache_of(runs: Sequence[RunFolder]) -> LandmarkCache | None:
         if cache.fingerprint == known.fingerprint:
             return cache
         reasons.append(f"{cache.path} is no longer the cache that '{run.name}' was trained on.")
-    why = reasons[0] if reasons else "none of these is a run with a cache."
+    why = reasons[0] if reasons else "none of these is a run with a cache; name it with --cache."
     logger.warning("no slices by pose, size and detections, and no images: %s", why)
     return None
 
 
-def _names(sides: Sequence[Sequence[RunFolder]], average: bool) -> tuple[str, str]:
+def _names(sides: Sequence[Sequence[Told]], average: bool) -> tuple[str, str]:
     """What the systems are called: the runs' names without seeds, or with them where those are equal."""
     glue = " + " if average else ", "
     first, second = (
-        glue.join(dict.fromkeys(re.sub(r"-s\d+$", "", run.name) for run in side)) for side in sides
+        glue.join(dict.fromkeys(re.sub(r"-s\d+$", "", told.name) for told in side)) for side in sides
     )
     if first == second:
-        first, second = (glue.join(run.name for run in side) for side in sides)
+        first, second = (glue.join(told.name for told in side) for side in sides)
     return first, second
 
 

@@ -25,6 +25,7 @@ class _TwoLists(click.RichCommand):
     "--with", "second", multiple=True, required=True, metavar="SECOND...", help="Runs of the other system."
 )
 @click.option("--average", is_flag=True, help="Average each side's runs into one system, an ensemble.")
+@click.option("--cache", metavar="CACHE", help="Cache of the images. [default: that of the runs]")
 @click.option("--images/--no-images", default=True, help="Draw images of the data set. [default: images]")
 @click.option(
     "--out",
@@ -32,7 +33,12 @@ class _TwoLists(click.RichCommand):
     help="Folder for the files. [experiments/runs/compare-FIRST-with-SECOND]",
 )
 def compare(
-    first: tuple[str, ...], second: tuple[str, ...], average: bool, images: bool, out: Path | None
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    average: bool,
+    cache: str | None,
+    images: bool,
+    out: Path | None,
 ) -> None:
     """Tell where two systems differ, each given by its runs, one for each seed.
 
@@ -41,11 +47,15 @@ def compare(
     wins over the other. The sheets show images of the data set: keep them out of version control. Runs that
     are not evaluated yet are.
 
+    In place of a run, a CSV or Parquet file of any system's predictions will do, with the columns id (the
+    path of the image in the data set), label, and p_CLASS for the probability of each class.
+
     \b
     Examples:
       landmarkfer compare mlp-s{0,1,2} --with gnn-tesselation-s{0,1,2}
       landmarkfer compare fused-s0 --with pixels-s0 --no-images --out fused-pixels
       landmarkfer compare mlp-s0 gnn-tesselation-s0 --average --with pixels-s0
+      landmarkfer compare mine.csv --with pixels-s0 pixels-s1 pixels-s2
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
@@ -54,5 +64,7 @@ def compare(
     from landmarkfer.compare import compare_runs
 
     with bars_by_work() as progress:
-        found = compare_runs(first, second, out, average=average, images=images, progress=progress)
+        found = compare_runs(
+            first, second, out, average=average, cache=cache, images=images, progress=progress
+        )
     print_differences(found, Console())

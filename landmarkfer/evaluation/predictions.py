@@ -15,6 +15,7 @@ A prediction table has one row per image, whether a face was found in it or not:
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,34 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str]) -> None:
         raise RunError(
             f"The probabilities of {np.sum(~good)} images are negative, missing or do not sum to 1."
         )
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A prediction table that anybody has written, as CSV or Parquet.
+
+    It needs `id`, `label` and the probabilities. Where there is no `predicted`, that is the most probable
+    class; where there is no `status`, every image has a face.
+
+    Raises:
+        RunError: The file cannot be read, or holds no prediction table.
+    """
+    try:
+        csv = path.suffix.lower() == ".csv"
+        table = pd.read_csv(path, dtype={"id": str, "label": str}) if csv else pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # of Arrow and of CSV alike
+        raise RunError(f"{path} is no readable CSV or Parquet file ({error}).") from error
+    columns = _probability_columns_of(table)
+    table.attrs = {}
+    if columns and "predicted" not in table:
+        names = np.array([name.removeprefix(PREFIX) for name in columns])
+        table["predicted"] = names[table[columns].to_numpy(dtype=float).argmax(axis=1)]
+    if "status" not in table:
+        table["status"] = "ok"
+    try:
+        check_predictions(table, [name.removeprefix(PREFIX) for name in columns])
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
+    return table.astype(dict.fromkeys(columns, "float64"))
 
 
 def average_predictions(

@@ -122,6 +122,32 @@ def test_an_evaluation_without_a_run_is_a_system_too(place, tmp_path):
     assert names(tmp_path / "out") == FILES | WON
 
 
+def test_a_file_of_anybodys_predictions_is_a_system_too(place, tmp_path):
+    run("good-s0", "--with", "bad-s0", "--no-images", "--out", tmp_path / "first")  # evaluates what is not
+    table = pd.read_parquet(place / "experiments/runs/good-s0/predictions.parquet")
+    mine = table[["p_sad", "p_angry", "p_happy", "predicted", "label", "id"]]
+    mine.sample(frac=1, random_state=0).to_csv(tmp_path / "mine-s0.csv", index=False)
+    result = run(tmp_path / "mine-s0.csv", "--with", "bad-s0", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "first:  mine\n" in result.output
+    assert names(tmp_path / "out") == FILES | WON, "the cache is that of the run"
+    ours, theirs = (pd.read_csv(tmp_path / name / "differences.csv") for name in ("first", "out"))
+    pd.testing.assert_frame_equal(theirs, ours, rtol=1e-4)
+
+
+def test_a_cache_can_be_named_where_none_of_both_is_a_run(place, tmp_path):
+    run("good-s0", "--with", "bad-s0", "--no-images", "--out", tmp_path / "first")
+    files = []
+    for name in ("good-s0", "bad-s0"):
+        files.append(
+            shutil.copy(place / f"experiments/runs/{name}/predictions.parquet", tmp_path / f"{name}.parquet")
+        )
+    result = run(files[0], "--cache", "faces", "--with", files[1], "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert names(tmp_path / "out") == FILES | WON
+    assert "--cache faces" in (tmp_path / "out" / "differences.md").read_text()
+
+
 def test_without_the_cache_evaluated_runs_are_compared_without_its_slices(place, tmp_path, monkeypatch):
     run("good-s0", "--with", "bad-s0", "--out", tmp_path / "whole")
     shutil.copytree(place / "experiments", tmp_path / "experiments")
@@ -188,6 +214,8 @@ def test_what_cannot_be_compared_is_refused(place, altered, tmp_path, monkeypatc
     broken = altered("broken", lambda table: table)
     (broken / "predictions.parquet").write_text("no table")
     assert "is damaged" in no("good-s0", "--with", broken)
+    assert "predictions.parquet is no readable CSV" in no("good-s0", "--with", broken / "predictions.parquet")
+    assert "nothing is no landmark cache" in no("good-s0", "--with", "bad-s0", "--cache", "nothing")
 
 
 def test_a_run_that_is_not_evaluated_needs_its_cache(place, tmp_path, monkeypatch, capfd):

@@ -6,6 +6,7 @@ from landmarkfer.evaluation.predictions import (
     average_predictions,
     check_predictions,
     predicted_confidence,
+    read_predictions,
     without_sets,
 )
 
@@ -92,3 +93,43 @@ def test_confidence_is_that_of_the_predicted_class():
 def test_what_is_no_prediction_table_is_refused(change, message):
     with pytest.raises(RunError, match=message):
         check_predictions(change(table([0.9, 0.2, 0.6])), CLASSES)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_of_others_need_no_more_than_probabilities(tmp_path, kind):
+    whole = table([0.9, 0.2, 0.6], ids=("1", "02", "3"), status=("ok", "ok", "ok"))
+    own = whole[["label", "id", "p_sad", "p_happy"]].astype({"p_happy": "float32", "p_sad": "float32"})
+    path = tmp_path / f"own.{kind}"
+    own.to_csv(path, index=False) if kind == "csv" else own.to_parquet(path)
+    pd.testing.assert_frame_equal(read_predictions(path)[whole.columns], whole, rtol=1e-6)
+
+
+def test_what_files_say_is_believed(tmp_path):
+    whole = table([0.9, 0.2, 0.6]).assign(predicted=["sad", "sad", "happy"], subset="public")
+    whole.to_csv(tmp_path / "own.csv", index=False)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "own.csv"), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame[["id", "label"]], "has no column predicted"),
+        (lambda frame: frame.drop(columns="label"), "has no column label"),
+        (lambda frame: frame.assign(label=["happy", "sad", "cat"]), "Unknown label cat"),
+        (lambda frame: frame.assign(p_happy=2.0), "do not sum to 1"),
+        (lambda frame: frame.iloc[:0], "no image to evaluate"),
+    ],
+)
+def test_files_that_are_no_prediction_tables(tmp_path, change, message):
+    change(table([0.9, 0.2, 0.6])).to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(RunError, match=rf"own.csv: .*{message}"):
+        read_predictions(tmp_path / "own.csv")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for name in ("none.csv", "none.parquet"):
+        with pytest.raises(RunError, match="is no readable CSV or Parquet file"):
+            read_predictions(tmp_path / name)
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(RunError, match="is no readable CSV or Parquet file"):
+        read_predictions(tmp_path / "empty.csv")
