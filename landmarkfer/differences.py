@@ -66,7 +66,7 @@ def write_differences(
 
     pair = pair_systems(first, second)
     outcomes = image_outcomes(pair)
-    measures = _measures(pair, first[0], cache)
+    measures = _measures(pair, [*first, *second], cache)
     slices = slice_differences(pair, measures, progress=part("slices"))
     parts = [confusion_differences(pair, progress=part("classes and confusions")), slices]
     rows = pd.concat([one for one in parts if len(one)], ignore_index=True)
@@ -110,12 +110,14 @@ def _introduction(
     return text
 
 
-def _measures(pair: Pair, table: pd.DataFrame, cache: LandmarkCache | None) -> pd.DataFrame:
-    """What the images can be sliced by: what the prediction table tells, and what the cache does."""
-    known = table.set_index("id").reindex(pair.ids)
-    measures = pd.DataFrame(index=known.index)
+def _measures(pair: Pair, tables: Sequence[pd.DataFrame], cache: LandmarkCache | None) -> pd.DataFrame:
+    """What the images can be sliced by: what any of the prediction tables tells, and what the cache does."""
+    known: dict[str, pd.Series] = {}
+    for table in tables:
+        for name in {"status", "subset", "clean"} & set(table) - set(known):
+            known[name] = table.set_index("id")[name].reindex(pair.ids)
     if cache is None:
-        measures["face"] = known["status"].map({"ok": "found"}).fillna("not found")
+        measures = pd.DataFrame({"face": known["status"].map({"ok": "found"}).fillna("not found")})
     else:
         measures = face_numbers(cache, list(pair.ids))
     if "subset" in known:

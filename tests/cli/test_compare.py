@@ -125,14 +125,15 @@ def test_an_evaluation_without_a_run_is_a_system_too(place, tmp_path):
 def test_a_file_of_anybodys_predictions_is_a_system_too(place, tmp_path):
     run("good-s0", "--with", "bad-s0", "--no-images", "--out", tmp_path / "first")  # evaluates what is not
     table = pd.read_parquet(place / "experiments/runs/good-s0/predictions.parquet")
-    mine = table[["p_sad", "p_angry", "p_happy", "predicted", "label", "id"]]
+    mine = table[["p_angry", "p_happy", "p_sad", "predicted", "label", "id"]]
     mine.sample(frac=1, random_state=0).to_csv(tmp_path / "mine-s0.csv", index=False)
     result = run(tmp_path / "mine-s0.csv", "--with", "bad-s0", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "first:  mine\n" in result.output
     assert names(tmp_path / "out") == FILES | WON, "the cache is that of the run"
     ours, theirs = (pd.read_csv(tmp_path / name / "differences.csv") for name in ("first", "out"))
-    pd.testing.assert_frame_equal(theirs, ours, rtol=1e-4)
+    certain = ["part", "name", "other", "metric", "first", "second", "difference"]
+    pd.testing.assert_frame_equal(theirs[certain], ours[certain], rtol=1e-4)
 
 
 def test_a_cache_can_be_named_where_none_of_both_is_a_run(place, tmp_path):
