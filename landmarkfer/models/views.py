@@ -96,8 +96,8 @@ def batches(
     size: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[FaceBatch]:
-    """The faces in parts, at least one; of a size that suits the memory of an ordinary machine if 0."""
-    size = size or (128 if "image" in model.inputs else 512)
+    """The faces in parts, at least one; of a size at which activations fit a processor's cache if 0."""
+    size = size or (64 if "image" in model.inputs else 512)
     starts: Iterable[int] = range(0, max(1, len(faces)), size)
     if progress is not None:
         starts = progress(starts, -(-len(faces) // size))
