@@ -1,56 +1,40 @@
 """The page of a benchmark: what is finished is evaluated and kept, what is kept is compared and rendered."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from rich.console import Console
 
+from landmarkfer.benchmark_runs import kept_of
 from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, row_settings, run_name
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
-from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
 from landmarkfer.evaluation.kept import Kept, read_kept, write_kept
 from landmarkfer.evaluation.pages import Header, package_versions
 from landmarkfer.evaluation.predictions import PREFIX, average_predictions
-from landmarkfer.evaluation.report import (
-    METRICS_FILE,
-    PREDICTIONS_FILE,
-    evaluate_predictions,
-    read_evaluation,
-    write_evaluation,
-)
+from landmarkfer.evaluation.report import evaluate_predictions
 from landmarkfer.evaluation.results import (
-    ELSEWHERE,
     NO_GRAPH,
     RESULT_COLUMNS,
-    RUN_SUBSET,
     append_results,
     evaluation_rows,
     read_results,
 )
 from landmarkfer.evaluation.results_page import COSTS, PROTOCOL, Published, render_results
 from landmarkfer.files import replacing
-from landmarkfer.models.base import FaceModel
-from landmarkfer.models.cost import count_cost
-from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
 from landmarkfer.recipes import changed_settings
-from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.run import RunFolder
 
-COST_FILE = "cost.json"
 ENSEMBLE = "ensemble"
 PREDICTIONS = "predictions"
 """Ending of the folder with what runs said of each image."""
-_LATENCY_CALLS = 20
 
 
 @dataclass
@@ -105,7 +89,7 @@ def write_page(
             kept = kept_file(recipe, row, seed, results_root)
             if run.finished:
                 _say(console, f"evaluating {run.name}")
-                write_kept(kept, _measure(run, settings))
+                write_kept(kept, kept_of(run, settings.other_data))
             if kept.exists():
                 _add(read_kept(kept), recipe, settings, row, seed, found, console)
     for row in settings.rows:
@@ -141,20 +125,6 @@ def kept_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) -> 
 def _say(console: Console | None, text: str) -> None:
     if console is not None:
         console.print(text, highlight=False)
-
-
-def _measure(run: RunFolder, settings: BenchmarkSettings) -> Kept:
-    """What is kept of a finished run."""
-    table, config = evaluated(run), run.read_config()
-    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run).items()]
-    return Kept(
-        table=table,
-        model=config.settings.model.name,
-        graph=config.graph.name if config.graph else None,
-        created=config.created,
-        changed=config.changed,
-        figures=figures + _elsewhere(run, settings),
-    )
 
 
 def _add(
@@ -270,66 +240,6 @@ def _render(
     render_results(
         csv, page, header, published=published, columns=(*PROTOCOL, *COSTS), baseline=settings.base
     )
-
-
-def evaluated(run: RunFolder) -> pd.DataFrame:
-    """What a run says of the test images; it is evaluated only where it has not been."""
-    files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
-    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
-    if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
-        with suppress(RunError):  # written by another version: evaluated again
-            read_evaluation(run.path)
-            return pd.read_parquet(files[0])
-    opened = open_run(run)
-    table = opened.predict_test()
-    write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
-    with replacing(run.path / COST_FILE) as path:
-        path.write_text(json.dumps(measure_cost(opened), indent=2) + "\n", encoding="utf-8")
-    return table
-
-
-def measure_cost(opened: Opened) -> dict[str, float]:
-    """Multiply-accumulates of one prediction, and the milliseconds it takes on the CPU, views included."""
-    model, settings = opened.trained.model, opened.trained.config.settings.prediction
-    seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
-    one = opened.dataset.faces.rows(torch.as_tensor(seen))
-    one = replace(one, labels=None, targets=None)
-    cost: dict[str, float] = {}
-    if isinstance(model, FaceModel):
-        cost["macs"] = count_cost(model, one)[1]
-    times = []
-    for _ in range(_LATENCY_CALLS):
-        start = time.perf_counter()
-        predict_probabilities(model, one, settings)
-        times.append(time.perf_counter() - start)
-    return cost | {"latency_ms": 1000 * float(np.median(times[_LATENCY_CALLS // 4 :]))}
-
-
-def _costs(run: RunFolder) -> dict[str, float]:
-    """What a run has cost and costs, for the CSV."""
-    config = run.read_config()
-    figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
-    figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
-    if run.metrics_file.exists():
-        figures["train_seconds"] = float(read_epochs(run.metrics_file)["seconds"].sum())
-    return figures
-
-
-def _elsewhere(run: RunFolder, settings: BenchmarkSettings) -> list[tuple[str, str, float]]:
-    """The figures of a run on other data; images with labels it does not know are left out."""
-    figures = []
-    for name, cache in settings.other_data.items():
-        folder = run.path / "elsewhere" / name
-        try:
-            evaluation = read_evaluation(folder)
-        except RunError:  # not evaluated yet, or by another version
-            evaluation, table = evaluate_run(run, cache)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_evaluation(folder, evaluation, table)
-        report = evaluation.subsets["test"]
-        of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
-        figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]
-    return figures
 
 
 def _classes(table: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from landmarkfer.benchmark import benchmark, plan
-from landmarkfer.benchmark_page import COST_FILE
+from landmarkfer.benchmark_runs import COST_FILE
 from landmarkfer.benchmark_settings import read_benchmark, row_settings
 from landmarkfer.cli import cli
 from landmarkfer.errors import CacheError, SettingsError
@@ -144,7 +144,7 @@ class TestPage:
 
     def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, finished, monkeypatch):
         before = {kind: made.with_suffix(kind).read_bytes() for kind in (".md", ".csv", ".png")}
-        for name in ("landmarkfer.training.repeat.train", "landmarkfer.benchmark_page.open_run"):
+        for name in ("landmarkfer.training.repeat.train", "landmarkfer.benchmark_runs.open_run"):
             monkeypatch.setattr(name, lambda *_, **__: pytest.fail("done before"))
         benchmark_in(finished)
         assert {kind: made.with_suffix(kind).read_bytes() for kind in before} == before

@@ -1,0 +1,110 @@
+"""The finished runs of a benchmark: what they say of the test images and other data, and what they cost."""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from landmarkfer.errors import RunError
+from landmarkfer.evaluation.kept import Kept
+from landmarkfer.evaluation.report import (
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    evaluate_predictions,
+    read_evaluation,
+    write_evaluation,
+)
+from landmarkfer.evaluation.results import ELSEWHERE, RUN_SUBSET
+from landmarkfer.files import replacing
+from landmarkfer.models.base import FaceModel
+from landmarkfer.models.cost import count_cost
+from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
+from landmarkfer.training.callbacks import read_epochs
+from landmarkfer.training.run import RunFolder
+
+COST_FILE = "cost.json"
+_LATENCY_CALLS = 20
+
+
+def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
+    """What is kept of a finished run, which is evaluated if it has not been.
+
+    Args:
+        run: The run.
+        other_data: Further caches by name, on whose test images it is evaluated too.
+    """
+    table, config = evaluated(run), run.read_config()
+    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run).items()]
+    return Kept(
+        table=table,
+        model=config.settings.model.name,
+        graph=config.graph.name if config.graph else None,
+        created=config.created,
+        changed=config.changed,
+        figures=figures + _elsewhere(run, other_data),
+    )
+
+
+def evaluated(run: RunFolder) -> pd.DataFrame:
+    """What a run says of the test images; it is evaluated only where it has not been."""
+    files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
+    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
+    if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
+        with suppress(RunError):  # written by another version: evaluated again
+            read_evaluation(run.path)
+            return pd.read_parquet(files[0])
+    opened = open_run(run)
+    table = opened.predict_test()
+    write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
+    with replacing(run.path / COST_FILE) as path:
+        path.write_text(json.dumps(measure_cost(opened), indent=2) + "\n", encoding="utf-8")
+    return table
+
+
+def measure_cost(opened: Opened) -> dict[str, float]:
+    """Multiply-accumulates of one prediction, and the milliseconds it takes on the CPU, views included."""
+    model, settings = opened.trained.model, opened.trained.config.settings.prediction
+    seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
+    one = opened.dataset.faces.rows(torch.as_tensor(seen))
+    one = replace(one, labels=None, targets=None)
+    cost: dict[str, float] = {}
+    if isinstance(model, FaceModel):
+        cost["macs"] = count_cost(model, one)[1]
+    times = []
+    for _ in range(_LATENCY_CALLS):
+        start = time.perf_counter()
+        predict_probabilities(model, one, settings)
+        times.append(time.perf_counter() - start)
+    return cost | {"latency_ms": 1000 * float(np.median(times[_LATENCY_CALLS // 4 :]))}
+
+
+def _costs(run: RunFolder) -> dict[str, float]:
+    """What a run has cost and costs, for the CSV."""
+    config = run.read_config()
+    figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
+    figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
+    if run.metrics_file.exists():
+        figures["train_seconds"] = float(read_epochs(run.metrics_file)["seconds"].sum())
+    return figures
+
+
+def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str, str, float]]:
+    """The figures of a run on other data; images with labels it does not know are left out."""
+    figures = []
+    for name, cache in other_data.items():
+        folder = run.path / "elsewhere" / name
+        try:
+            evaluation = read_evaluation(folder)
+        except RunError:  # not evaluated yet, or by another version
+            evaluation, table = evaluate_run(run, cache)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_evaluation(folder, evaluation, table)
+        report = evaluation.subsets["test"]
+        of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+        figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]
+    return figures

@@ -1,0 +1,77 @@
+"""The pages of benchmarks that are kept here follow from the predictions that are kept beside them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmarkfer.benchmark_page import kept_file
+from landmarkfer.benchmark_settings import read_benchmark, row_settings
+from landmarkfer.data.labels import CLASS_ORDER
+from landmarkfer.evaluation.kept import read_kept
+from landmarkfer.evaluation.report import evaluate_predictions
+from landmarkfer.evaluation.results import ALL_SEEDS, PAIRED, read_results
+from landmarkfer.recipes import changed_settings
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+RESULTS = EXPERIMENTS / "results"
+RECIPES = sorted(
+    path
+    for path in (EXPERIMENTS / "benchmarks").glob("*.toml")
+    if (RESULTS / f"{path.stem}-predictions").is_dir()
+)
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda path: path.stem)
+def page(request):
+    """The rows of a CSV by experiment, seed, subset and metric, and what is kept by experiment and seed."""
+    settings = read_benchmark(request.param)
+    rows = read_results(RESULTS / f"{request.param.stem}.csv")
+    kept = {}
+    for row in settings.rows:
+        for seed in settings.seeds:
+            path = kept_file(request.param, row, seed, RESULTS)
+            if path.exists():
+                kept[row.name, seed] = read_kept(path)
+                wanted = json.loads(
+                    json.dumps(changed_settings(row_settings(request.param, settings, row, seed)))
+                )
+                assert kept[row.name, seed].changed == wanted, "trained as the recipe says"
+    return settings, rows.set_index(["experiment", "seed", "subset", "metric"])["value"], kept
+
+
+def test_there_is_one():
+    assert RECIPES
+
+
+def test_every_trained_row_has_its_predictions(page):
+    settings, rows, kept = page
+    averages = {row.name for row in settings.rows if row.average}
+    told = rows.xs(("test", "accuracy"), level=("subset", "metric")).index
+    assert set(kept) == {one for one in told if one[0] not in averages}
+
+
+def test_figures_are_those_of_the_predictions(page):
+    _, rows, kept = page
+    for (name, seed), one in kept.items():
+        classes = [c for c in CLASS_ORDER if f"p_{c}" in one.table]
+        found = evaluate_predictions(one.table, classes, bootstrap=1).subsets
+        for subset, report in found.items():
+            for metric in ("n", "accuracy", "macro_f1", "ece", "nll"):
+                expected = rows[name, seed, subset, metric]
+                assert getattr(report, metric) == pytest.approx(expected, rel=1e-7), (name, seed, subset)
+
+
+def test_differences_are_those_of_the_predictions(page):
+    settings, rows, kept = page
+    right = {key: (one.table["label"] == one.table["predicted"]).mean() for key, one in kept.items()}
+
+    def mean(row):
+        return np.mean([share for (name, _), share in right.items() if name == row])
+
+    gaps = rows.xs((ALL_SEEDS, PAIRED, "difference"), level=("seed", "subset", "metric"))
+    trained = [name for name in gaps.index if (name, settings.seeds[0]) in kept]
+    assert trained
+    for name in trained:
+        assert gaps[name] == pytest.approx(mean(name) - mean(settings.base), abs=1e-9)
