@@ -13,7 +13,7 @@ from landmarkfer.benchmark_runs import kept_of
 from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, row_settings, run_name
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
-from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
 from landmarkfer.evaluation.kept import Kept, read_kept, write_kept
@@ -89,7 +89,12 @@ def write_page(
             kept = kept_file(recipe, row, seed, results_root)
             if run.finished:
                 _say(console, f"evaluating {run.name}")
-                write_kept(kept, kept_of(run, settings.other_data))
+                try:
+                    write_kept(kept, kept_of(run, settings.other_data))
+                except (CacheError, RunError) as error:  # weights alone, say, or of another machine's cache
+                    if not kept.exists():
+                        raise
+                    _say(console, f"what is kept of {run.name} stands, since it cannot be evaluated: {error}")
             if kept.exists():
                 _add(read_kept(kept), recipe, settings, row, seed, found, console)
     for row in settings.rows:

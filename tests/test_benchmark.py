@@ -12,7 +12,7 @@ from landmarkfer.benchmark import benchmark, plan
 from landmarkfer.benchmark_runs import COST_FILE
 from landmarkfer.benchmark_settings import read_benchmark, row_settings
 from landmarkfer.cli import cli
-from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.evaluation.significance import mcnemar
 from landmarkfer.training.prepare import resolved
@@ -193,6 +193,17 @@ class TestPage:
         benchmark_in(copied, only=["smaller"])
         assert not (copied / "runs" / "tiny-small-s0").exists(), "only what is asked for is trained"
         pd.testing.assert_frame_equal(read_results(copied / "results" / "tiny.csv"), before)
+
+    def test_weights_without_their_splits_leave_what_is_kept_as_it_is(self, copied, capsys):
+        before = (copied / "results" / "tiny.csv").read_bytes()
+        for name in ("splits.json", "predictions.parquet"):
+            (copied / "runs" / "tiny-small-s1" / name).unlink()
+        benchmark_in(copied, console=Console(width=200))
+        assert (copied / "results" / "tiny.csv").read_bytes() == before
+        assert "what is kept of tiny-small-s1 stands" in capsys.readouterr().out
+        (copied / "results" / "tiny-predictions" / "small-s1.parquet").unlink()
+        with pytest.raises(RunError, match=r"splits\.json"):
+            benchmark_in(copied)
 
     def test_what_was_kept_of_other_settings_is_left_out(self, copied, capsys):
         shutil.rmtree(copied / "runs")
