@@ -18,7 +18,7 @@ from landmarkfer.evaluation.comparison import compare_with
 from landmarkfer.evaluation.figures import draw_comparison
 from landmarkfer.evaluation.kept import Kept, read_kept, write_kept
 from landmarkfer.evaluation.pages import Header, package_versions
-from landmarkfer.evaluation.predictions import PREFIX, average_predictions
+from landmarkfer.evaluation.predictions import PREFIX, average_predictions, probability_columns_of
 from landmarkfer.evaluation.report import evaluate_predictions
 from landmarkfer.evaluation.results import (
     NO_GRAPH,
@@ -158,7 +158,8 @@ def _add(
 
 def _figures(table: pd.DataFrame, key: tuple[str, str, str], seed: int) -> pd.DataFrame:
     """What follows from predictions, for the CSV, which has no intervals of one run."""
-    evaluation = evaluate_predictions(table, _classes(table), bootstrap=1)
+    classes = [name.removeprefix(PREFIX) for name in probability_columns_of(table)]
+    evaluation = evaluate_predictions(table, classes, bootstrap=1)
     experiment, model, graph = key
     return evaluation_rows(evaluation, experiment=experiment, model=model, graph=graph, seed=seed)
 
@@ -245,7 +246,3 @@ def _render(
     render_results(
         csv, page, header, published=published, columns=(*PROTOCOL, *COSTS), baseline=settings.base
     )
-
-
-def _classes(table: pd.DataFrame) -> list[str]:
-    return [name.removeprefix(PREFIX) for name in map(str, table.columns) if name.startswith(PREFIX)]

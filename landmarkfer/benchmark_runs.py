@@ -25,7 +25,7 @@ from landmarkfer.models.base import FaceModel
 from landmarkfer.models.cost import count_cost
 from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
 from landmarkfer.training.callbacks import read_epochs
-from landmarkfer.training.run import RunFolder
+from landmarkfer.training.run import RunConfig, RunFolder
 
 COST_FILE = "cost.json"
 _LATENCY_CALLS = 20
@@ -39,7 +39,7 @@ def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
         other_data: Further caches by name, on whose test images it is evaluated too.
     """
     table, config = evaluated(run), run.read_config()
-    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run).items()]
+    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run, config).items()]
     return Kept(
         table=table,
         model=config.settings.model.name,
@@ -83,9 +83,8 @@ def measure_cost(opened: Opened) -> dict[str, float]:
     return cost | {"latency_ms": 1000 * float(np.median(times[_LATENCY_CALLS // 4 :]))}
 
 
-def _costs(run: RunFolder) -> dict[str, float]:
+def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
     """What a run has cost and costs, for the CSV."""
-    config = run.read_config()
     figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
     figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
     if run.metrics_file.exists():

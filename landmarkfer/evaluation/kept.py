@@ -14,7 +14,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.predictions import PREFIX
+from landmarkfer.evaluation.predictions import probability_columns_of
 from landmarkfer.files import replacing
 
 _PARQUET: dict[str, Any] = {"index": False, "compression": "zstd", "compression_level": 19}
@@ -44,7 +44,7 @@ class Kept:
 def write_kept(path: Path, kept: Kept) -> None:
     """Write `path`; equal runs give equal files."""
     table = kept.table.sort_values("id", ignore_index=True)
-    table = table.astype({name: "float16" for name in _probabilities(table)})
+    table = table.astype({name: "float16" for name in probability_columns_of(table)})
     table.attrs = {
         "model": kept.model,
         "graph": kept.graph,
@@ -67,11 +67,7 @@ def read_kept(path: Path) -> Kept:
         about = table.attrs
         figures = [(subset, metric, float(value)) for subset, metric, value in about["figures"]]
         table.attrs = {}
-        table = table.astype({name: "float64" for name in _probabilities(table)})
+        table = table.astype({name: "float64" for name in probability_columns_of(table)})
         return Kept(table, about["model"], about["graph"], about["created"], about["changed"], figures)
     except (OSError, KeyError, TypeError, ValueError, ArrowException) as error:
         raise RunError(f"{path} holds no predictions of a run ({error}); delete it.") from error
-
-
-def _probabilities(table: pd.DataFrame) -> list[str]:
-    return [name for name in map(str, table.columns) if name.startswith(PREFIX)]

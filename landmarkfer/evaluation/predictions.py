@@ -34,6 +34,11 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
     return [PREFIX + name for name in classes]
 
 
+def probability_columns_of(frame: pd.DataFrame) -> list[str]:
+    """Names of the probability columns that a table has, in its order."""
+    return [name for name in map(str, frame.columns) if name.startswith(PREFIX)]
+
+
 def set_columns(classes: Sequence[str]) -> list[str]:
     """Names of the columns of label sets, in the order of `classes`."""
     return [SET_PREFIX + name for name in classes]
@@ -57,7 +62,7 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str]) -> None:
         raise RunError(
             f"The prediction table has no column {', '.join(missing)}; it needs {', '.join(needed)}."
         )
-    if extra := sorted(set(_probability_columns_of(frame)) - set(needed)):
+    if extra := sorted(set(probability_columns_of(frame)) - set(needed)):
         raise RunError(
             f"The prediction table has {', '.join(extra)}, but the classes are {', '.join(classes)}."
         )
@@ -93,7 +98,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"id": str, "label": str}) if csv else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # of Arrow and of CSV alike
         raise RunError(f"{path} is no readable CSV or Parquet file ({error}).") from error
-    columns = _probability_columns_of(table)
+    columns = probability_columns_of(table)
     table.attrs = {}
     if columns and "predicted" not in table:
         names = np.array([name.removeprefix(PREFIX) for name in columns])
@@ -126,7 +131,7 @@ def average_predictions(
     """
     aligned = check_same_images(frames)
     first = aligned[0]
-    columns = _probability_columns_of(first)
+    columns = probability_columns_of(first)
     shares = np.full(len(aligned), 1 / len(aligned)) if weights is None else np.asarray(weights, float)
     mean = np.tensordot(shares, [table[columns].to_numpy(dtype=float) for table in aligned], axes=1)
     found = np.any([table["status"] == "ok" for table in aligned], axis=0)
@@ -148,9 +153,9 @@ def check_same_images(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
         raise RunError("An ensemble needs at least one prediction table.")
     tables = [frame.set_index("id") for frame in frames]
     first, ids = tables[0], tables[0].index
-    columns = _probability_columns_of(first)
+    columns = probability_columns_of(first)
     for number, table in enumerate(tables, start=1):
-        if set(columns) != set(_probability_columns_of(table)):
+        if set(columns) != set(probability_columns_of(table)):
             raise RunError(
                 f"Prediction tables 1 and {number} have different classes; an ensemble needs the same."
             )
@@ -166,7 +171,3 @@ def check_same_images(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
 def label_columns(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
     """The number of each label among `classes`, `[N]`."""
     return pd.Categorical(frame["label"], categories=list(classes)).codes.astype(np.int64)
-
-
-def _probability_columns_of(frame: pd.DataFrame) -> list[str]:
-    return [name for name in map(str, frame.columns) if name.startswith(PREFIX)]
