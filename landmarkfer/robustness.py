@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from landmarkfer.benchmark_page import ENSEMBLE
 from landmarkfer.corruptions import CORRUPTIONS
 from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
+from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.predictions import average_predictions, check_same_images
 from landmarkfer.evaluation.results import NO_GRAPH
@@ -148,13 +149,15 @@ def robustness(
     baseline = baseline or names[0]
     if baseline not in names:
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
-    suites: dict[Path, Suite] = {}
+    users: dict[Path, list[RunFolder]] = {}
     for run in _runs(systems):
-        source = find_cache(run.read_config().cache.path)
-        if source not in suites:
-            suites[source] = _make_suite(
-                LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, detecting
-            )
+        users.setdefault(find_cache(run.read_config().cache.path), []).append(run)
+    suites = {
+        source: _make_suite(
+            LandmarkCache.open(source), runs, images, wanted, caches_root, workers, landmarker, detecting
+        )
+        for source, runs in users.items()
+    }
     predictions = _predict_all(systems, suites, wanted, console)
     outcomes = _outcomes(systems, predictions, corruptions)
     return write_robustness_page(
@@ -193,7 +196,7 @@ def _runs(systems: Sequence[System]) -> list[RunFolder]:
 
 def _make_suite(
     cache: LandmarkCache,
-    run: RunFolder,
+    runs: Sequence[RunFolder],
     images: int,
     wanted: Sequence[Variant],
     caches_root: Path,
@@ -201,16 +204,8 @@ def _make_suite(
     landmarker: Path | None,
     detecting: Detecting,
 ) -> Suite:
-    """The corrupted copies of the test images of a run, made where they are not there yet."""
-    frame = cache.frame(["id", "label"])
-    test = set(run.read_splits()["test"])
-    rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
-    if len(rows) != len(test):
-        raise CacheError(
-            f"{cache.path} holds {len(rows)} of the {len(test)} test images of run '{run.name}'; "
-            "extract the images that it was trained on."
-        )
-    rows = stratified_rows(frame["label"], rows, images)
+    """The corrupted copies of the test images of runs, made where they are not there yet."""
+    rows = stratified_rows(cache.frame(["label"])["label"], _test_rows(cache, runs), images)
     root = caches_root / f"{cache.path.name}-robustness-{len(rows)}"
     showing = detecting(cache.path.name) if unfinished(root, wanted) else nullcontext()
     with showing as progress:
@@ -218,6 +213,28 @@ def _make_suite(
             cache, rows, root, wanted, workers=workers, landmarker=landmarker, progress=progress
         )
     return Suite(root, copies)
+
+
+def _test_rows(cache: LandmarkCache, runs: Sequence[RunFolder]) -> Rows:
+    """Which rows of a cache are the test images of runs; of shipped weights alone, those that it says."""
+    frame = cache.frame(["id", "label", "split"])
+    run = next((run for run in runs if run.splits_file.exists()), None)
+    if run is None:
+        rows = np.flatnonzero((frame["split"] == "test") & frame["label"].notna())
+        if not len(rows):
+            raise RunError(
+                f"run '{runs[0].name}' has no splits.json, and {cache.path} has no test images of its own; "
+                "name a run, too, that was trained here."
+            )
+        return rows
+    test = set(run.read_splits()["test"])
+    rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
+    if len(rows) != len(test):
+        raise CacheError(
+            f"{cache.path} holds {len(rows)} of the {len(test)} test images of run '{run.name}'; "
+            "extract the images that it was trained on."
+        )
+    return rows
 
 
 def _predict_all(

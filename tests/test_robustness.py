@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -130,6 +132,36 @@ def test_new_weights_are_predicted_anew_and_the_rest_is_not(place, monkeypatch):
     assert calls == ["mlp-s0"] * 6
     value = read_results(folder / "other/robustness.csv").set_index(["experiment", "subset", "metric"])
     assert value.loc[("mlp-s0", "mask", "area"), "value"].size == 1
+
+
+class TestWeightsAlone:
+    """A run as it is shipped: `config.json` and the weights."""
+
+    @pytest.fixture
+    def shipped(self, place, tmp_path):
+        for name in ("config.json", "model.safetensors"):
+            (tmp_path / name).write_bytes((place[0] / "experiments/runs/mlp-s0" / name).read_bytes())
+        return tmp_path
+
+    def test_are_tried_on_the_test_images_that_the_cache_names(self, shipped, place):
+        page = robustness(
+            read_systems([f"shipped={shipped}", "mlp-s0"]), corruptions=["mask"], results_root=shipped
+        )
+        rows = read_results(page.with_suffix(".csv"))
+        accuracy = rows[rows["metric"] == "accuracy"].pivot(
+            index="subset", columns="experiment", values="value"
+        )
+        assert len(accuracy) == 6 and (accuracy["shipped"] == accuracy["mlp-s0"]).all()
+
+    def test_a_cache_that_names_none(self, shipped, made_dataset):
+        cache = shipped / "unsplit"
+        extract(made_dataset / "train", cache, workers=1)
+        config = shipped / "config.json"
+        told = json.loads(config.read_text())
+        told["cache"]["path"] = str(cache)
+        config.write_text(json.dumps(told))
+        with pytest.raises(RunError, match=r"no splits\.json, and .*unsplit has no test images"):
+            robustness(read_systems([str(shipped)]), corruptions=["mask"], results_root=shipped)
 
 
 class TestSystems:
