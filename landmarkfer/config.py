@@ -47,6 +47,11 @@ class DataSettings(BaseModel):
         False,
         description="give each image the landmarks of another, in training and test: a control for fusion",
     )
+    also: Sequence[str] = Field(
+        [],
+        description="further caches of the same images (of `corrupt`, say): their copies of the training "
+        "images are trained on, too",
+    )
 
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:

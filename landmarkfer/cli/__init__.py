@@ -14,6 +14,7 @@ import rich_click as click
 from landmarkfer import __version__
 from landmarkfer.cli.benchmark import benchmark
 from landmarkfer.cli.compare import compare
+from landmarkfer.cli.corrupt import corrupt
 from landmarkfer.cli.demo import demo
 from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
@@ -25,7 +26,20 @@ from landmarkfer.cli.train import train
 from landmarkfer.cli.tune import tune
 from landmarkfer.errors import LandmarkferError
 
-COMMANDS = (extract, inspect, train, tune, evaluate, compare, benchmark, robustness, runs, graph, demo)
+COMMANDS = (
+    extract,
+    inspect,
+    corrupt,
+    train,
+    tune,
+    evaluate,
+    compare,
+    benchmark,
+    robustness,
+    runs,
+    graph,
+    demo,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

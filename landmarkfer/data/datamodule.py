@@ -69,6 +69,20 @@ class FaceBatch:
         """The same batch on a device."""
         return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors()})
 
+    def joined(self, other: "FaceBatch") -> Self:
+        """The faces of both batches, with what this one holds of faces.
+
+        Raises:
+            ValueError: The other lacks it.
+        """
+        whole = {}
+        for name, own in self._tensors():
+            further = getattr(other, name)
+            if further is None:
+                raise ValueError(f"there are no {name}")
+            whole[name] = torch.cat([own, further])
+        return replace(self, **whole)
+
     def rows(self, index: Tensor) -> Self:
         """The batch of some of the faces, `index` int64 `[b]`."""
         return replace(self, **{name: tensor.index_select(0, index) for name, tensor in self._tensors()})

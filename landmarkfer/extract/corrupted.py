@@ -23,7 +23,7 @@ from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.extract.crop import crop_landmarks, stored_image
 from landmarkfer.extract.decode import DecodedImage, UnreadableImage, decode_image
 from landmarkfer.extract.detectors import DETECTORS, detector_identity
-from landmarkfer.extract.pipeline import Tally, extract, start_workers
+from landmarkfer.extract.pipeline import ExtractionSummary, Tally, extract, start_workers
 from landmarkfer.extract.settings import ExtractSettings, make_settings
 from landmarkfer.extract.sources import Entry, Key, Source
 from landmarkfer.extract.worker import Job
@@ -136,20 +136,51 @@ def corrupted_sources(
     cache: LandmarkCache, rows: NDArray[np.int64], wanted: Sequence[Variant]
 ) -> dict[Variant, Source]:
     """The images of some rows of a cache, corrupted in each of the ways, as sources for `extract`."""
-    known = cache.frame(["id", "label", "split", "subset"]).iloc[rows]
-    images = list(known.astype(object).where(known.notna(), None).itertuples(index=False, name=None))
     reader = CorruptedReader(cache.path, tuple(map(int, rows)))
-    made_from = cache.fingerprint[:16]
-    sources = {}
-    for name, strength in wanted:
-        entries = [
-            Entry(image_id, f"{name}/{strength}/{place}", label, split, subset)
-            for place, (image_id, label, split, subset) in enumerate(images)
-        ]
-        # The kind is part of what a cache that is there must have in common with the one that is wanted.
-        kind = f"{folder_name((name, strength))} of {made_from}"
-        sources[name, strength] = Source(kind, cache.path.name, entries, reader)
-    return sources
+    known = _known_images(cache, rows)
+    return {
+        variant: _source(cache, reader, known, [variant] * len(known), folder_name(variant))
+        for variant in wanted
+    }
+
+
+def drawn_source(
+    cache: LandmarkCache, rows: NDArray[np.int64], corruptions: Sequence[str], seed: int
+) -> Source:
+    """The images of some rows of a cache, each corrupted in one way at one strength, drawn, for `extract`."""
+    variants(corruptions)  # which knows their names
+    rng = np.random.default_rng(seed)
+    drawn = zip(rng.choice(list(corruptions), len(rows)), rng.choice(STRENGTHS, len(rows)), strict=True)
+    reader = CorruptedReader(cache.path, tuple(map(int, rows)))
+    kind = f"{', '.join(corruptions)} drawn with seed {seed}"
+    return _source(cache, reader, _known_images(cache, rows), list(drawn), kind)
+
+
+_Known = tuple[str, str | None, str | None, str | None]
+
+
+def _known_images(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[_Known]:
+    """Id, label, split and subset of some rows."""
+    known = cache.frame(["id", "label", "split", "subset"]).iloc[rows]
+    return list(known.astype(object).where(known.notna(), None).itertuples(index=False, name=None))
+
+
+def _source(
+    cache: LandmarkCache,
+    reader: CorruptedReader,
+    known: Sequence[_Known],
+    wanted: Sequence[Variant],
+    what: str,
+) -> Source:
+    """A source of a row for each known image, corrupted as wanted of it."""
+    entries = [
+        Entry(image_id, f"{name}/{strength}/{place}", label, split, subset)
+        for place, ((image_id, label, split, subset), (name, strength)) in enumerate(
+            zip(known, wanted, strict=True)
+        )
+    ]
+    # The kind is part of what a cache that is there must have in common with the one that is wanted.
+    return Source(f"{what} of {cache.fingerprint[:16]}", cache.path.name, entries, reader)
 
 
 def unfinished(root: Path, wanted: Sequence[Variant]) -> list[Variant]:
@@ -208,6 +239,44 @@ def make_corrupted(
                 done.counts.update(summary.counts)
                 done.reused += summary.reused
     return {variant: made[variant] for variant in wanted}
+
+
+def make_training_copies(
+    cache: LandmarkCache,
+    folder: Path,
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+    landmarker: Path | None = None,
+    progress: Callable[[Tally], None] | None = None,
+) -> ExtractionSummary:
+    """Make a cache of all images but the test images, each corrupted in one way at one strength, drawn.
+
+    Args:
+        cache: A complete cache that holds images.
+        folder: Of the new cache. What is finished there is kept, what is begun goes on.
+        corruptions: Keys of `CORRUPTIONS` that are drawn from.
+        seed: Of the draw.
+        workers: Number of worker processes; by default one per core.
+        landmarker: The model file of the `landmarker` detector.
+        progress: Called after every row.
+
+    Returns:
+        What was done.
+
+    Raises:
+        SettingsError: There is no corruption of a name.
+        CacheError: There is no such image, or the detector is not to be had here, or the folder holds
+            something else.
+        DetectorError: The detector cannot be started.
+    """
+    rows = np.flatnonzero(cache.frame(["split"])["split"] != "test")
+    if not len(rows):
+        raise CacheError(f"{cache.path} holds nothing but test images, which are not to be trained on.")
+    source = drawn_source(cache, rows, corruptions, seed)
+    settings = _settings_of(cache, landmarker)
+    return extract(source, folder, settings, workers=workers, landmarker=landmarker, progress=progress)
 
 
 def _tell(progress: Callable[[Tally], None], before: Tally, now: Tally) -> None:

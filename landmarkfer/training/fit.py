@@ -37,6 +37,7 @@ from landmarkfer.training.callbacks import (
     read_epochs,
 )
 from landmarkfer.training.classical import fit_classical
+from landmarkfer.training.copies import with_copies
 from landmarkfer.training.curves import draw_curves
 from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.losses import build_loss
@@ -90,6 +91,7 @@ def train(
     changed = changed_settings(settings)
     settings = resolved(settings)
     cache = LandmarkCache.open(find_cache(settings.cache))
+    copies = [LandmarkCache.open(find_cache(name)) for name in settings.data.also]
     labels = label_images(cache, settings.data)
     splits = make_splits(labels[0], settings.split, settings.data.per_class)
     check_sampling(settings.sampling, labels[1], _counts(labels, splits))
@@ -108,12 +110,8 @@ def train(
             settings=settings,
             changed=changed,
             classes=dataset.classes,
-            cache=CacheInfo(
-                path=cache.path.as_posix(),
-                fingerprint=cache.fingerprint,
-                rows=len(cache),
-                detector=f"{cache.manifest.detector.name} {cache.manifest.detector.version}",
-            ),
+            cache=CacheInfo.of(cache),
+            also=tuple(CacheInfo.of(copy) for copy in copies),
             graph=graph,
             images=images,
             parameters=sum(p.numel() for p in model.parameters()) if isinstance(model, FaceModel) else None,
@@ -122,7 +120,7 @@ def train(
         run.write_splits(splits.as_ids(dataset.frame["id"]))
         run.write_config(config)
     with run.writing():
-        _fit(run, config, model, dataset, splits, None, console, callbacks)
+        _fit(run, config, model, dataset, splits, copies, None, console, callbacks)
     return run
 
 
@@ -149,9 +147,10 @@ def resume(
     if run.finished:
         raise RunError(f"run '{run.name}' is finished; see it with `landmarkfer evaluate {run.name}`.")
     settings = resolved(config.settings)
-    cache = LandmarkCache.open(find_cache(config.cache.path))
-    if cache.fingerprint != config.cache.fingerprint:
-        raise RunError(f"{cache.path} has changed since run '{run.name}' began; train a new run.")
+    cache, *copies = (LandmarkCache.open(find_cache(info.path)) for info in (config.cache, *config.also))
+    for opened, info in zip((cache, *copies), (config.cache, *config.also), strict=True):
+        if opened.fingerprint != info.fingerprint:
+            raise RunError(f"{opened.path} has changed since run '{run.name}' began; train a new run.")
     labels = label_images(cache, settings.data)
     decoding = show_progress(console, "decoding images")
     dataset = load_dataset(
@@ -168,7 +167,7 @@ def resume(
     with run.writing():
         run.note_resume()
         checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
-        _fit(run, config, model, dataset, splits, checkpoint, console, callbacks)
+        _fit(run, config, model, dataset, splits, copies, checkpoint, console, callbacks)
     return run
 
 
@@ -217,10 +216,14 @@ def _fit(
     model: AnyModel,
     dataset: FaceDataset,
     splits: Splits,
+    copies: Sequence[LandmarkCache],
     checkpoint: Path | None,
     console: Console | None,
     callbacks: Sequence[pl.Callback],
 ) -> None:
+    decoding = show_progress(console, "decoding further images")
+    dataset, train_rows = with_copies(dataset, splits.train, copies, config.settings, config.images, decoding)
+    splits = replace(splits, train=train_rows)
     if not isinstance(model, FaceModel):
         with _disk_errors(f"go on with `landmarkfer train --resume {run.address}`"):
             fit_classical(run, config.settings, model, dataset, splits, console)

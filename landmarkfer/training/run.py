@@ -24,6 +24,7 @@ from torch import Tensor
 
 import landmarkfer
 from landmarkfer.config import TrainSettings
+from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
@@ -50,6 +51,17 @@ class CacheInfo(BaseModel):
     fingerprint: str
     rows: int
     detector: str
+
+    @classmethod
+    def of(cls, cache: LandmarkCache) -> "CacheInfo":
+        """What there is to say of a cache."""
+        made = cache.manifest.detector
+        return cls(
+            path=cache.path.as_posix(),
+            fingerprint=cache.fingerprint,
+            rows=len(cache),
+            detector=f"{made.name} {made.version}",
+        )
 
 
 class GraphInfo(BaseModel):
@@ -83,6 +95,7 @@ class RunConfig(BaseModel):
     changed: dict[str, Any] = {}
     classes: tuple[str, ...]
     cache: CacheInfo
+    also: tuple[CacheInfo, ...] = ()
     graph: GraphInfo | None
     images: ImageInfo | None = None
     parameters: int | None

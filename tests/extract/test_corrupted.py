@@ -14,8 +14,10 @@ from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.extract import corrupted, extract
 from landmarkfer.extract.corrupted import (
     corrupted_sources,
+    drawn_source,
     folder_name,
     make_corrupted,
+    make_training_copies,
     stratified_rows,
     unfinished,
     variants,
@@ -131,6 +133,60 @@ class TestMaking:
 def _row(cache, number):
     known = cache.frame(["id", "label"]).iloc[number]
     return Row(id=known["id"], label=known["label"], status="no_face", faces=0, face=cache.faces([number])[0])
+
+
+CHOSEN = ("low-light", "occluded-mouth")
+
+
+@pytest.fixture(scope="module")
+def copies(cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training") / "made-corrupted"
+    return make_training_copies(cache, folder, CHOSEN, workers=2)
+
+
+class TestTrainingCopies:
+    """One cache, of all images but the test images, each corrupted in a drawn way."""
+
+    def test_each_image_is_corrupted_before_the_face_is_looked_for(self, cache, copies):
+        rows = np.flatnonzero(cache.frame()["split"] != "test")
+        columns = ["id", "label", "split", "subset"]
+        ours, theirs = copies.cache.frame(columns), cache.frame(columns).iloc[rows].reset_index(drop=True)
+        assert ours.equals(theirs) and len(ours)
+        ways = [(name, strength) for name in CHOSEN for strength in range(1, 6)]
+        drawn = Counter()
+        stored = zip(
+            ours["id"],
+            cache.faces(rows),
+            copies.cache.faces(range(len(rows))),
+            cache.landmarks(rows),
+            strict=True,
+        )
+        for name, before, after, points in stored:
+            fitting = [
+                way for way in ways if (corrupt(pixels(before), *way, points, name) == pixels(after)).all()
+            ]
+            assert len(fitting) == 1
+            drawn.update(fitting)
+        assert len(drawn) > 4 and {name for name, _ in drawn} == set(CHOSEN)
+        assert copies.cache.manifest.settings == cache.manifest.settings
+
+    def test_the_draw_is_the_seeds_and_other_copies_are_not_mixed(self, cache, copies):
+        again = make_training_copies(cache, copies.cache.path, CHOSEN)
+        assert (again.extracted, again.cache.fingerprint) == (0, copies.cache.fingerprint)
+        rows = np.arange(20)
+        keys = [
+            [entry.key for entry in drawn_source(cache, rows, CHOSEN, seed).entries] for seed in (0, 0, 1)
+        ]
+        assert keys[0] == keys[1] != keys[2]
+        with pytest.raises(CacheError, match=r"drawn with seed 0 of .*drawn with seed 1 of"):
+            make_training_copies(cache, copies.cache.path, CHOSEN, seed=1)
+
+    def test_what_cannot_be_done(self, cache, tmp_path, make_rows):
+        with pytest.raises(SettingsError, match="no corruption 'fog'"):
+            make_training_copies(cache, tmp_path / "x", ["fog"])
+        tests = write_cache(tmp_path / "tests", [row for row in make_rows() if row.split == "test"])
+        with pytest.raises(CacheError, match="nothing but test images"):
+            make_training_copies(tests, tmp_path / "x")
 
 
 class TestReader:
