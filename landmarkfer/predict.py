@@ -15,7 +15,7 @@ from torch import Tensor
 from landmarkfer.config import PredictionSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceBatch, FaceDataset, label_images, load_dataset
-from landmarkfer.data.splits import Rows, has_twin_in
+from landmarkfer.data.splits import Rows, has_twin_in, make_splits
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.conformal import STATED, label_sets, threshold_for
 from landmarkfer.evaluation.ensemble import find_weights
@@ -141,7 +141,7 @@ class Opened:
         """
         if not self.own:
             raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
-        wanted = self.dataset.frame["id"].isin(self.run.read_splits()["val"])
+        wanted = self.dataset.frame["id"].isin(split_ids(self.run, self.dataset.frame)["val"])
         return without_sets(predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())))
 
 
@@ -288,8 +288,28 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, pd
     return evaluation, table
 
 
+def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Which images trained, validated and test a run.
+
+    Args:
+        run: A run.
+        frame: What `label_images` gave of its cache; the splits of weights that are shipped without a
+            `splits.json` follow from it and from the settings.
+
+    Returns:
+        Ids, as in `splits.json`.
+
+    Raises:
+        RunError: The run's settings, or its splits, cannot be read.
+    """
+    if run.splits_file.exists():
+        return run.read_splits()
+    settings = run.read_config().settings
+    return make_splits(frame, settings.split, settings.data.per_class).as_ids(frame["id"])
+
+
 def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
-    wanted = dataset.frame["id"].isin(run.read_splits()["test"])
+    wanted = dataset.frame["id"].isin(split_ids(run, dataset.frame)["test"])
     return np.flatnonzero(wanted.to_numpy())
 
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from landmarkfer.benchmark_page import ENSEMBLE
 from landmarkfer.corruptions import CORRUPTIONS
 from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
+from landmarkfer.data.datamodule import label_images
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.predictions import average_predictions, check_same_images
@@ -32,7 +33,7 @@ from landmarkfer.extract.corrupted import (
 )
 from landmarkfer.extract.pipeline import Tally
 from landmarkfer.files import replacing
-from landmarkfer.predict import evaluate_run
+from landmarkfer.predict import evaluate_run, split_ids
 from landmarkfer.robustness_page import write_robustness_page
 from landmarkfer.training.configurations import configurations
 from landmarkfer.training.run import RunFolder, find_run
@@ -149,15 +150,13 @@ def robustness(
     baseline = baseline or names[0]
     if baseline not in names:
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
-    users: dict[Path, list[RunFolder]] = {}
+    suites: dict[Path, Suite] = {}
     for run in _runs(systems):
-        users.setdefault(find_cache(run.read_config().cache.path), []).append(run)
-    suites = {
-        source: _make_suite(
-            LandmarkCache.open(source), runs, images, wanted, caches_root, workers, landmarker, detecting
-        )
-        for source, runs in users.items()
-    }
+        source = find_cache(run.read_config().cache.path)
+        if source not in suites:
+            suites[source] = _make_suite(
+                LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, detecting
+            )
     predictions = _predict_all(systems, suites, wanted, console)
     outcomes = _outcomes(systems, predictions, corruptions)
     return write_robustness_page(
@@ -196,7 +195,7 @@ def _runs(systems: Sequence[System]) -> list[RunFolder]:
 
 def _make_suite(
     cache: LandmarkCache,
-    runs: Sequence[RunFolder],
+    run: RunFolder,
     images: int,
     wanted: Sequence[Variant],
     caches_root: Path,
@@ -204,8 +203,8 @@ def _make_suite(
     landmarker: Path | None,
     detecting: Detecting,
 ) -> Suite:
-    """The corrupted copies of the test images of runs, made where they are not there yet."""
-    rows = stratified_rows(cache.frame(["label"])["label"], _test_rows(cache, runs), images)
+    """The corrupted copies of the test images of a run, made where they are not there yet."""
+    rows = stratified_rows(cache.frame(["label"])["label"], _test_rows(cache, run), images)
     root = caches_root / f"{cache.path.name}-robustness-{len(rows)}"
     showing = detecting(cache.path.name) if unfinished(root, wanted) else nullcontext()
     with showing as progress:
@@ -215,19 +214,11 @@ def _make_suite(
     return Suite(root, copies)
 
 
-def _test_rows(cache: LandmarkCache, runs: Sequence[RunFolder]) -> Rows:
-    """Which rows of a cache are the test images of runs; of shipped weights alone, those that it says."""
-    frame = cache.frame(["id", "label", "split"])
-    run = next((run for run in runs if run.splits_file.exists()), None)
-    if run is None:
-        rows = np.flatnonzero((frame["split"] == "test") & frame["label"].notna())
-        if not len(rows):
-            raise RunError(
-                f"run '{runs[0].name}' has no splits.json, and {cache.path} has no test images of its own; "
-                "name a run, too, that was trained here."
-            )
-        return rows
-    test = set(run.read_splits()["test"])
+def _test_rows(cache: LandmarkCache, run: RunFolder) -> Rows:
+    """Which rows of a cache are the test images of a run."""
+    settings = run.read_config().settings.data
+    test = set(split_ids(run, label_images(cache, settings)[0])["test"])
+    frame = cache.frame(["id", "label"])
     rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
     if len(rows) != len(test):
         raise CacheError(

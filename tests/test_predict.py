@@ -234,6 +234,14 @@ class TestOwnCache:
             evaluate_run(moved)
         assert evaluate_run(moved, changed.path)[0].subsets["test"].n == 36
 
+    def test_settings_and_weights_alone_know_their_test_images(self, run, table, tmp_path):
+        for file in (run.config_file, run.weights_file):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        shipped = RunFolder(tmp_path)
+        pd.testing.assert_frame_equal(evaluate_run(shipped)[1].set_index("id"), table)
+        val = open_run(shipped).predict_validation()
+        assert val["id"].tolist() == open_run(run).predict_validation()["id"].tolist()
+
     def test_a_run_without_weights(self, run, tmp_path):
         unfinished = RunFolder(tmp_path / "cut")
         shutil.copytree(run.path, unfinished.path)

@@ -1,5 +1,3 @@
-import json
-
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -143,7 +141,7 @@ class TestWeightsAlone:
             (tmp_path / name).write_bytes((place[0] / "experiments/runs/mlp-s0" / name).read_bytes())
         return tmp_path
 
-    def test_are_tried_on_the_test_images_that_the_cache_names(self, shipped, place):
+    def test_are_tried_on_the_test_images_of_their_training(self, shipped, place):
         page = robustness(
             read_systems([f"shipped={shipped}", "mlp-s0"]), corruptions=["mask"], results_root=shipped
         )
@@ -152,16 +150,6 @@ class TestWeightsAlone:
             index="subset", columns="experiment", values="value"
         )
         assert len(accuracy) == 6 and (accuracy["shipped"] == accuracy["mlp-s0"]).all()
-
-    def test_a_cache_that_names_none(self, shipped, made_dataset):
-        cache = shipped / "unsplit"
-        extract(made_dataset / "train", cache, workers=1)
-        config = shipped / "config.json"
-        told = json.loads(config.read_text())
-        told["cache"]["path"] = str(cache)
-        config.write_text(json.dumps(told))
-        with pytest.raises(RunError, match=r"no splits\.json, and .*unsplit has no test images"):
-            robustness(read_systems([str(shipped)]), corruptions=["mask"], results_root=shipped)
 
 
 class TestSystems:
