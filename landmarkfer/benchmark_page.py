@@ -87,11 +87,13 @@ def write_page(
         for seed in () if row.average else seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
             kept = kept_file(recipe, row, seed, results_root)
-            if run.finished:
+            if run.finished and (
+                run.metrics_file.exists() or not kept.exists()
+            ):  # weights alone tell no times
                 _say(console, f"evaluating {run.name}")
                 try:
                     write_kept(kept, kept_of(run, settings.other_data))
-                except (CacheError, RunError) as error:  # weights alone, say, or of another machine's cache
+                except (CacheError, RunError) as error:  # of another machine's cache, say
                     if not kept.exists():
                         raise
                     _say(console, f"what is kept of {run.name} stands, since it cannot be evaluated: {error}")

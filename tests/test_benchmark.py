@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from landmarkfer.benchmark import benchmark, plan
 from landmarkfer.benchmark_runs import COST_FILE
 from landmarkfer.benchmark_settings import read_benchmark, row_settings
 from landmarkfer.cli import cli
-from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.evaluation.significance import mcnemar
 from landmarkfer.training.prepare import resolved
@@ -194,15 +195,33 @@ class TestPage:
         assert not (copied / "runs" / "tiny-small-s0").exists(), "only what is asked for is trained"
         pd.testing.assert_frame_equal(read_results(copied / "results" / "tiny.csv"), before)
 
-    def test_weights_without_their_splits_leave_what_is_kept_as_it_is(self, copied, capsys):
+    def test_weights_alone_leave_what_is_kept_as_it_is(self, copied):
+        """And so what their training took; where nothing is kept they are evaluated."""
         before = (copied / "results" / "tiny.csv").read_bytes()
-        for name in ("splits.json", "predictions.parquet"):
-            (copied / "runs" / "tiny-small-s1" / name).unlink()
+        run = copied / "runs" / "tiny-small-s1"
+        for file in set(run.iterdir()) - {run / "config.json", run / "model.safetensors"}:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        benchmark_in(copied)
+        assert (copied / "results" / "tiny.csv").read_bytes() == before
+        assert not (run / COST_FILE).exists()
+        (copied / "results" / "tiny-predictions" / "small-s1.parquet").unlink()
+        benchmark_in(copied)
+        ours, theirs = read_results(copied / "results" / "tiny.csv"), read_results(io.BytesIO(before))
+        missing = theirs.merge(ours, how="left", indicator=True).query("_merge == 'left_only'")
+        assert set(missing["metric"]) - {"latency_ms"} == {"train_seconds"}
+
+    def test_a_run_that_cannot_be_evaluated_leaves_what_is_kept_as_it_is(self, copied, capsys):
+        before = (copied / "results" / "tiny.csv").read_bytes()
+        run = copied / "runs" / "tiny-small-s1"
+        (run / COST_FILE).unlink()
+        told = json.loads((run / "config.json").read_text())
+        told["cache"]["fingerprint"] = "of another machine's"
+        (run / "config.json").write_text(json.dumps(told))
         benchmark_in(copied, console=Console(width=200))
         assert (copied / "results" / "tiny.csv").read_bytes() == before
         assert "what is kept of tiny-small-s1 stands" in capsys.readouterr().out
         (copied / "results" / "tiny-predictions" / "small-s1.parquet").unlink()
-        with pytest.raises(RunError, match=r"splits\.json"):
+        with pytest.raises(CacheError, match="no longer the cache"):
             benchmark_in(copied)
 
     def test_what_was_kept_of_other_settings_is_left_out(self, copied, capsys):
