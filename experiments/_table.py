@@ -127,9 +127,9 @@ def _train(table: Table, experiment: Experiment, seed: int, threads: int) -> str
 
 def _evaluate(table: Table, pairs: Sequence[tuple[Experiment, int]]) -> Iterator[str]:
     """Put the figures of all finished runs into the CSV."""
+    from landmarkfer.evaluate import evaluate_run
     from landmarkfer.evaluation.report import write_evaluation
     from landmarkfer.evaluation.results import append_results, evaluation_rows
-    from landmarkfer.predict import evaluate_run
     from landmarkfer.training.callbacks import read_epochs
     from landmarkfer.training.run import find_run
 

@@ -31,10 +31,10 @@ from torch import Tensor
 
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.draw import save_figure
+from landmarkfer.evaluate import Opened, open_run
 from landmarkfer.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
 from landmarkfer.models.convs import mean_aggregation
 from landmarkfer.models.gnn import GNN
-from landmarkfer.predict import Opened, open_run
 from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.run import find_run
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from landmarkfer.errors import RunError
+from landmarkfer.evaluate import Opened, evaluate_run, open_run
 from landmarkfer.evaluation.kept import Kept
 from landmarkfer.evaluation.report import (
     METRICS_FILE,
@@ -23,7 +24,7 @@ from landmarkfer.evaluation.results import ELSEWHERE, RUN_SUBSET
 from landmarkfer.files import replacing
 from landmarkfer.models.base import FaceModel
 from landmarkfer.models.cost import count_cost
-from landmarkfer.predict import Opened, evaluate_run, open_run, predict_probabilities
+from landmarkfer.predict import predict_probabilities
 from landmarkfer.training.callbacks import read_epochs
 from landmarkfer.training.run import RunConfig, RunFolder
 

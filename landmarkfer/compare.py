@@ -12,11 +12,11 @@ import pandas as pd
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.differences import Progress, write_differences
 from landmarkfer.errors import CacheError, RunError
+from landmarkfer.evaluate import evaluate_run
 from landmarkfer.evaluation.differences import pair_systems
 from landmarkfer.evaluation.outcomes import image_outcomes
 from landmarkfer.evaluation.predictions import PREFIX, average_predictions, read_predictions
 from landmarkfer.evaluation.report import PREDICTIONS_FILE, write_evaluation
-from landmarkfer.predict import evaluate_run
 from landmarkfer.training.run import RUNS_ROOT, RunFolder, find_run
 
 logger = logging.getLogger(__name__)

@@ -194,7 +194,7 @@ def _train(
 
 def _evaluate(runs: "list[RunFolder]") -> "list[Evaluation]":
     """Figures of each run, with its files written, and of their average."""
-    from landmarkfer.predict import evaluate_runs
+    from landmarkfer.evaluate import evaluate_runs
 
     return [evaluation for _, evaluation in evaluate_runs(runs)]
 

@@ -21,6 +21,7 @@ from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
 from landmarkfer.data.datamodule import label_images
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluate import evaluate_run, split_ids
 from landmarkfer.evaluation.predictions import average_predictions, check_same_images
 from landmarkfer.evaluation.results import NO_GRAPH
 from landmarkfer.evaluation.robustness import Key, Outcomes, outcomes_of
@@ -33,7 +34,6 @@ from landmarkfer.extract.corrupted import (
 )
 from landmarkfer.extract.pipeline import Tally
 from landmarkfer.files import replacing
-from landmarkfer.predict import evaluate_run, split_ids
 from landmarkfer.robustness_page import write_robustness_page
 from landmarkfer.training.configurations import configurations
 from landmarkfer.training.run import RunFolder, find_run

@@ -20,7 +20,7 @@ LAYERS = {
     **dict.fromkeys(["data.labels", "data.blendshapes"], 1),
     **dict.fromkeys(["extract", "data", "models", "draw", "draw3d", "corruption_sheet"], 2),
     "training": 3,
-    **dict.fromkeys(["predict", "tune", "benchmark_page", "benchmark_runs", "benchmark"], 4),
+    **dict.fromkeys(["predict", "evaluate", "tune", "benchmark_page", "benchmark_runs", "benchmark"], 4),
     **dict.fromkeys(["track", "explain", "export"], 4),
     **dict.fromkeys(["robustness", "robustness_page", "differences", "compare"], 4),
     **dict.fromkeys(["cli", "app", "demo", "__main__"], 5),

@@ -6,9 +6,9 @@ from PIL import Image
 from landmarkfer.cli import cli
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluate import evaluate_run
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.extract import extract
-from landmarkfer.predict import evaluate_run
 from landmarkfer.recipes import load_settings
 from landmarkfer.robustness import read_systems, robustness
 from landmarkfer.training.fit import train

@@ -53,8 +53,8 @@ def evaluate(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
+    from landmarkfer.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.summary import summary_table, sureness_table
-    from landmarkfer.predict import evaluate_folds, evaluate_runs
     from landmarkfer.training.run import find_run
 
     console = Console()

@@ -11,10 +11,10 @@ from PIL import Image
 from landmarkfer.config import TrainSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.rows import Row
+from landmarkfer.evaluate import evaluate_run
 from landmarkfer.landmarks import CANONICAL, REGION
 from landmarkfer.models import model_class
 from landmarkfer.models.base import FaceModel
-from landmarkfer.predict import evaluate_run
 from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.prepare import resolved

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from landmarkfer.evaluate import evaluate_run, evaluate_runs
 from landmarkfer.evaluation.report import write_evaluation
 from landmarkfer.evaluation.results import read_results
-from landmarkfer.predict import evaluate_run, evaluate_runs
 from landmarkfer.recipes import changed_settings, load_settings
 from landmarkfer.training.fit import train
 

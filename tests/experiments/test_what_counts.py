@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from landmarkfer.evaluate import open_run
 from landmarkfer.models.convs import Aggregation
-from landmarkfer.predict import open_run
 from landmarkfer.topology import build_graph
 from landmarkfer.training.fit import train
 

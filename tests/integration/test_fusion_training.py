@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.evaluate import evaluate_run, open_run
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.models.joints import FUSIONS
-from landmarkfer.predict import evaluate_run, open_run
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.prepare import new_model, resolved
 

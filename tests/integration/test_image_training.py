@@ -10,9 +10,11 @@ import torch
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.evaluate import evaluate_run, open_run
 from landmarkfer.evaluation.temperature import temper
 from landmarkfer.models.base import OF_ITS_DATA
-from landmarkfer.predict import evaluate_run, open_run, predict_probabilities, views
+from landmarkfer.models.views import views
+from landmarkfer.predict import predict_probabilities
 from landmarkfer.training.fit import resume, train
 from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
