@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -152,7 +153,7 @@ def _setting(value: Any) -> str:
 
 
 def data_text(record: RunRecord) -> str | None:
-    """The cache with what was taken of it: `fer2013 (3 classes, 100 per class, fold 2/5)`."""
+    """The cache with what was taken of it, and beside it: `fer2013 (3 classes, fold 2/5, and fer2013-7)`."""
     if record.cache is None:
         return None
     data = record.settings.get("data")
@@ -162,6 +163,7 @@ def data_text(record: RunRecord) -> str | None:
         notes.append(f"{chosen['per_class']} per class")
     if record.fold is not None:
         notes.append(f"fold {record.fold + 1}/{record.folds}")
+    notes += [f"and {Path(cache).name}" for cache in chosen.get("also", ())]
     return f"{record.cache} ({', '.join(notes)})" if notes else record.cache
 
 

@@ -73,10 +73,12 @@ def test_the_table(three):
 
 def test_data_that_runs_do_not_share_has_a_column(made_run):
     made_run("a", data={"classes": ["happy", "sad"], "per_class": 100})
+    made_run("c", data={"also": ["cache/dark"]})
     made_run("b", split={"folds": 5, "fold": 1})
     output = run()
     assert "faces (2 classes, 100 per class)" in " ".join(output.split())
     assert "faces (fold 2/5)" in " ".join(output.split())
+    assert "faces (and dark)" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("width", ["80", "100"])
