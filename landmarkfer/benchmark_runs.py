@@ -70,6 +70,8 @@ def evaluated(run: RunFolder) -> pd.DataFrame:
 def measure_cost(opened: Opened) -> dict[str, float]:
     """Multiply-accumulates of one prediction, and the milliseconds it takes on the CPU, views included."""
     model, settings = opened.trained.model, opened.trained.config.settings.prediction
+    if isinstance(model, FaceModel):
+        model.cpu()
     seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
     one = opened.dataset.faces.rows(torch.as_tensor(seen))
     one = replace(one, labels=None, targets=None)

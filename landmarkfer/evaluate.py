@@ -16,7 +16,9 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.ensemble import find_weights
 from landmarkfer.evaluation.predictions import average_predictions, without_sets
 from landmarkfer.evaluation.report import Evaluation, evaluate_predictions, write_evaluation
+from landmarkfer.models.base import FaceModel
 from landmarkfer.predict import predict_rows
+from landmarkfer.training.prepare import accelerator
 from landmarkfer.training.run import RunFolder, TrainedModel
 
 
@@ -52,7 +54,7 @@ class Opened:
 
 
 def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
-    """Load a run, and the images it is to be applied to.
+    """Load a run onto the GPU, if there is one, and the images it is to be applied to.
 
     Args:
         run: A finished run.
@@ -63,6 +65,8 @@ def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Ope
         CacheError: The cache is missing, or is no longer what the run was trained on.
     """
     trained = run.load()
+    if isinstance(trained.model, FaceModel):
+        trained.model.to(accelerator("auto"))
     source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
     settings = trained.config.settings
     own = source.fingerprint == trained.config.cache.fingerprint

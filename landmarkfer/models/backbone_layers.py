@@ -43,7 +43,8 @@ def find_map(backbone: nn.Module, name: str, channels: int, size: int, stride: i
     ]
     training = backbone.training
     with torch.no_grad():
-        backbone.eval()(torch.zeros(1, channels, size, size))
+        device = next(backbone.parameters()).device
+        backbone.eval()(torch.zeros(1, channels, size, size, device=device))
     backbone.train(training)
     for handle in handles:
         handle.remove()

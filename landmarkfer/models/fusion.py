@@ -141,12 +141,16 @@ class FusionModel(FaceModel):
     @property
     def mean(self) -> Tensor:
         """The mean training face, `[478, 3]`."""
-        return self.encoder.mean if isinstance(self.encoder, LandmarkModel) else torch.tensor(CANONICAL)
+        if isinstance(self.encoder, LandmarkModel):
+            return self.encoder.mean
+        return self.image.image_mean.new_tensor(CANONICAL)
 
     @property
     def std(self) -> Tensor:
         """The SD of each coordinate, `[478, 3]`."""
-        return self.encoder.std if isinstance(self.encoder, LandmarkModel) else torch.ones(N_LANDMARKS, 3)
+        if isinstance(self.encoder, LandmarkModel):
+            return self.encoder.std
+        return self.image.image_mean.new_ones(N_LANDMARKS, 3)
 
     @property
     def embedding_size(self) -> int:

@@ -96,7 +96,16 @@ def batches(
     size: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[FaceBatch]:
-    """The faces in parts, at least one; of a size at which activations fit a processor's cache if 0."""
+    """The faces in parts, at least one.
+
+    Args:
+        faces: All of them.
+        model: What will look at them.
+        size: Faces of a part; if 0, as many as leave activations in a processor's cache, or fill a GPU.
+        progress: See `view_embeddings`.
+    """
+    if not size and isinstance(model, FaceModel) and next(model.parameters()).device.type == "cuda":
+        size = 1024
     size = size or (64 if "image" in model.inputs else 512)
     starts: Iterable[int] = range(0, max(1, len(faces)), size)
     if progress is not None:

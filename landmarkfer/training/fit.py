@@ -273,6 +273,7 @@ def _fit(
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         validation = dataset.faces.rows(torch.as_tensor(splits.val))
         progress = show_progress(console, "predicting validation images")
+        model.to(accelerator(settings.fit.device))  # Lightning has taken it off
         fit_afterwards(model, validation, settings.prediction, progress)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_weights(model)  # last, since this file says that the run is finished

@@ -7,10 +7,10 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -330,7 +330,9 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
 def environment() -> dict[str, Any]:
     """Versions, cores and time, for `config.json`."""
     versions = {"landmarkfer": landmarkfer.__version__, "python": platform.python_version()}
-    versions |= {package: version(package) for package in _PACKAGES}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):  # one can train where no faces can be detected
+            versions[package] = version(package)
     return {
         "versions": versions,
         "cores": os.cpu_count() or 1,
