@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import track
@@ -28,6 +27,7 @@ from landmarkfer.recipes import changed_settings
 from landmarkfer.training.afterwards import fit_afterwards
 from landmarkfer.training.callbacks import (
     EpochTable,
+    MovingWeightAverage,
     OneCheckpoint,
     Patience,
     SamplingFocus,
@@ -303,7 +303,7 @@ def _callbacks(
     # The averaged weights come first: the other callbacks must see them swapped in.
     callbacks: list[pl.Callback] = []
     if fit.ema:
-        callbacks.append(EMAWeightAveraging(decay=fit.ema))
+        callbacks.append(MovingWeightAverage(fit.ema))
     if fit.swa:
         first = settings.epochs - max(1, round(fit.swa * settings.epochs))
         callbacks.append(StochasticWeightAverage(first, steps_per_epoch))

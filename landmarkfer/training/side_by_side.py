@@ -117,8 +117,11 @@ class _Training:
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """How processes begin: as forks of one that has imported all and has no threads, where there are such."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    """How processes begin: as forks of one that has imported all and has no threads, where there are such.
+
+    A fork of what has looked for a GPU cannot use it.
+    """
+    if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
