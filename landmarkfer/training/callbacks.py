@@ -105,7 +105,7 @@ class MovingWeightAverage(WeightAveraging):
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None:
-            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+            self._average_model.n_averaged = torch.tensor(0)
 
 
 class StochasticWeightAverage(WeightAveraging):

@@ -1,14 +1,17 @@
 import io
 import re
+from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from matplotlib.axes import Axes
 from PIL import Image
 from rich.console import Console
 
-from landmarkfer.training.callbacks import COLUMNS, WholeCheckpointIO, read_epochs
+from landmarkfer.training.callbacks import COLUMNS, MovingWeightAverage, WholeCheckpointIO, read_epochs
 from landmarkfer.training.curves import draw_curves
 from landmarkfer.training.fit import train
 
@@ -79,3 +82,30 @@ def test_the_epoch_that_is_kept_is_marked(tmp_path, monkeypatch, monitor, kept):
     monkeypatch.setattr(Axes, "annotate", lambda self, text, place, **_: marked.append((text, place[0])))
     draw_curves(table, tmp_path / "curves.png", "a run", monitor)
     assert marked == [(f"{10 * kept}.0%", kept)]
+
+
+class TestMovingWeightAverage:
+    def test_it_is_lightnings_average_to_the_bit(self, tiny_settings, tmp_path, monkeypatch):
+        settings = tiny_settings(**{"fit.ema": 0.9, "model.hidden": [8]})
+        ours = train(settings, runs_root=tmp_path / "ours").load().model.state_dict()
+        monkeypatch.setattr(
+            "landmarkfer.training.fit.MovingWeightAverage", lambda decay: EMAWeightAveraging(decay=decay)
+        )
+        theirs = train(settings, runs_root=tmp_path / "theirs").load().model.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def test_it_lies_where_the_model_is_trained(self):
+        """At the time of `setup`, the model is not there yet."""
+        trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+        average = MovingWeightAverage(0.9)
+        average.setup(trainer, Linear(), "fit")
+        assert {weight.device.type for weight in average._average_model.parameters()} == {"meta"}
+        assert average._average_model.n_averaged.device.type == "cpu"
+
+
+class Linear(pl.LightningModule):
+    """The least that has weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)

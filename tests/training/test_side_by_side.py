@@ -9,6 +9,7 @@ from rich.console import Console
 
 from landmarkfer.errors import RunError
 from landmarkfer.recipes import load_settings
+from landmarkfer.training import side_by_side
 from landmarkfer.training.run import RUNS_ROOT, RunFolder, find_run
 from landmarkfer.training.side_by_side import train_side_by_side
 
@@ -98,3 +99,11 @@ def test_runs_that_begin_with_each_other(tiny_cache, tmp_path):
     runs = [wanted("any", "a", init="b"), wanted("any", "b", init="a")]
     with pytest.raises(RunError, match="run 'a' begins with one that begins with it"):
         train_side_by_side(runs, 2, runs_root=tmp_path)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_where_there_is_a_gpu_no_process_is_a_fork(monkeypatch, gpu):
+    """What was forked from a process that has looked for a GPU cannot use it."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    forks = "forkserver" in multiprocessing.get_all_start_methods() and not gpu
+    assert side_by_side._context().get_start_method() == ("forkserver" if forks else "spawn")
