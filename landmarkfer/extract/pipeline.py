@@ -21,7 +21,7 @@ from landmarkfer.data.rows import Row, Status
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making, rows_to_table
 from landmarkfer.errors import CacheError
 from landmarkfer.extract.detectors import detector_identity
-from landmarkfer.extract.pool import WorkerPool
+from landmarkfer.extract.pool import WorkerPool, interrupts_held
 from landmarkfer.extract.settings import ExtractSettings
 from landmarkfer.extract.sources import Source, open_source
 from landmarkfer.extract.worker import Job
@@ -188,7 +188,8 @@ def _parts(
             beyond = len(rows) - (len(numbers) - lacking)
             pool.give([(n, source.entries[n]) for n in islice(ahead, max(0, pool.room() - beyond))])
             if not tally.extracted:
-                rows_to_table([])  # the first call loads libraries: now, while the workers load theirs
+                with interrupts_held():
+                    rows_to_table([])  # the first call loads libraries: now, while the workers load theirs
             for number, row in pool.take():
                 rows[number] = row
                 lacking -= number in numbers

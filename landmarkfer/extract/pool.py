@@ -10,13 +10,15 @@ import multiprocessing
 import signal
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 
 from landmarkfer.data.rows import Row
 from landmarkfer.errors import DetectorError
@@ -45,7 +47,7 @@ class _Worker:
         self.log = log
         self.waiting: deque[Batch] = deque()
         self.process: BaseProcess = context.Process(target=serve, args=(theirs, job, str(log)), daemon=True)
-        with _nothing_as_main(), _interrupts_held():
+        with _nothing_as_main(), _interrupts_blocked():
             self.process.start()
         theirs.close()  # the child has its own copy; with this one open, its death would not close the pipe
 
@@ -84,13 +86,20 @@ class WorkerPool:
 
     def __enter__(self) -> "WorkerPool":
         self._logs = tempfile.TemporaryDirectory(prefix="landmarkfer-")
-        for _ in range(self._wanted):
-            self._start()
+        try:
+            for _ in range(self._wanted):
+                self._start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for worker in self._workers:
             worker.end()
         self._workers.clear()
@@ -132,7 +141,8 @@ class WorkerPool:
                 yield number, row
 
     def _start(self) -> None:
-        self._workers.append(_Worker(self._job, Path(self._logs.name) / f"{len(self._workers)}.log"))
+        with interrupts_held():  # so that no process is started and then not in the list of those to end
+            self._workers.append(_Worker(self._job, Path(self._logs.name) / f"{len(self._workers)}.log"))
 
     def _bury(self, worker: _Worker) -> Iterator[tuple[int, Row]]:
         """Replace a dead worker; yield the row of the image that killed it if it was alone in its batch."""
@@ -178,16 +188,40 @@ def _nothing_as_main() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start processes that never see Ctrl-C, not even while they start; here it is only put off."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that never see Ctrl-C, not even while they start: they inherit the blocked signal."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # multiprocessing's own process starts with the first of ours, and with it the signal would be let in.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off until the block ends.
+
+    For blocks in which a `KeyboardInterrupt` may be lost, as within imports: Python drops exceptions in the
+    callbacks that it runs there. To block the signal is not enough, since another thread may take it. Nothing
+    is changed where Ctrl-C is ignored and in threads other than the main one, which never see it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *interrupt: held.append(interrupt))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(*held[0])
 
 
 def _reason(code: int | None) -> str:

@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,7 +9,7 @@ import pytest
 
 from landmarkfer.errors import DetectorError
 from landmarkfer.extract import pool
-from landmarkfer.extract.pool import DEPTH, WorkerPool
+from landmarkfer.extract.pool import DEPTH, WorkerPool, interrupts_held
 from landmarkfer.extract.settings import ExtractSettings
 from landmarkfer.extract.worker import Job
 
@@ -45,13 +47,13 @@ def test_entries_that_are_not_there_are_rows_too(run):
     assert run("a", None) == ["read a", "there is no such image in the source"]
 
 
-@pytest.mark.parametrize("signal", [11, 9])
-def test_an_image_that_kills_the_worker_is_given_up_after_two_tries(run, odd_source, signal, caplog):
-    errors = run("a", "b", f"die:{signal}", "c", "d", workers=1)
-    name = {11: "SIGSEGV", 9: "SIGKILL"}[signal]
-    assert errors[2] == f"the detector crashed on it twice (signal {signal}, {name})"
+@pytest.mark.parametrize("number", [11, 9])
+def test_an_image_that_kills_the_worker_is_given_up_after_two_tries(run, odd_source, number, caplog):
+    errors = run("a", "b", f"die:{number}", "c", "d", workers=1)
+    name = {11: "SIGSEGV", 9: "SIGKILL"}[number]
+    assert errors[2] == f"the detector crashed on it twice (signal {number}, {name})"
     assert [errors[n] for n in (0, 1, 3, 4)] == ["read a", "read b", "read c", "read d"]
-    assert odd_source.read() == ["a", "b", f"die:{signal}", f"die:{signal}", "c", "d"], (
+    assert odd_source.read() == ["a", "b", f"die:{number}", f"die:{number}", "c", "d"], (
         "none other is repeated"
     )
     assert "ended by signal" in caplog.text
@@ -114,3 +116,56 @@ def test_a_script_without_a_guard_for_its_main_part_works(tmp_path, unused_model
     )
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("1\n", "")
+
+
+@pytest.fixture
+def handled():
+    """Tests that run in the background of a script inherit an ignored SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("handled")
+def test_an_interrupt_waits_until_it_cannot_be_lost():
+    class Careless:
+        def __del__(self):  # where Python drops exceptions, as it does in the callbacks of its imports
+            os.kill(os.getpid(), signal.SIGINT)
+
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_held():
+        Careless()
+        done.append("the block")
+    assert done == ["the block"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("handled")
+def test_an_interrupt_comes_with_the_error_that_ended_the_block():
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_held():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise OSError("the disk is full")
+    assert isinstance(caught.value.__context__, OSError)
+
+
+@pytest.mark.usefixtures("handled")
+def test_ignored_interrupts_stay_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupts_held():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_an_interrupted_start_leaves_no_worker(odd_source, unused_model, monkeypatch):
+    source = odd_source("a")
+    start = pool.WorkerPool._start
+
+    def start_and_interrupt(self):
+        start(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool.WorkerPool, "_start", start_and_interrupt)
+    job = Job(source.reader, ExtractSettings(), "landmarker", unused_model)
+    with pytest.raises(KeyboardInterrupt), WorkerPool(job, 2):
+        pass
+    assert multiprocessing.active_children() == []
