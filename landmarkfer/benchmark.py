@@ -55,6 +55,7 @@ def benchmark(
     only: Sequence[str] = (),
     jobs: int = 1,
     train: bool = True,
+    latency: bool = False,
     runs_root: Path = RUNS_ROOT,
     results_root: Path = RESULTS_ROOT,
     console: Console | None = None,
@@ -67,6 +68,7 @@ def benchmark(
         only: Names of the rows that are trained; the page holds all that are finished, or kept beside it.
         jobs: Trainings at a time.
         train: Whether to train at all, or to write the page from what there is.
+        latency: Whether to measure that of every finished run again, one after another.
         runs_root: The folder of all runs.
         results_root: Where `<recipe>.md`, `.csv` and `.png` are written, and `<recipe>-predictions` is.
         console: Where progress is shown; nowhere if None.
@@ -87,7 +89,7 @@ def benchmark(
         train_side_by_side(wanted, jobs, runs_root=runs_root, console=console)
     elif train:
         train_all(wanted, runs_root=runs_root, console=console)
-    return write_page(recipe, settings, seeds, runs_root, results_root, console)
+    return write_page(recipe, settings, seeds, runs_root, results_root, console, latency=latency)
 
 
 def _chosen(settings: BenchmarkSettings, only: Sequence[str]) -> list[RowSettings]:

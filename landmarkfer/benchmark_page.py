@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from landmarkfer.benchmark_runs import kept_of
+from landmarkfer.benchmark_runs import kept_of, measure_again
 from landmarkfer.benchmark_settings import BenchmarkSettings, RowSettings, plain_name, row_settings, run_name
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.differences import DIFFERENCES_PAGE, write_differences
@@ -69,11 +69,13 @@ def write_page(
     runs_root: Path,
     results_root: Path,
     console: Console | None = None,
+    *,
+    latency: bool = False,
 ) -> Path:
     """Evaluate what is finished and not yet evaluated, and write the page, the CSV and the picture.
 
     What runs said is kept in `<recipe>-predictions` beside the page, which is about all that is kept there,
-    whether its run is at hand or not.
+    whether its run is at hand or not. With `latency`, that of each run at hand is measured again.
 
     Returns:
         The page.
@@ -87,12 +89,9 @@ def write_page(
         for seed in () if row.average else seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
             kept = kept_file(recipe, row, seed, results_root)
-            if run.finished and (
-                run.metrics_file.exists() or not kept.exists()
-            ):  # weights alone tell no times
-                _say(console, f"evaluating {run.name}")
+            if run.finished:
                 try:
-                    write_kept(kept, kept_of(run, settings.other_data))
+                    _evaluate(run, kept, settings, console, latency)
                 except (CacheError, RunError) as error:  # of another machine's cache, say
                     if not kept.exists():
                         raise
@@ -127,6 +126,18 @@ def write_page(
 def kept_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) -> Path:
     """Where the predictions of a row and a seed are kept."""
     return results_root / f"{recipe.stem}-{PREDICTIONS}" / f"{plain_name(row.name)}-s{seed}.parquet"
+
+
+def _evaluate(
+    run: RunFolder, kept: Path, settings: BenchmarkSettings, console: Console | None, latency: bool
+) -> None:
+    """Bring what is kept of a finished run up to date."""
+    if latency:
+        _say(console, f"measuring the latency of {run.name}")
+        measure_again(run, kept)
+    if run.metrics_file.exists() or not kept.exists():  # weights alone tell no times
+        _say(console, f"evaluating {run.name}")
+        write_kept(kept, kept_of(run, settings.other_data))
 
 
 def _say(console: Console | None, text: str) -> None:

@@ -108,7 +108,7 @@ class TestPage:
             assert part in page
         assert "## Beside small" in page
         assert "## On other data" in page
-        assert "latency, ms" in page
+        assert "one-core latency, ms" in page
         assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml\n" in page
         with Image.open(made.with_suffix(".png")) as picture:
             assert picture.width > 800
@@ -209,6 +209,21 @@ class TestPage:
         ours, theirs = read_results(copied / "results" / "tiny.csv"), read_results(io.BytesIO(before))
         missing = theirs.merge(ours, how="left", indicator=True).query("_merge == 'left_only'")
         assert set(missing["metric"]) - {"latency_ms"} == {"train_seconds"}
+
+    def test_latency_is_measured_again_when_asked_for(self, copied, monkeypatch):
+        """Of weights alone too; nothing else changes."""
+        run = copied / "runs" / "tiny-small-s1"
+        for file in set(run.iterdir()) - {run / "config.json", run / "model.safetensors"}:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        shutil.rmtree(copied / "runs" / "tiny-smaller-s0")
+        before = read_results(copied / "results" / "tiny.csv")
+        monkeypatch.setattr("landmarkfer.benchmark_runs.timeit.repeat", lambda *_, **__: [0.5, 0.25])
+        benchmark_in(copied, train=False, latency=True)
+        after = read_results(copied / "results" / "tiny.csv")
+        at_hand = (after["experiment"] != "smaller") | (after["seed"] != 0)
+        timed = (after["metric"] == "latency_ms") & at_hand
+        assert after[timed]["value"].tolist() == [250.0] * 3
+        pd.testing.assert_frame_equal(after[~timed], before[~timed])
 
     def test_a_run_that_cannot_be_evaluated_leaves_what_is_kept_as_it_is(self, copied, capsys):
         before = (copied / "results" / "tiny.csv").read_bytes()

@@ -16,6 +16,7 @@ from landmarkfer.cli.train_options import numbers
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time.")
 @click.option("--dry-run", is_flag=True, help="Tell what is left to train and how long that takes.")
 @click.option("--no-train", is_flag=True, help="Write the page from what is finished or kept beside it.")
+@click.option("--latency", is_flag=True, help="Measure the latency of all finished runs again.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -30,6 +31,7 @@ def benchmark(
     jobs: int,
     dry_run: bool,
     no_train: bool,
+    latency: bool,
     out: Path,
 ) -> None:
     """Train and compare the systems of RECIPE, each with several seeds, on the same test images.
@@ -38,6 +40,8 @@ def benchmark(
     intervals, paired tests against a baseline with Holm's correction, costs. What is finished is kept, so a
     benchmark that was stopped goes on where it was when the command is given again. What each run said of
     each test image is kept beside the page, from which --no-train makes it again, on any machine.
+    Latency is that of one image on one CPU core, the best of 20 calls; --latency takes it again, of all
+    systems in a row, on a machine that does nothing else.
 
     \b
     RECIPE, with training recipes relative to it:
@@ -61,6 +65,7 @@ def benchmark(
       landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --dry-run
       landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --jobs 2
       landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --no-train
+      landmarkfer benchmark mine.toml --no-train --latency
       landmarkfer benchmark mine.toml --seeds 0 --only pixels,fused
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
@@ -80,6 +85,7 @@ def benchmark(
         only=rows,
         jobs=jobs,
         train=not no_train,
+        latency=latency,
         results_root=out,
         console=console,
     )

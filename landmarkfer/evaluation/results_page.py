@@ -86,7 +86,7 @@ PROTOCOL = (
 
 COSTS = (
     Column("MMAC", RUN_SUBSET, "macs", "millions"),
-    Column("latency, ms", RUN_SUBSET, "latency_ms", "milliseconds"),
+    Column("one-core latency, ms", RUN_SUBSET, "latency_ms", "milliseconds"),
 )
 
 

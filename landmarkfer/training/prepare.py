@@ -27,6 +27,8 @@ from landmarkfer.training.run import AnyModel, find_run
 def resolved(settings: TrainSettings) -> TrainSettings:
     """The settings with all that is left to choose stated, so that a run outlives changed defaults.
 
+    They are equal to what is read from the file of a run that was made with them.
+
     Raises:
         SettingsError: A keyword of the model does not fit, or there is no such device; no data is read first.
     """
@@ -46,7 +48,8 @@ def resolved(settings: TrainSettings) -> TrainSettings:
     stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
     if issubclass(model_class(name), FaceModel):
         stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
-    return settings.model_copy(update=stated)
+    settings = settings.model_copy(update=stated)
+    return TrainSettings.model_validate_json(settings.model_dump_json())  # lists for tuples, as in that file
 
 
 def _compiler() -> str | None:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import FitSettings, NormalisationSettings, SplitSettings
+from landmarkfer.config import FitSettings, NormalisationSettings, SplitSettings, TrainSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.data.statistics import landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
-from landmarkfer.models import build_model
+from landmarkfer.models import MODELS, build_model
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.recipes import load_settings
 from landmarkfer.topology import build_graph
@@ -81,6 +81,20 @@ def test_every_keyword_is_stated():
     assert settings.model.keywords == {"hidden": [3]} | stated
     assert resolved(settings) == settings
     assert settings.model.name == "mlp"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *({"model.name": name} for name in MODELS),
+        *({"model.name": "fusion", "model.encoder": name} for name in ("mlp", "transformer", "image")),
+        {"model.name": "mlp", "model.hidden": (8, 4), "data.classes": ("happy", "sad")},
+    ],
+)
+def test_they_are_equal_to_what_is_read_from_the_file_of_a_run(model):
+    """So a run is known again, and not trained or refused, when the same command is given once more."""
+    settings = resolved(load_settings(overrides=model))
+    assert TrainSettings.model_validate_json(settings.model_dump_json()) == settings
 
 
 @pytest.mark.parametrize(
