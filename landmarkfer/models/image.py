@@ -78,7 +78,7 @@ class ImageModel(FaceModel):
         )
         # Convolutions are faster so, on the CPU by a third and more, and all maps follow their weights.
         self.backbone.to(memory_format=torch.channels_last)
-        self._maps: dict[int, str] = {}
+        self._maps: dict[int, MapInfo] = {}
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, num_classes)
 
@@ -155,14 +155,14 @@ class ImageModel(FaceModel):
 
     def map_info(self, stride: int) -> MapInfo:
         """The deepest map of the backbone that has a place for every `stride` pixels; see `find_map`."""
-        return find_map(self.backbone, self.backbone_name, self.channels, self.size, stride)
+        if stride not in self._maps:  # a pass through the backbone tells, and once is enough
+            self._maps[stride] = find_map(self.backbone, self.backbone_name, self.channels, self.size, stride)
+        return self._maps[stride]
 
     def embed_with_map(self, batch: FaceBatch, stride: int) -> tuple[Tensor, Tensor]:
         """Features of each face, `[B, D]`, and the map of `map_info`, `[B, channels, side, side]`."""
-        if stride not in self._maps:
-            self._maps[stride] = self.map_info(stride).module
         found: list[Tensor] = []
-        module = self.backbone.get_submodule(self._maps[stride])
+        module = self.backbone.get_submodule(self.map_info(stride).module)
         handle = module.register_forward_hook(lambda _module, _inputs, out: found.append(out))
         try:
             return self.embed(batch), found[0]

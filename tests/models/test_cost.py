@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -70,3 +71,12 @@ def test_a_residual_network_by_its_stages():
         pixels, narrow, wide = (size // 2**stage) ** 2, w * 2 ** (stage - 1), w * 2**stage
         expected += pixels * (9 * narrow * wide + 3 * 9 * wide**2 + narrow * wide)
     assert count_cost(model, make_batch(2, size))[1] == expected
+
+
+@pytest.mark.parametrize("fusion", ["sampled", "cross-attention"])
+def test_the_first_pass_of_a_model_costs_what_the_next_ones_do(fusion):
+    own = {} if fusion == "sampled" else {"encoder": "mlp"}
+    model = build_model("fusion", 7, fusion=fusion, backbone="resnet-fer", width=4, size=44, **own)
+    batch = replace(make_batch(2, 48), points=torch.full((2, 478, 2), 0.5))
+    first = count_cost(model, batch)
+    assert count_cost(model, batch) == first
