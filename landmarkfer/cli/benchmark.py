@@ -89,4 +89,4 @@ def benchmark(
         results_root=out,
         console=console,
     )
-    console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False)
+    console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False, soft_wrap=True)
