@@ -55,18 +55,29 @@ def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
 
 
 def evaluated(run: RunFolder) -> pd.DataFrame:
-    """What a run says of the test images; it is evaluated only where it has not been."""
-    files = [run.path / name for name in (PREDICTIONS_FILE, METRICS_FILE, COST_FILE)]
-    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
-    if all(file.exists() and file.stat().st_mtime >= weights.stat().st_mtime for file in files):
+    """What a run says of the test images; it is evaluated and its cost measured where need be."""
+    table = None
+    if _up_to_date(run, PREDICTIONS_FILE) and _up_to_date(run, METRICS_FILE):
         with suppress(RunError):  # written by another version: evaluated again
             read_evaluation(run.path)
-            return pd.read_parquet(files[0])
+            table = pd.read_parquet(run.path / PREDICTIONS_FILE)
+    measured = _up_to_date(run, COST_FILE)
+    if table is not None and measured:
+        return table
     opened = open_run(run)
-    table = opened.predict_test()
-    write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
-    _write_cost(run, opened)
+    if table is None:
+        table = opened.predict_test()
+        write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
+    if not measured:
+        _write_cost(run, opened)
     return table
+
+
+def _up_to_date(run: RunFolder, name: str) -> bool:
+    """Whether a file of a run is there and no older than its weights."""
+    file = run.path / name
+    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
+    return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
 
 
 def measure_again(run: RunFolder, kept: Path) -> None:

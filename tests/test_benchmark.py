@@ -210,6 +210,14 @@ class TestPage:
         missing = theirs.merge(ours, how="left", indicator=True).query("_merge == 'left_only'")
         assert set(missing["metric"]) - {"latency_ms"} == {"train_seconds"}
 
+    def test_what_lacks_its_cost_alone_is_not_predicted_again(self, copied, monkeypatch):
+        (copied / "runs" / "tiny-small-s1" / COST_FILE).unlink()
+        monkeypatch.setattr(
+            "landmarkfer.evaluate.Opened.predict_test", lambda *_, **__: pytest.fail("done before")
+        )
+        benchmark_in(copied)
+        assert (copied / "runs" / "tiny-small-s1" / COST_FILE).exists()
+
     def test_latency_is_measured_again_when_asked_for(self, copied, monkeypatch):
         """Of weights alone too; nothing else changes."""
         run = copied / "runs" / "tiny-small-s1"
