@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.progress import track
 
 from landmarkfer.benchmark_page import write_page
 from landmarkfer.benchmark_settings import (
@@ -29,12 +30,15 @@ from landmarkfer.landmarks import CANONICAL
 from landmarkfer.models import build_model
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.callbacks import read_epochs
-from landmarkfer.training.prepare import precision, resolved
+from landmarkfer.training.prepare import accelerator, precision, resolved
 from landmarkfer.training.repeat import train_all
 from landmarkfer.training.run import RUNS_ROOT, RunFolder
 from landmarkfer.training.side_by_side import train_side_by_side
 
 RESULTS_ROOT = Path("experiments/results")
+
+# In a timed step on the CPU, where a step takes as long as its faces together.
+_TIMED_FACES = 32
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def benchmark(
     seeds = seeds or settings.seeds
     wanted = [row_settings(recipe, settings, row, seed) for row in chosen for seed in seeds]
     for one in wanted:  # all that can be found wrong is, before hours of training
-        resolved(one)
+        model = resolved(one).model
+        if train and one.seed == seeds[0]:
+            build_model(model.name, 2, **model.keywords)
     if train and jobs > 1:
         train_side_by_side(wanted, jobs, runs_root=runs_root, console=console)
     elif train:
@@ -101,16 +107,22 @@ def _chosen(settings: BenchmarkSettings, only: Sequence[str]) -> list[RowSetting
 
 
 def plan(
-    recipe: Path, *, seeds: Sequence[int] = (), only: Sequence[str] = (), runs_root: Path = RUNS_ROOT
+    recipe: Path,
+    *,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    runs_root: Path = RUNS_ROOT,
+    console: Console | None = None,
 ) -> list[Planned]:
     """What a benchmark would still train, and how long that takes.
 
     The time is that of a finished seed of the same row, else that of a few steps on made-up faces, times the
-    steps that are left.
+    steps that are left. The console, if there is one, shows which rows are timed.
     """
     settings = read_benchmark(recipe)
     found = []
-    for row in _chosen(settings, only):
+    rows = _chosen(settings, only)
+    for row in track(rows, "timing the rows", console=console, transient=True, disable=console is None):
         measured: float | None = None
         for seed in seeds or settings.seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))
@@ -149,18 +161,24 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     model = build_model(settings.model.name, len(cache.manifest.classes), **settings.model.keywords)
     if not isinstance(model, FaceModel):
         return None
-    batch = made_up_faces(settings.fit.batch_size, natural_size(cache), settings)
+    device = accelerator(settings.fit.device)
+    whole = settings.fit.batch_size
+    faces = min(whole, _TIMED_FACES) if device == "cpu" else whole
+    batch = made_up_faces(faces, natural_size(cache), settings).to(device)
+    model.to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision(settings.fit) == "bf16-mixed"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision(settings.fit) == "bf16-mixed"):
             logits = model(augment_batch(batch, model, settings.augment)).float()
-        logits.logsumexp(dim=1).mean().backward()
+        loss = logits.logsumexp(dim=1).mean()
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad()
+        loss.item()  # waits for a GPU
         seconds.append(time.perf_counter() - start)
-    return steps * min(seconds)
+    return steps * min(seconds) * whole / faces
 
 
 def made_up_faces(count: int, side: int, settings: TrainSettings) -> FaceBatch:

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from landmarkfer.benchmark import benchmark, plan
 from landmarkfer.benchmark_runs import COST_FILE
-from landmarkfer.benchmark_settings import read_benchmark, row_settings
+from landmarkfer.benchmark_settings import read_benchmark, row_settings, run_name
 from landmarkfer.cli import cli
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.results import ALL_SEEDS, read_results
 from landmarkfer.evaluation.significance import mcnemar
+from landmarkfer.models import build_model
+from landmarkfer.models.fusion import FusionModel
 from landmarkfer.training.prepare import resolved
 
 BENCHMARKS = sorted((Path(__file__).parents[1] / "experiments" / "benchmarks").glob("*.toml"))
@@ -378,3 +380,28 @@ class TestRecipe:
         for row in benchmark_settings.rows:
             if not row.average:
                 resolved(row_settings(path, benchmark_settings, row, 0))
+
+    def test_a_model_that_cannot_be_built_is_told_before_anything_is_trained(self, recipe, tmp_path):
+        (tmp_path / "image.toml").write_text(
+            TRAINING.format(cache=read_benchmark(recipe).other_data["again"]).replace(
+                'name = "mlp"\nhidden = [16]', 'name = "image"\nbackbone = "cnn-small"\nwidth = 16'
+            )
+        )
+        recipe.write_text(recipe.read_text() + '[[rows]]\nname = "pixels"\nrecipe = "image.toml"\n')
+        with pytest.raises(SettingsError, match="'cnn-small' has no width to set"):
+            benchmark_in(tmp_path)
+        assert not (tmp_path / "runs").exists()
+
+    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+    def test_the_branches_of_the_projects_own_fit(self, path):
+        """Every model can be built, and every fusion takes the runs it begins with."""
+        wanted, models = read_benchmark(path), {}
+        for row in wanted.rows:
+            if row.average:
+                continue
+            settings = resolved(row_settings(path, wanted, row, 0))
+            model = build_model(settings.model.name, 7, **settings.model.keywords)
+            models |= {run_name(path, row, seed): model.state_dict() for seed in wanted.seeds}
+            for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
+                model.take_branch(branch, models[getattr(settings.branches, branch)])
+        assert any("fusion" in run for run in models)

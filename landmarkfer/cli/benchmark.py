@@ -77,7 +77,7 @@ def benchmark(
     console = Console()
     rows = only.split(",") if only else []
     if dry_run:
-        console.print(plan_table(plan(recipe, seeds=seeds, only=rows)))
+        console.print(plan_table(plan(recipe, seeds=seeds, only=rows, console=console)))
         return
     page = run_benchmark(
         recipe,
