@@ -15,8 +15,8 @@ from pathlib import Path
 
 import click
 
-from landmarkfer.evaluation.pages import Header, package_versions
-from landmarkfer.evaluation.results_page import PROTOCOL, Column, Contrast, Published, render_results
+from landmarkfer.reporting.markdown import Header, package_versions
+from landmarkfer.reporting.results_page import PROTOCOL, Column, Contrast, Published, render_results
 
 RECIPES = Path("experiments/recipes")
 RESULTS = Path("experiments/results")
@@ -127,11 +127,11 @@ def _train(table: Table, experiment: Experiment, seed: int, threads: int) -> str
 
 def _evaluate(table: Table, pairs: Sequence[tuple[Experiment, int]]) -> Iterator[str]:
     """Put the figures of all finished runs into the CSV."""
-    from landmarkfer.evaluate import evaluate_run
-    from landmarkfer.evaluation.report import write_evaluation
-    from landmarkfer.evaluation.results import append_results, evaluation_rows
-    from landmarkfer.training.callbacks import read_epochs
-    from landmarkfer.training.run import find_run
+    from landmarkfer.evaluation.evaluate import evaluate_run
+    from landmarkfer.evaluation.files import write_evaluation
+    from landmarkfer.reporting.results import append_results, evaluation_rows
+    from landmarkfer.runs.folder import find_run
+    from landmarkfer.runs.metrics_table import read_epochs
 
     for experiment, seed in pairs:
         if not _finished(table, experiment, seed):
@@ -163,10 +163,11 @@ def _evaluate_ensemble(table: Table, name: str, members: Sequence[str], seed: in
     """Put the figures of an ensemble into the CSV, if all its members of a seed are evaluated."""
     import pandas as pd
 
-    from landmarkfer.evaluation.predictions import average_predictions
-    from landmarkfer.evaluation.report import PREDICTIONS_FILE, evaluate_predictions
-    from landmarkfer.evaluation.results import append_results, evaluation_rows
-    from landmarkfer.training.run import RunFolder
+    from landmarkfer.evaluation.files import PREDICTIONS_FILE
+    from landmarkfer.metrics.predictions import average_predictions
+    from landmarkfer.metrics.report import evaluate_predictions
+    from landmarkfer.reporting.results import append_results, evaluation_rows
+    from landmarkfer.runs.folder import RunFolder
 
     known = {experiment.name: experiment for experiment in table.experiments}
     runs = [RunFolder(RUNS / table.run_name(known[member], seed)) for member in members]
@@ -181,7 +182,7 @@ def _evaluate_ensemble(table: Table, name: str, members: Sequence[str], seed: in
 
 def _render(table: Table) -> None:
     """Write the page of what the CSV holds."""
-    from landmarkfer.evaluation.results import read_results
+    from landmarkfer.reporting.results import read_results
 
     csv = RESULTS / f"{table.name}.csv"
     there = set(read_results(csv)["experiment"])

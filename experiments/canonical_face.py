@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.geometry import to_pixels
-from landmarkfer.landmarks import MIRROR, graphs_dir
+from landmarkfer.face.geometry import to_pixels
+from landmarkfer.face.landmarks import MIRROR, graphs_dir
 
 log = logging.getLogger(__name__)
 COORDINATES = ("x", "y", "z")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarkfer.graph_files import write_graph
-from landmarkfer.landmarks import CANONICAL, LEFT_IRIS, MIRROR, RIGHT_EYE_RING, RIGHT_IRIS, graphs_dir
-from landmarkfer.topology import FaceGraph, build_graph
+from landmarkfer.face.graph import FaceGraph, build_graph
+from landmarkfer.face.graph_export import write_graph
+from landmarkfer.face.landmarks import CANONICAL, LEFT_IRIS, MIRROR, RIGHT_EYE_RING, RIGHT_IRIS, graphs_dir
 
 log = logging.getLogger(__name__)
 

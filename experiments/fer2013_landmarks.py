@@ -9,7 +9,7 @@ until all is there. The cache is made once, before:
 
 from _table import Experiment, Table, table_command
 
-from landmarkfer.evaluation.results_page import Contrast, Published
+from landmarkfer.reporting.results_page import Contrast, Published
 
 UNRAISED = "prediction.least_recall=0.0"
 UNWEIGHTED = ("loss.class_weights=none", UNRAISED)

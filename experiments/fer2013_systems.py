@@ -9,7 +9,7 @@ Runs that are finished are not trained again, and one that was cut off goes on. 
 
 from _table import Experiment, Table, table_command
 
-from landmarkfer.evaluation.results_page import Contrast, Published
+from landmarkfer.reporting.results_page import Contrast, Published
 
 # The name of a row, which is that of its recipe, and what was reported for it on FER2013.
 REPORTED: dict[str, tuple[str, float | None, str]] = {

@@ -9,8 +9,8 @@ finished are not trained again, and one that was cut off goes on. The cache is m
 
 from _table import Experiment, Table, table_command
 
-from landmarkfer.config import LossSettings, SamplingSettings
-from landmarkfer.evaluation.results_page import LOWEST_RECALL, Column, Contrast
+from landmarkfer.config.train import LossSettings, SamplingSettings
+from landmarkfer.reporting.results_page import LOWEST_RECALL, Column, Contrast
 
 LOSS, SAMPLING = LossSettings(), SamplingSettings()
 MIXUP = 0.2

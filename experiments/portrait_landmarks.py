@@ -16,8 +16,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 import landmarkfer.data.synthetic
-from landmarkfer.extract import create_detector
-from landmarkfer.landmarks import MIRROR
+from landmarkfer.extraction import create_detector
+from landmarkfer.face.landmarks import MIRROR
 
 MIDDLE = (225.0, 125.0)  # of the face
 HALF_SIDES = (80, 95, 110, 130, 150, 180)

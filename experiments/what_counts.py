@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.draw import save_figure
-from landmarkfer.evaluate import Opened, open_run
-from landmarkfer.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
+from landmarkfer.evaluation.evaluate import Opened, open_run
+from landmarkfer.face.graph import FaceGraph, build_graph
+from landmarkfer.face.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
 from landmarkfer.models.convs import mean_aggregation
 from landmarkfer.models.gnn import GNN
-from landmarkfer.topology import FaceGraph, build_graph
-from landmarkfer.training.run import find_run
+from landmarkfer.reporting.graph import save_figure
+from landmarkfer.runs.folder import find_run
 
 RESULTS = Path("experiments/results")
 SHOWN_EDGES = 120

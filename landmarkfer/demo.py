@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.evaluation.report import Evaluation
-    from landmarkfer.training.run import RunFolder
+    from landmarkfer.extraction.pipeline import ExtractionSummary, Tally
+    from landmarkfer.metrics.report import Evaluation
+    from landmarkfer.runs.folder import RunFolder
+
+    Detecting = Callable[[str], AbstractContextManager[Callable[[Tally], None]]]
 
 # Epochs of each model, for a thousand faces on two cores within four minutes.
 EPOCHS = {"mlp": 30, "gnn": 20}
@@ -72,6 +75,8 @@ def run_demo(
     epochs: int | None = None,
     workers: int | None = None,
     landmarker: Path | None = None,
+    detecting: "Detecting | None" = None,
+    summarise: "Callable[[ExtractionSummary], None] | None" = None,
 ) -> Demo:
     """Make faces, extract their landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
 
@@ -85,6 +90,8 @@ def run_demo(
         epochs: Of both models; `EPOCHS` if None.
         workers: Processes that make faces and find landmarks; one per core if None.
         landmarker: The model file of the `landmarker` detector, where that is the default.
+        detecting: Shows how far the detection is.
+        summarise: Shows what the detection gave.
 
     Returns:
         What it made.
@@ -96,7 +103,7 @@ def run_demo(
     """
     if per_class < FEWEST:
         raise SettingsError(f"the demo needs at least {FEWEST} faces per class, not {per_class}.")
-    from landmarkfer.extract.detectors import detector_identity
+    from landmarkfer.extraction.detectors import detector_identity
 
     started = time.monotonic()
     identity = detector_identity(None, landmarker)
@@ -105,7 +112,10 @@ def run_demo(
     _headline(console, f"1. Make {7 * per_class:,} labelled faces: {out / 'faces'}")
     _make_faces(out / "faces", per_class, seed, workers, console)
     _headline(console, f"2. Find 478 landmarks in each with {identity.name} of {identity.version}")
-    cache = _extract(out / "faces", out / "cache" / "made-faces", workers, landmarker)
+    summary = _extract(out / "faces", out / "cache" / "made-faces", workers, landmarker, detecting)
+    if summarise is not None:
+        summarise(summary)
+    cache = summary.cache
     trained = {}
     for number, model in enumerate(EPOCHS, start=3):
         _headline(console, f"{number}. Train a model: {model}")
@@ -157,21 +167,20 @@ def _bar(console: "Console", title: str) -> Iterator[Callable[[int, int], None]]
     console.print(f"{state['done']:,} images{reused}", highlight=False)
 
 
-def _extract(faces: Path, folder: Path, workers: int, landmarker: Path | None) -> "LandmarkCache":
-    from landmarkfer.cli.extract_report import live_progress, print_summary
-    from landmarkfer.extract import extract
+def _extract(
+    faces: Path, folder: Path, workers: int, landmarker: Path | None, detecting: "Detecting | None"
+) -> "ExtractionSummary":
+    from landmarkfer.extraction import extract
 
-    with live_progress("finding landmarks") as progress:
-        summary = extract(faces, folder, workers=workers, landmarker=landmarker, progress=progress)
-    print_summary(summary)
-    return summary.cache
+    with detecting("finding landmarks") if detecting else nullcontext() as progress:
+        return extract(faces, folder, workers=workers, landmarker=landmarker, progress=progress)
 
 
 def _train(
     model: str, cache: "LandmarkCache", root: Path, seed: int, epochs: int, console: "Console"
 ) -> tuple["RunFolder", float]:
     """Train a run named like its model, in place of the one an earlier demo left; and its wall time."""
-    from landmarkfer.recipes import load_settings
+    from landmarkfer.config.recipes import load_settings
     from landmarkfer.training.fit import train
 
     settings = load_settings(
@@ -194,15 +203,15 @@ def _train(
 
 def _evaluate(runs: "list[RunFolder]") -> "list[Evaluation]":
     """Figures of each run, with its files written, and of their average."""
-    from landmarkfer.evaluate import evaluate_runs
+    from landmarkfer.evaluation.evaluate import evaluate_runs
 
     return [evaluation for _, evaluation in evaluate_runs(runs)]
 
 
 def _draw(out: Path, cache: "LandmarkCache", runs: dict[str, DemoRun]) -> dict[str, Path]:
     """Draw faces and graph, and name the pictures that training and evaluation have left."""
-    from landmarkfer.data.contact_sheet import write_contact_sheet
     from landmarkfer.data.synthetic import write_expression_sheet
+    from landmarkfer.reporting.contact_sheet import write_contact_sheet
 
     pictures = {
         "the seven expressions": out / "expressions.png",
@@ -226,9 +235,9 @@ def _draw_graph(cache: "LandmarkCache", run: "RunFolder", path: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from landmarkfer.draw import graph_figure, save_figure
-    from landmarkfer.geometry import to_pixels
-    from landmarkfer.topology import FaceGraph
+    from landmarkfer.face.geometry import to_pixels
+    from landmarkfer.face.graph import FaceGraph
+    from landmarkfer.reporting.graph import graph_figure, save_figure
 
     frame, landmarks = cache.frame(["split", "width", "height"]), cache.landmarks()
     opening = landmarks[:, _LOWER_LIP, 1] - landmarks[:, _UPPER_LIP, 1]  # NaN where there is no face

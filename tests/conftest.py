@@ -9,9 +9,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from landmarkfer.config import TrainSettings
+    from landmarkfer.config.train import TrainSettings
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.data.rows import Row
+    from landmarkfer.data.row import Row
 
 
 def _from_environment(variable: str) -> Path:
@@ -41,8 +41,8 @@ def tiny_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]:
     and one test image that is identical to a training image; two training and three test images have no face,
     one test image is unreadable, and one training image has no label.
     """
-    from landmarkfer.data.rows import Row
-    from landmarkfer.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
+    from landmarkfer.data.row import Row
+    from landmarkfer.face.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
 
     rng = np.random.default_rng(seed)
     moved = {
@@ -144,7 +144,7 @@ def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
 @pytest.fixture
 def image_settings(pictured_cache: "LandmarkCache"):
     """Settings of an image training that takes a second: `image_settings(**{"fit.epochs": 3})`."""
-    from landmarkfer.recipes import load_settings
+    from landmarkfer.config.recipes import load_settings
 
     def settings(model: str = "image", **overrides: object) -> "TrainSettings":
         small: dict[str, object] = {"model.name": model, "cache": str(pictured_cache.path)}
@@ -159,7 +159,7 @@ def image_settings(pictured_cache: "LandmarkCache"):
 @pytest.fixture
 def tiny_settings(tiny_cache: "LandmarkCache"):
     """Settings of a training that takes a second: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
-    from landmarkfer.recipes import load_settings
+    from landmarkfer.config.recipes import load_settings
 
     def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
         small = {"model.name": model, "model.hidden": [16], "cache": str(tiny_cache.path)}
@@ -210,7 +210,7 @@ def made_run(tmp_path):
 @pytest.fixture(scope="session")
 def detector(request):
     """The default detector; if that is the landmarker, with the model the environment names, or skipped."""
-    from landmarkfer.extract.detectors import FaceMeshDetector, create_detector, default_detector
+    from landmarkfer.extraction.detectors import FaceMeshDetector, create_detector, default_detector
 
     if default_detector() != FaceMeshDetector.name:
         request.getfixturevalue("landmarker_path")

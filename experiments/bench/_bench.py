@@ -16,8 +16,8 @@ from typing import Any, Literal
 import click
 import pandas as pd
 
-from landmarkfer.evaluation.pages import Header, package_versions, render_bench
-from landmarkfer.evaluation.results import BENCH_COLUMNS, append_bench
+from landmarkfer.reporting.markdown import Header, package_versions, render_bench
+from landmarkfer.reporting.results import BENCH_COLUMNS, append_bench
 
 Rows = list[tuple[str, str, str, int, str, float]]
 

@@ -32,10 +32,10 @@ import click
 import numpy as np
 from _bench import memory_mb, write_page
 
-from landmarkfer.extract import create_detector, detect_face, extract, open_source
-from landmarkfer.extract.decode import decode_image, pixels_of_grey
-from landmarkfer.extract.pipeline import Tally
-from landmarkfer.extract.sources import Source
+from landmarkfer.extraction import create_detector, detect_face, extract, open_source
+from landmarkfer.extraction.decode import decode_image, pixels_of_grey
+from landmarkfer.extraction.pipeline import Tally
+from landmarkfer.extraction.sources import Source
 
 RESULTS = Path("experiments/results/bench-extraction.csv")
 WARM_UP = 32  # images for each process before the clock starts

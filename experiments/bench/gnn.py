@@ -41,8 +41,10 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import N_LANDMARKS
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.graph import FaceGraph, build_graph
+from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
 from landmarkfer.models.convs import (
     LEARNED_WIDTH,
@@ -53,8 +55,6 @@ from landmarkfer.models.convs import (
     PyGLayer,
     build_conv,
 )
-from landmarkfer.recipes import load_settings
-from landmarkfer.topology import FaceGraph, build_graph
 from landmarkfer.training.memory import freed_memory_kept
 
 RESULTS = Path("experiments/results/bench-gnn.csv")

@@ -25,14 +25,15 @@ import torch
 from _bench import Rows, write_page
 from PIL import Image
 
-from landmarkfer.config import TrainSettings
-from landmarkfer.data.datamodule import BatchLoader, FaceBatch
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import TrainSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.datamodule import BatchLoader
 from landmarkfer.data.images import to_square
+from landmarkfer.inference.device import precision
 from landmarkfer.models import build_model
-from landmarkfer.recipes import load_settings
 from landmarkfer.training.augmentation import augment_batch
-from landmarkfer.training.prepare import precision
-from landmarkfer.training.schedules import build_optimiser
+from landmarkfer.training.optim import build_optimiser
 
 RECIPES = Path("experiments/recipes")
 RESULTS = Path("experiments/results/bench-images.csv")

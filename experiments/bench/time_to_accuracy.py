@@ -22,12 +22,13 @@ import torch
 from _bench import Rows, write_page
 from matplotlib.figure import Figure
 
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.datamodule import FaceBatch, label_images, load_dataset
+from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.data.splits import make_splits
-from landmarkfer.draw import save_figure
-from landmarkfer.predict import predict_probabilities
-from landmarkfer.recipes import load_settings
+from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.reporting.graph import save_figure
 from landmarkfer.training.fit import train
 
 RESULTS = Path("experiments/results/bench-time-to-accuracy.csv")

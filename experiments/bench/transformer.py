@@ -69,8 +69,8 @@ def measure(keywords: dict[str, Any], batch: int, steps: int, threads: int) -> d
     """The median cost of a step, the memory, and the number of parameters."""
     import torch
 
-    from landmarkfer.data.datamodule import FaceBatch
-    from landmarkfer.landmarks import N_LANDMARKS
+    from landmarkfer.data.batch import FaceBatch
+    from landmarkfer.face.landmarks import N_LANDMARKS
     from landmarkfer.models import build_model
 
     torch.set_num_threads(threads)

@@ -70,9 +70,9 @@ def benchmark(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.benchmark import benchmark as run_benchmark
-    from landmarkfer.benchmark import plan
     from landmarkfer.cli.benchmark_report import plan_table
+    from landmarkfer.evaluation.benchmark.run import benchmark as run_benchmark
+    from landmarkfer.evaluation.benchmark.run import plan
 
     console = Console()
     rows = only.split(",") if only else []

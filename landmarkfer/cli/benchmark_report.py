@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from landmarkfer.benchmark import Planned
+    from landmarkfer.evaluation.benchmark.run import Planned
 
 
 def plan_table(planned: "Sequence[Planned]") -> Table:

@@ -61,7 +61,7 @@ def compare(
 
     from landmarkfer.cli.bars import bars_by_work
     from landmarkfer.cli.compare_report import print_differences
-    from landmarkfer.compare import compare_runs
+    from landmarkfer.evaluation.compare.run import compare_runs
 
     with bars_by_work() as progress:
         found = compare_runs(

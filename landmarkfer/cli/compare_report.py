@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from landmarkfer.evaluation.differences import differences_in, points_text
-from landmarkfer.evaluation.differences_page import outcome_counts
-from landmarkfer.evaluation.pages import probability_text
+from landmarkfer.evaluation.compare.report import outcome_counts
+from landmarkfer.evaluation.compare.statistics import differences_in, points_text
+from landmarkfer.reporting.markdown import probability_text
 
 if TYPE_CHECKING:
-    from landmarkfer.compare import Compared
+    from landmarkfer.evaluation.compare.run import Compared
 
 SHOWN = 5
 _REAL = 0.05

@@ -36,9 +36,9 @@ def corrupt(
       landmarkfer corrupt fer2013 --corruptions occluded-eyes,mask --cache fer2013-hidden --seed 1
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.extract_report import cache_folder, live_progress, print_summary
-    from landmarkfer.corruptions import CORRUPTIONS
     from landmarkfer.data.cache import LandmarkCache, find_cache
-    from landmarkfer.extract.corrupted import make_training_copies
+    from landmarkfer.extraction.corrupt import make_training_copies
+    from landmarkfer.extraction.corruptions import CORRUPTIONS
 
     found = LandmarkCache.open(find_cache(source))
     folder = cache_folder(cache or f"{found.path.name}-corrupted", found.path)

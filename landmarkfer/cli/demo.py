@@ -34,6 +34,7 @@ def demo(
     from rich.console import Console
 
     from landmarkfer.cli.demo_report import print_demo, print_opening
+    from landmarkfer.cli.extract_report import live_progress, print_summary
     from landmarkfer.demo import run_demo
 
     console = Console()
@@ -46,5 +47,7 @@ def demo(
         epochs=epochs,
         workers=workers,
         landmarker=landmarker,
+        detecting=live_progress,
+        summarise=print_summary,
     )
     print_demo(made, console)

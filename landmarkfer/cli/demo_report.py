@@ -10,8 +10,9 @@ from rich.table import Table
 
 from landmarkfer.cli.extract_report import duration
 from landmarkfer.demo import Demo
-from landmarkfer.evaluation.report import PREDICTIONS_FILE, Evaluation
-from landmarkfer.evaluation.significance import mcnemar
+from landmarkfer.evaluation.files import PREDICTIONS_FILE
+from landmarkfer.metrics.report import Evaluation
+from landmarkfer.metrics.significance import mcnemar
 
 DISCLAIMER = (
     "All faces are warps of one photograph, moved by a table of facial muscles. The figures prove that the "

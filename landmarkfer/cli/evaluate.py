@@ -53,9 +53,9 @@ def evaluate(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.evaluate import evaluate_folds, evaluate_runs
-    from landmarkfer.evaluation.summary import summary_table, sureness_table
-    from landmarkfer.training.run import find_run
+    from landmarkfer.cli.evaluate_report import summary_table, sureness_table
+    from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
+    from landmarkfer.runs.folder import find_run
 
     console = Console()
     folders = [find_run(name) for name in runs]

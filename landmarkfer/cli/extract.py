@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 if TYPE_CHECKING:
-    from landmarkfer.extract.layouts import Layout
+    from landmarkfer.extraction.layouts import Layout
 
 
 class CropSize(click.ParamType):
@@ -80,9 +80,9 @@ def extract(
     stopped goes on where it was; run again on a finished cache, nothing is detected.
     """
     from landmarkfer.cli.extract_report import cache_folder, live_progress, print_summary
-    from landmarkfer.extract.pipeline import extract as run
-    from landmarkfer.extract.settings import make_settings
-    from landmarkfer.extract.sources import open_source
+    from landmarkfer.extraction.open_source import open_source
+    from landmarkfer.extraction.pipeline import extract as run
+    from landmarkfer.extraction.settings import make_settings
 
     settings = make_settings({name: value for name, value in options.items() if value is not None})
     images = open_source(

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from landmarkfer.data.cache import CACHE_ROOT
-from landmarkfer.data.rows import Status
-from landmarkfer.extract.pipeline import ExtractionSummary, Tally
+from landmarkfer.data.row import Status
+from landmarkfer.extraction.pipeline import ExtractionSummary, Tally
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -10,7 +10,7 @@ from landmarkfer.errors import SourceError
 if TYPE_CHECKING:
     import numpy as np
 
-    from landmarkfer.topology import FaceGraph
+    from landmarkfer.face.graph import FaceGraph
 
     Photo = tuple[np.ndarray, np.ndarray]
 
@@ -42,7 +42,7 @@ def list_graphs() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from landmarkfer.topology import build_graph, graph_names
+    from landmarkfer.face.graph import build_graph, graph_names
 
     columns = {
         **{"edges": "edges", "connected": "connected", "isolated": "isolated"},
@@ -75,7 +75,7 @@ def show(name: str, k: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from landmarkfer.topology import DEFAULT_K, build_graph
+    from landmarkfer.face.graph import DEFAULT_K, build_graph
 
     statistics = build_graph(name, k=k or DEFAULT_K).statistics()
     table = Table(title=statistics.name, show_header=False)
@@ -126,7 +126,7 @@ def plot(
       landmarkfer graph plot hybrid --html
       landmarkfer graph plot --all --out graphs/gallery
     """  # noqa: D301 (click wants the character)
-    from landmarkfer.topology import DEFAULT_K, build_graph, graph_names
+    from landmarkfer.face.graph import DEFAULT_K, build_graph, graph_names
 
     if all_graphs == (name is not None):
         raise click.UsageError("Give the name of one graph, or --all for every named one.")
@@ -165,8 +165,8 @@ def export(name: str, out: Path | None, suffix: str, k: int | None) -> None:
       landmarkfer graph export hybrid --out hybrid.graphml
       landmarkfer graph export knn --k 4 --format json
     """  # noqa: D301 (click wants the character)
-    from landmarkfer.graph_files import write_graph
-    from landmarkfer.topology import DEFAULT_K, build_graph
+    from landmarkfer.face.graph import DEFAULT_K, build_graph
+    from landmarkfer.face.graph_export import write_graph
 
     built = build_graph(name, k=k or DEFAULT_K)
     path = out or Path(f"{built.name}.{suffix}")
@@ -182,13 +182,13 @@ def _draw(graph: "FaceGraph", path: Path, photo: "Photo | None", *, html: bool) 
     """Draws a graph into a file, on the face in a photo if one is given."""
     landmarks = None if photo is None else photo[1]
     if html:
-        from landmarkfer.draw3d import graph_figure_3d
         from landmarkfer.files import replacing
+        from landmarkfer.reporting.graph_3d import graph_figure_3d
 
         with replacing(path) as partial:
             graph_figure_3d(graph, landmarks=landmarks).write_html(partial, include_plotlyjs=True)
     else:
-        from landmarkfer.draw import graph_figure, save_figure
+        from landmarkfer.reporting.graph import graph_figure, save_figure
 
         figure = graph_figure(graph, landmarks=landmarks, image=None if photo is None else photo[0])
         save_figure(figure, path, few_colours=photo is None)
@@ -196,9 +196,9 @@ def _draw(graph: "FaceGraph", path: Path, photo: "Photo | None", *, html: bool) 
 
 def _read_photo(path: Path) -> "Photo":
     """Pixels `[H, W, 3]` of a photo and the landmarks `[478, 3]` of its face in them."""
-    from landmarkfer.extract import create_detector, detect_face
-    from landmarkfer.extract.decode import UnreadableImage, decode_image
-    from landmarkfer.geometry import to_pixels
+    from landmarkfer.extraction import create_detector, detect_face
+    from landmarkfer.extraction.decode import UnreadableImage, decode_image
+    from landmarkfer.face.geometry import to_pixels
 
     try:
         pixels = decode_image(path.read_bytes()).pixels

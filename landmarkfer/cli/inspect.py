@@ -38,8 +38,8 @@ def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None
     from landmarkfer.cli.inspect_report import print_audit
     from landmarkfer.data.audit import audit
     from landmarkfer.data.cache import LandmarkCache, find_cache
-    from landmarkfer.data.contact_sheet import write_contact_sheet
     from landmarkfer.data.duplicates import NEAR_RADIUS
+    from landmarkfer.reporting.contact_sheet import write_contact_sheet
 
     opened = LandmarkCache.open(find_cache(cache))
     with bars_by_work() as progress:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from landmarkfer.data.audit import sorted_splits
-from landmarkfer.data.findings import Audit, Count
+from landmarkfer.data.audit_report import Audit, Count
 
 SHOWN = 5
 

@@ -63,7 +63,7 @@ def robustness(
       landmarkfer robustness --show corruptions.png
     """  # noqa: D301 (click wants the character, not a backslash)
     if show is not None:
-        from landmarkfer.corruption_sheet import write_corruption_sheet
+        from landmarkfer.reporting.corruption_sheet import write_corruption_sheet
 
         write_corruption_sheet(show)
         click.echo(f"Wrote {show}")
@@ -73,9 +73,9 @@ def robustness(
     from rich.console import Console
 
     from landmarkfer.cli.extract_report import live_progress
-    from landmarkfer.corruptions import CORRUPTIONS
-    from landmarkfer.robustness import read_systems
-    from landmarkfer.robustness import robustness as run_robustness
+    from landmarkfer.evaluation.robustness.run import read_systems
+    from landmarkfer.evaluation.robustness.run import robustness as run_robustness
+    from landmarkfer.extraction.corruptions import CORRUPTIONS
 
     console = Console(stderr=True)
     written = run_robustness(

@@ -66,7 +66,7 @@ def runs(
       landmarkfer runs --model gnn --json
     """  # noqa: D301 (click wants the character)
     from landmarkfer.cli.runs_report import print_json, print_runs, sorted_records
-    from landmarkfer.training.tracking import find_runs, read_runs
+    from landmarkfer.runs.records import find_runs, read_runs
 
     records = read_runs(find_runs(runs))
     chosen = [
@@ -82,7 +82,7 @@ def runs(
     for path, name in ((plot, "curves_figure"), (compare, "compare_figure")):
         if path is not None:
             from landmarkfer.files import replacing
-            from landmarkfer.training import comparison
+            from landmarkfer.reporting import runs as comparison
 
             figure = getattr(comparison, name)(chosen)
             with replacing(path) as temporary:

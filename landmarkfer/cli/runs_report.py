@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from landmarkfer.training.tracking import RUNS_ROOT, RunRecord
+from landmarkfer.runs.records import RUNS_ROOT, RunRecord
 
 ABSENT = "–"
 # Columns that are left out in turn where the terminal is too narrow; lineage then stands below the name.

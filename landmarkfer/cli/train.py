@@ -80,11 +80,11 @@ def train(
         raise click.UsageError("--seed and --seeds exclude each other.")
     from rich.console import Console
 
-    from landmarkfer.recipes import changed_settings, load_settings
+    from landmarkfer.config.recipes import changed_settings, load_settings
+    from landmarkfer.runs.folder import find_run
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
-    from landmarkfer.training.repeat import outcome, outcome_table, repetitions, train_all
-    from landmarkfer.training.run import find_run
+    from landmarkfer.training.multirun import outcome, outcome_table, repetitions, train_all
 
     console = Console()
     if resumed:

@@ -46,7 +46,7 @@ def tune(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.tune import tune as search
+    from landmarkfer.training.tune import tune as search
 
     console = Console()
     folder = search(

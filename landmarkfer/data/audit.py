@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from landmarkfer.data.audit_report import Audit, Count, Group, Leak, NearPair, Unreadable
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.duplicates import HASH_BITS, NEAR_RADIUS, count_groups, near_pairs, perceptual_hash
-from landmarkfer.data.findings import Audit, Count, Group, Leak, NearPair, Unreadable
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from landmarkfer.config import AugmentSettings
-from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import MIRROR
+from landmarkfer.config.train import AugmentSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
+from landmarkfer.face.landmarks import MIRROR
 
 _SWAP = torch.from_numpy(MIRROR.copy())
 _SWAP_BLENDSHAPES = torch.from_numpy(BLENDSHAPE_MIRROR.copy())

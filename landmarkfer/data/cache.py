@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from landmarkfer.data.blendshapes import N_BLENDSHAPES
-from landmarkfer.data.parts import part_digest, part_length, part_path, read_part
 from landmarkfer.data.schema import HEAVY_COLUMNS, SCHEMA, SCHEMA_VERSION, Manifest
+from landmarkfer.data.shards import part_digest, part_length, part_path, read_part
 from landmarkfer.errors import CacheError
-from landmarkfer.landmarks import N_LANDMARKS
+from landmarkfer.face.blendshapes import N_BLENDSHAPES
+from landmarkfer.face.landmarks import N_LANDMARKS
 
 if TYPE_CHECKING:
     import pandas as pd

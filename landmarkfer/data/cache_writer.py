@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from landmarkfer.data.cache import MANIFEST, LandmarkCache, read_manifest
 from landmarkfer.data.labels import sort_classes
-from landmarkfer.data.parts import part_ids, part_path, read_part, replace_file, write_part
-from landmarkfer.data.rows import STATUSES, Row, Status, listing_hash
+from landmarkfer.data.row import STATUSES, Row, Status, listing_hash
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making
+from landmarkfer.data.shards import part_ids, part_path, read_part, replace_file, write_part
 from landmarkfer.errors import CacheError
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landmarkfer.config import ImageAugmentSettings
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.config.train import ImageAugmentSettings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.images import seen_side
-from landmarkfer.landmarks import MIRROR
+from landmarkfer.face.landmarks import MIRROR
 
 _SWAP = torch.from_numpy(MIRROR.copy())
 

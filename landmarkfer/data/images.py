@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
-from landmarkfer.extract.crop import crop_landmarks
+from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.files import replacing
 
 logger = logging.getLogger(__name__)

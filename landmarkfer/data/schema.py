@@ -17,9 +17,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from landmarkfer import __version__
-from landmarkfer.data.rows import Row
+from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
-from landmarkfer.landmarks import N_LANDMARKS
+from landmarkfer.face.landmarks import N_LANDMARKS
 
 SCHEMA_VERSION = 1
 HEAVY_COLUMNS = ("landmarks", "blendshapes", "face")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from landmarkfer.data.augment import MIRROR_SIGN, mirror_landmarks
-from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR
-from landmarkfer.landmarks import MIRROR
+from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
+from landmarkfer.face.landmarks import MIRROR
 
 # Below this SD a coordinate does not vary; what it is divided by.
 LEAST_SD = 1e-6

@@ -12,7 +12,7 @@ from landmarkfer.errors import SettingsError
 
 if TYPE_CHECKING:
     from landmarkfer.models.base import FaceModel
-    from landmarkfer.models.classical import ClassicalModel
+    from landmarkfer.models.classical.base import ClassicalModel
 
 MODELS: dict[str, str] = {
     "mlp": "landmarkfer.models.mlp:MLP",
@@ -20,10 +20,10 @@ MODELS: dict[str, str] = {
     "transformer": "landmarkfer.models.transformer:LandmarkTransformer",
     "image": "landmarkfer.models.image:ImageModel",
     "fusion": "landmarkfer.models.fusion:FusionModel",
-    "hog-svm": "landmarkfer.models.support_vectors:HogSvm",
-    "landmark-svm": "landmarkfer.models.support_vectors:LandmarkSvm",
-    "landmark-forest": "landmarkfer.models.tree_ensembles:LandmarkForest",
-    "landmark-boosting": "landmarkfer.models.tree_ensembles:LandmarkBoosting",
+    "hog-svm": "landmarkfer.models.classical.svm:HogSvm",
+    "landmark-svm": "landmarkfer.models.classical.svm:LandmarkSvm",
+    "landmark-forest": "landmarkfer.models.classical.trees:LandmarkForest",
+    "landmark-boosting": "landmarkfer.models.classical.trees:LandmarkBoosting",
 }
 
 

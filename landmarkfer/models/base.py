@@ -13,17 +13,12 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from landmarkfer.data.blendshapes import N_BLENDSHAPES
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.data.statistics import (
-    LEAST_SD,
-    blendshape_statistics,
-    landmark_statistics,
-    whitening_matrix,
-)
+from landmarkfer.calibration.conformal import PERCENTS
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.statistics import LEAST_SD, blendshape_statistics, landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError
-from landmarkfer.evaluation.conformal import PERCENTS
-from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.face.blendshapes import N_BLENDSHAPES
+from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
 Features = Literal["whitened", "displacement", "coordinates"]

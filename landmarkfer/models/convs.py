@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
+from landmarkfer.face.graph import FaceGraph
 from landmarkfer.models.graph_attention import Edges, graph_attention
-from landmarkfer.topology import FaceGraph
 
 ATTENTION_HEADS = 4
 LEARNED_WIDTH = 8

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import grid_sample
 
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.graph import DEFAULT_K, FaceGraph
+from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import check_keywords
-from landmarkfer.models.backbones import RESNET_WIDTH
+from landmarkfer.models.backbones.build import RESNET_WIDTH
 from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel, Share
+from landmarkfer.models.fusion_heads import FUSIONS, MAP_STRIDE, Encoder, Gated, Late
 from landmarkfer.models.gnn import GNN
 from landmarkfer.models.image import ImageModel
-from landmarkfer.models.joints import FUSIONS, MAP_STRIDE, Encoder, Gated, Late
 from landmarkfer.models.mlp import MLP
 from landmarkfer.models.transformer import LandmarkTransformer
-from landmarkfer.topology import DEFAULT_K, FaceGraph
 
 ENCODERS: dict[str, Callable[..., LandmarkModel]] = {
     "mlp": MLP,

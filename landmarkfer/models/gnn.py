@@ -12,7 +12,9 @@ import torch
 from pydantic import InstanceOf, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.edges import dynamic_knn
+from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.models.base import (
     POINT_FEATURES,
     WHITENING_FLOOR,
@@ -25,8 +27,6 @@ from landmarkfer.models.base import (
 )
 from landmarkfer.models.convs import LearnedAdjacency, build_conv
 from landmarkfer.models.readout import READOUTS
-from landmarkfer.neighbours import dynamic_knn
-from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
 
 
 class GraphBlock(nn.Module):

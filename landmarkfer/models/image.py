@@ -11,12 +11,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.images import seen_side
-from landmarkfer.models.backbone_layers import MapInfo, depth_groups, find_map
-from landmarkfer.models.backbones import OWN, RESNET_WIDTH, build_backbone
+from landmarkfer.models.backbones.build import OWN, RESNET_WIDTH, build_backbone
+from landmarkfer.models.backbones.layers import MapInfo, depth_groups, find_map
+from landmarkfer.models.backbones.weights import load_weights
 from landmarkfer.models.base import FaceModel, Share
-from landmarkfer.models.pretrained import load_weights
 
 # How much red, green and blue contribute to grey (ITU-R BT.601, as Pillow has it).
 LUMA = (0.299, 0.587, 0.114)

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import N_LANDMARKS
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.models.base import (
     POINT_FEATURES,
     WHITENING_FLOOR,

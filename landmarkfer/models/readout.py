@@ -7,8 +7,8 @@ point.
 import torch
 from torch import Tensor, nn
 
-from landmarkfer.landmarks import REGIONS
-from landmarkfer.topology import FaceGraph
+from landmarkfer.face.graph import FaceGraph
+from landmarkfer.face.landmarks import REGIONS
 
 
 class Readout(nn.Module):

@@ -19,10 +19,10 @@ from pydantic import Field, InstanceOf, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import N_LANDMARKS, REGIONS, region_points
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
+from landmarkfer.face.landmarks import N_LANDMARKS, REGIONS, region_points
 from landmarkfer.models.base import POINT_FEATURES, WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
-from landmarkfer.topology import DEFAULT_K, FaceGraph, build_graph
 
 NO_GRAPH = "none"
 NO_PATH = -1

@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from landmarkfer.config import AugmentSettings
+from landmarkfer.config.train import AugmentSettings
 from landmarkfer.data.augment import augment_landmarks, mirror_faces
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import augment_images, mirror_images
 from landmarkfer.models.base import FaceModel
 

@@ -22,13 +22,8 @@ from rich.progress import (
 from torch import Tensor
 
 from landmarkfer.files import replacing
-from landmarkfer.training.sampling import AdaptiveSampler, ClassSampler
-
-COLUMNS = [
-    *("epoch", "step", "lr", "train_loss", "train_accuracy", "train_balanced_accuracy", "train_macro_f1"),
-    *("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "seconds"),
-]
-FOCUS = "focus"
+from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, read_epochs
+from landmarkfer.training.samplers import AdaptiveSampler, ClassSampler
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -202,11 +197,6 @@ class EpochTable(pl.Callback):
         rows = [*table[table["epoch"] <= trainer.current_epoch].to_dict("records"), row]
         with replacing(self._path) as path:
             pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
-
-
-def read_epochs(path: Path) -> pd.DataFrame:
-    """The table of epochs, empty if there is none yet."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
 
 
 class TrainingProgress(pl.Callback):

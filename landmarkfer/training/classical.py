@@ -8,15 +8,15 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from landmarkfer.config import TrainSettings
-from landmarkfer.data.datamodule import FaceDataset
+from landmarkfer.config.train import TrainSettings
+from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows, Splits
-from landmarkfer.evaluation.metrics import accuracy, balanced_accuracy, macro_f1
 from landmarkfer.files import replacing
-from landmarkfer.training.run import RunFolder
+from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
+from landmarkfer.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from landmarkfer.models.classical import ClassicalModel
+    from landmarkfer.models.classical.base import ClassicalModel
 
 
 def fit_classical(

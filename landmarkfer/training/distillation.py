@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from landmarkfer.config import DistillationSettings
-from landmarkfer.data.datamodule import FaceDataset
+from landmarkfer.config.train import DistillationSettings
+from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import LandmarkferError, SettingsError
-from landmarkfer.evaluation.predictions import check_predictions, probability_columns
+from landmarkfer.metrics.predictions import check_predictions, probability_columns
 
 logger = logging.getLogger(__name__)
 

@@ -16,42 +16,18 @@ from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError
 
-from landmarkfer.config import TrainSettings
+from landmarkfer.config.recipes import changed_settings
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.datamodule import FaceDataModule, FaceDataset, label_images, load_dataset
+from landmarkfer.data.datamodule import FaceDataModule
+from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
+from landmarkfer.inference.device import accelerator, precision
 from landmarkfer.models.base import FaceModel
-from landmarkfer.recipes import changed_settings
-from landmarkfer.training.afterwards import fit_afterwards
-from landmarkfer.training.callbacks import (
-    EpochTable,
-    MovingWeightAverage,
-    OneCheckpoint,
-    Patience,
-    SamplingFocus,
-    StochasticWeightAverage,
-    TrainingProgress,
-    WholeCheckpointIO,
-    read_epochs,
-)
-from landmarkfer.training.classical import fit_classical
-from landmarkfer.training.copies import with_copies
-from landmarkfer.training.curves import draw_curves
-from landmarkfer.training.distillation import soft_targets
-from landmarkfer.training.losses import build_loss
-from landmarkfer.training.memory import freed_memory_kept
-from landmarkfer.training.prepare import (
-    accelerator,
-    class_counts,
-    image_info,
-    new_model,
-    precision,
-    resolved,
-    seen_rows,
-)
-from landmarkfer.training.run import (
+from landmarkfer.reporting.learning_curves import draw_curves
+from landmarkfer.runs.folder import (
     RUNS_ROOT,
     AnyModel,
     CacheInfo,
@@ -61,7 +37,26 @@ from landmarkfer.training.run import (
     environment,
     new_run,
 )
-from landmarkfer.training.sampling import ClassSampler, build_sampler, check_sampling
+from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.training.calibrate import fit_afterwards
+from landmarkfer.training.callbacks import (
+    EpochTable,
+    MovingWeightAverage,
+    OneCheckpoint,
+    Patience,
+    SamplingFocus,
+    StochasticWeightAverage,
+    TrainingProgress,
+    WholeCheckpointIO,
+)
+from landmarkfer.training.classical import fit_classical
+from landmarkfer.training.distillation import soft_targets
+from landmarkfer.training.losses import build_loss
+from landmarkfer.training.memory import freed_memory_kept
+from landmarkfer.training.offline_augmentation import with_copies
+from landmarkfer.training.resolve import resolved
+from landmarkfer.training.samplers import ClassSampler, build_sampler, check_sampling
+from landmarkfer.training.setup import class_counts, image_info, new_model, seen_rows
 from landmarkfer.training.task import ExpressionTask
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
-from landmarkfer.config import LossSettings
+from landmarkfer.config.train import LossSettings
 
 
 def class_weights(counts: Tensor, scheme: str, beta: float = 0.999) -> Tensor | None:

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
-from landmarkfer.config import TrainSettings
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.config.train import TrainSettings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import DivergedError
-from landmarkfer.evaluation.metrics import scores_from_confusion
+from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.augmentation import augment_batch
-from landmarkfer.training.mixing import mix_batch
-from landmarkfer.training.schedules import build_optimiser, build_schedule, current_stage, frozen_groups
+from landmarkfer.training.mixup import mix_batch
+from landmarkfer.training.optim import build_optimiser, build_schedule, current_stage, frozen_groups
 
 
 class ExpressionTask(pl.LightningModule):

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmarkfer.cli import cli, main
+from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.evaluation.differences import DIFFERENCE_COLUMNS
-from landmarkfer.recipes import load_settings
+from landmarkfer.evaluation.compare.statistics import DIFFERENCE_COLUMNS
 from landmarkfer.training.fit import train
 
 FILES = {"differences.csv", "differences.md", "differences.png", "images.csv", "slices.png"}

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from landmarkfer.cli import cli
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
-from landmarkfer.extract import extract
+from landmarkfer.extraction import extract
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from landmarkfer.cli import cli
 from landmarkfer.errors import DetectorError, SettingsError, SourceError
-from landmarkfer.extract.detectors import FaceMeshDetector
+from landmarkfer.extraction.detectors import FaceMeshDetector
 
 SMALL = ("--per-class", "16", "--epochs", "1", "--workers", "1")
 

@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
+from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import RunError
-from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
-from landmarkfer.training.repeat import repetitions, train_all
+from landmarkfer.training.multirun import repetitions, train_all
 
 FILES = {"metrics.json", "predictions.parquet", "per_class.csv"}
 FILES |= {"confusion.png", "reliability.png", "risk_coverage.png"}

@@ -8,7 +8,7 @@ from landmarkfer.cli import cli
 from landmarkfer.cli.extract_report import cache_folder, duration, live_progress
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, SettingsError, SourceError
-from landmarkfer.extract.pipeline import Tally
+from landmarkfer.extraction.pipeline import Tally
 
 
 @pytest.fixture

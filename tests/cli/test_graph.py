@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from landmarkfer import topology
 from landmarkfer.cli import cli
-from landmarkfer.landmarks import graphs_dir
-from landmarkfer.topology import build_graph, graph_names
+from landmarkfer.face import graph as topology
+from landmarkfer.face.graph import build_graph, graph_names
+from landmarkfer.face.landmarks import graphs_dir
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from landmarkfer.cli.inspect import inspect
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.rows import Row
+from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.training.run import RunFolder
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
 SMALL = ["--set", "model.hidden=[16]", "--set", "fit.batch_size=16", "--set", "fit.device=cpu"]

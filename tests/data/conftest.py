@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from landmarkfer.data.rows import Row
+from landmarkfer.data.row import Row
 
 
 @pytest.fixture

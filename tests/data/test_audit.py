@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.audit import audit, sorted_splits
+from landmarkfer.data.audit_report import Audit, Leak
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
-from landmarkfer.data.findings import Audit, Leak
-from landmarkfer.data.rows import Row
-from landmarkfer.extract.decode import decode_image
+from landmarkfer.data.row import Row
+from landmarkfer.extraction.decode import decode_image
 
 
 def encode(pixels):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import AugmentSettings
+from landmarkfer.config.train import AugmentSettings
 from landmarkfer.data.augment import augment_landmarks, mirror_faces, mirror_landmarks
-from landmarkfer.data.blendshapes import BLENDSHAPES
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.geometry import mirror
-from landmarkfer.landmarks import CANONICAL, MIRROR
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.blendshapes import BLENDSHAPES
+from landmarkfer.face.geometry import mirror
+from landmarkfer.face.landmarks import CANONICAL, MIRROR
 
 NOTHING = {"jitter": 0.0, "shape_jitter": 0.0}
 MEAN = torch.from_numpy(CANONICAL + 0.01)

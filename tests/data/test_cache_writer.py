@@ -9,7 +9,7 @@ import pytest
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
-from landmarkfer.data.rows import Row
+from landmarkfer.data.row import Row
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo
 from landmarkfer.errors import CacheError
 

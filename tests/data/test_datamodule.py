@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import DataSettings, NormalisationSettings, SplitSettings
+from landmarkfer.config.train import DataSettings, NormalisationSettings, SplitSettings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
-from landmarkfer.data.datamodule import BatchLoader, FaceBatch, FaceDataModule, label_images, load_dataset
-from landmarkfer.data.rows import Row
+from landmarkfer.data.datamodule import BatchLoader, FaceDataModule
+from landmarkfer.data.dataset import label_images, load_dataset
+from landmarkfer.data.row import Row
 from landmarkfer.data.splits import make_splits
 from landmarkfer.errors import CacheError
-from landmarkfer.geometry import normalise
-from landmarkfer.landmarks import CANONICAL
+from landmarkfer.face.geometry import normalise
+from landmarkfer.face.landmarks import CANONICAL
 
 
 @pytest.fixture

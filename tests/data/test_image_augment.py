@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config import ImageAugmentSettings
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.config.train import ImageAugmentSettings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import augment_images, mirror_images
 
 SIDE = 64

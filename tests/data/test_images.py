@@ -9,7 +9,7 @@ from PIL import Image
 from landmarkfer.data import images
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.images import load_images, natural_size, stored_points, to_square
-from landmarkfer.data.rows import Row
+from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR, BLENDSHAPES
 from landmarkfer.data.labels import canonical_label, is_known_label, sort_classes
+from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR, BLENDSHAPES
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.statistics import LEAST_SD, landmark_statistics, whitening_matrix
-from landmarkfer.landmarks import CANONICAL
+from landmarkfer.face.landmarks import CANONICAL
 
 
 def related_faces(n, seed=0):

@@ -8,10 +8,10 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
 
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.face.graph import build_graph
 from landmarkfer.models import build_model
 from landmarkfer.models.convs import PyGLayer
-from landmarkfer.recipes import load_settings
-from landmarkfer.topology import build_graph
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from landmarkfer.config.recipes import load_settings
 from landmarkfer.models import check_keywords
-from landmarkfer.recipes import load_settings
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

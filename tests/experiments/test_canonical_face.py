@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.rows import Row
-from landmarkfer.landmarks import CANONICAL, MIRROR, graphs_dir
+from landmarkfer.data.row import Row
+from landmarkfer.face.landmarks import CANONICAL, MIRROR, graphs_dir
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "canonical_face.py"
 

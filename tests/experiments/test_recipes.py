@@ -8,17 +8,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from landmarkfer.config import TrainSettings
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.rows import Row
-from landmarkfer.evaluate import evaluate_run
-from landmarkfer.landmarks import CANONICAL, REGION
+from landmarkfer.data.row import Row
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.face.landmarks import CANONICAL, REGION
 from landmarkfer.models import model_class
 from landmarkfer.models.base import FaceModel
-from landmarkfer.recipes import load_settings
 from landmarkfer.training.fit import train
-from landmarkfer.training.prepare import resolved
-from landmarkfer.training.repeat import train_all
+from landmarkfer.training.multirun import train_all
+from landmarkfer.training.resolve import resolved
 
 RECIPES = sorted((Path(__file__).parents[2] / "experiments" / "recipes").glob("*.toml"))
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

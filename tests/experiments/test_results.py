@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarkfer.benchmark_page import kept_file
-from landmarkfer.benchmark_settings import read_benchmark, row_settings
+from landmarkfer.config.benchmark import read_benchmark, row_settings
+from landmarkfer.config.recipes import changed_settings
 from landmarkfer.data.labels import CLASS_ORDER
-from landmarkfer.evaluation.kept import read_kept
-from landmarkfer.evaluation.report import evaluate_predictions
-from landmarkfer.evaluation.results import ALL_SEEDS, PAIRED, read_results
-from landmarkfer.recipes import changed_settings
+from landmarkfer.evaluation.benchmark.archive import read_kept
+from landmarkfer.evaluation.benchmark.report import kept_file
+from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, read_results
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 RESULTS = EXPERIMENTS / "results"

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from landmarkfer.evaluate import evaluate_run, evaluate_runs
-from landmarkfer.evaluation.report import write_evaluation
-from landmarkfer.evaluation.results import read_results
-from landmarkfer.recipes import changed_settings, load_settings
+from landmarkfer.config.recipes import changed_settings, load_settings
+from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs
+from landmarkfer.evaluation.files import write_evaluation
+from landmarkfer.reporting.results import read_results
 from landmarkfer.training.fit import train
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from landmarkfer.config.recipes import load_settings
 from landmarkfer.models.image import ImageModel
-from landmarkfer.recipes import load_settings
-from landmarkfer.training.prepare import resolved
-from landmarkfer.training.run import RunFolder
+from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.resolve import resolved
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 RUNS = sorted(path.parent for path in (EXPERIMENTS / "weights").glob("*/config.json"))

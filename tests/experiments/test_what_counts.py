@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.evaluate import open_run
+from landmarkfer.evaluation.evaluate import open_run
+from landmarkfer.face.graph import build_graph
 from landmarkfer.models.convs import Aggregation
-from landmarkfer.topology import build_graph
 from landmarkfer.training.fit import train
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.extract import ExtractSettings, extract
+from landmarkfer.extraction import ExtractSettings, extract
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def faces(tmp_path_factory, portrait):
 SETTINGS = ExtractSettings(passes=5)
 START = """
 import sys
-from landmarkfer.extract import ExtractSettings, extract
+from landmarkfer.extraction import ExtractSettings, extract
 extract(sys.argv[1], sys.argv[2], ExtractSettings(passes=5), workers=int(sys.argv[3]), part_rows=4)
 """
 
@@ -286,7 +286,7 @@ def test_a_device_without_space_is_the_same_sentence(tmp_path):
     """Here writing does meet "no space left": the temporary file is a link to a device that is full."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    from landmarkfer.data.parts import replace_file
+    from landmarkfer.data.shards import replace_file
     from landmarkfer.errors import CacheError
 
     (tmp_path / "x").write_bytes(b"old")
@@ -302,7 +302,7 @@ def test_a_complete_cache_touches_no_detector(faces, whole):
     code = (
         "import multiprocessing, sys\n"
         "multiprocessing.get_context = None\n"
-        "from landmarkfer.extract import ExtractSettings, extract\n"
+        "from landmarkfer.extraction import ExtractSettings, extract\n"
         f"summary = extract({str(faces)!r}, {str(whole.path)!r}, ExtractSettings(passes=5))\n"
         "print(summary.extracted, summary.reused, 'mediapipe' in sys.modules, 'torch' in sys.modules)\n"
     )

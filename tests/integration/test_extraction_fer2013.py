@@ -2,7 +2,7 @@
 
 import pytest
 
-from landmarkfer.extract import ExtractSettings, extract, open_source
+from landmarkfer.extraction import ExtractSettings, extract, open_source
 
 pytestmark = pytest.mark.fer2013
 

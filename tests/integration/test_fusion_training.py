@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from landmarkfer.errors import RunError, SettingsError
-from landmarkfer.evaluate import evaluate_run, open_run
+from landmarkfer.evaluation.evaluate import evaluate_run, open_run
 from landmarkfer.models.base import OF_ITS_DATA
-from landmarkfer.models.joints import FUSIONS
+from landmarkfer.models.fusion_heads import FUSIONS
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.prepare import new_model, resolved
+from landmarkfer.training.resolve import resolved
+from landmarkfer.training.setup import new_model
 
 SMALL = {
     "model.width": 4,
@@ -55,7 +56,7 @@ def test_it_goes_on_as_if_never_cut(image_settings, tmp_path, monkeypatch):
     cut = settings.model_copy(update={"name": "cut"})
     with pytest.raises(Stop):
         train(cut, runs_root=tmp_path, callbacks=[Cut()])
-    from landmarkfer.training.run import RunFolder
+    from landmarkfer.runs.folder import RunFolder
 
     again = resume(RunFolder(tmp_path / "cut"))
     ours, theirs = (run.load().model.state_dict() for run in (again, whole))
@@ -123,9 +124,9 @@ def test_shuffled_landmarks_are_those_of_another_image_in_training_and_test(imag
 
 
 def test_a_fresh_model_knows_its_faces_and_pixels(image_settings, pictured_cache):
-    from landmarkfer.data.datamodule import label_images, load_dataset
+    from landmarkfer.data.dataset import label_images, load_dataset
     from landmarkfer.data.splits import make_splits
-    from landmarkfer.training.prepare import image_info
+    from landmarkfer.training.setup import image_info
 
     settings = resolved(image_settings("fusion", **SMALL))
     labels = label_images(pictured_cache, settings.data)

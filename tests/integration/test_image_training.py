@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
+from landmarkfer.calibration.temperature import temper
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import RunError, SettingsError
-from landmarkfer.evaluate import evaluate_run, open_run
-from landmarkfer.evaluation.temperature import temper
+from landmarkfer.evaluation.evaluate import evaluate_run, open_run
+from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.tta import views
 from landmarkfer.models.base import OF_ITS_DATA
-from landmarkfer.models.views import views
-from landmarkfer.predict import predict_probabilities
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
 # 94 training faces and 16 per batch: 5 steps an epoch. The validation loss is best in the second epoch.

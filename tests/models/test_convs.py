@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch_geometric import nn as pyg
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.graph import FaceGraph, build_graph
 from landmarkfer.models import build_model, graph_attention
 from landmarkfer.models.convs import (
     PYG_LAYERS,
@@ -16,7 +17,6 @@ from landmarkfer.models.convs import (
     sum_aggregation,
     symmetric_aggregation,
 )
-from landmarkfer.topology import FaceGraph, build_graph
 
 # `anatomical` has 318 nodes without an edge, `regions` has hubs.
 GRAPHS = ["anatomical", "tesselation", "regions"]

@@ -5,11 +5,11 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from landmarkfer.benchmark import made_up_faces
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.evaluation.benchmark.run import made_up_faces
 from landmarkfer.models import build_model
-from landmarkfer.recipes import load_settings
 from landmarkfer.training.augmentation import augment_batch
-from landmarkfer.training.prepare import resolved
+from landmarkfer.training.resolve import resolved
 
 
 @pytest.fixture(autouse=True)

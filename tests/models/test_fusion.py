@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import SettingsError
-from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import build_model
 from landmarkfer.models.fusion import sample_map
-from landmarkfer.models.joints import FUSIONS
+from landmarkfer.models.fusion_heads import FUSIONS
 
 CLASSES = 3
 IMAGE = {"backbone": "resnet-fer", "width": 4, "size": 24, "dropout": 0.0}

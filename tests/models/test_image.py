@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import SettingsError
 from landmarkfer.models import build_model, model_keywords
 from landmarkfer.models.image import LUMA, ImageModel

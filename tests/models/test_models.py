@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch_geometric.nn import GCNConv
 
-from landmarkfer.data.blendshapes import BLENDSHAPE_MIRROR, N_BLENDSHAPES
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
-from landmarkfer.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR, N_BLENDSHAPES
+from landmarkfer.face.graph import GRAPHS
+from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
 from landmarkfer.models.base import FaceModel, LandmarkModel
 from landmarkfer.models.convs import PYG_LAYERS
-from landmarkfer.models.joints import FUSIONS
+from landmarkfer.models.fusion_heads import FUSIONS
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.models.transformer import TOKENISERS
-from landmarkfer.topology import GRAPHS
 
 CLASSES = 4
 GNN = {"graph": "anatomical", "widths": [4, 6], "hidden": [10], "identity": 3, "node_width": 2}

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from landmarkfer.landmarks import REGIONS, region_points
+from landmarkfer.face.graph import build_graph
+from landmarkfer.face.landmarks import REGIONS, region_points
 from landmarkfer.models.readout import READOUTS
-from landmarkfer.topology import build_graph
 
 PLAIN, HUBS = build_graph("anatomical"), build_graph("regions")
 

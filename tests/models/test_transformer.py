@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.data.datamodule import FaceBatch
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import GraphError, SettingsError
-from landmarkfer.landmarks import CANONICAL, N_LANDMARKS, REGION, REGIONS, region_points
+from landmarkfer.face.graph import FaceGraph, build_graph
+from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS, REGION, REGIONS, region_points
 from landmarkfer.models import build_model
 from landmarkfer.models.transformer import (
     NO_PATH,
@@ -18,8 +20,6 @@ from landmarkfer.models.transformer import (
     RegionTokens,
     token_distances,
 )
-from landmarkfer.recipes import load_settings
-from landmarkfer.topology import FaceGraph, build_graph
 
 RECIPES = Path(__file__).parents[2] / "experiments" / "recipes"
 SMALL = {"width": 8, "heads": 2, "depth": 2, "expansion": 2.0, "dropout": 0.0}

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from landmarkfer.config import AugmentSettings
+from landmarkfer.config.train import AugmentSettings
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import CANONICAL, MIRROR
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.landmarks import CANONICAL, MIRROR
 from landmarkfer.models import build_model
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.augmentation import augment_batch

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from PIL import Image
 from rich.console import Console
 
-from landmarkfer.training.callbacks import COLUMNS, MovingWeightAverage, WholeCheckpointIO, read_epochs
-from landmarkfer.training.curves import draw_curves
+from landmarkfer.reporting.learning_curves import draw_curves
+from landmarkfer.runs.metrics_table import COLUMNS, read_epochs
+from landmarkfer.training.callbacks import MovingWeightAverage, WholeCheckpointIO
 from landmarkfer.training.fit import train
 
 

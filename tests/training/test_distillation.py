@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from landmarkfer.config import DistillationSettings, NormalisationSettings
-from landmarkfer.data.datamodule import label_images, load_dataset
+from landmarkfer.config.train import DistillationSettings, NormalisationSettings
+from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.errors import SettingsError
 from landmarkfer.training.distillation import soft_targets
@@ -28,7 +28,7 @@ def splits(tiny_cache, tiny_split):
 
 @pytest.fixture(scope="module")
 def tiny_split(tiny_cache):
-    from landmarkfer.recipes import load_settings
+    from landmarkfer.config.recipes import load_settings
 
     return load_settings(overrides={"cache": str(tiny_cache.path)})
 

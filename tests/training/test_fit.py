@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from landmarkfer.config import NormalisationSettings
+from landmarkfer.config.train import NormalisationSettings
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.datamodule import load_dataset
+from landmarkfer.data.dataset import load_dataset
 from landmarkfer.errors import CacheError, LandmarkferError, RunError
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.run import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
 

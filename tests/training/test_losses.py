@@ -6,7 +6,7 @@ from kornia.losses import focal_loss
 from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
-from landmarkfer.config import LossSettings
+from landmarkfer.config.train import LossSettings
 from landmarkfer.training.losses import build_loss, class_weights, log_prior
 
 COUNTS = torch.tensor([60, 30, 10])

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from landmarkfer.config import LossSettings, TrainSettings
-from landmarkfer.data.datamodule import FaceBatch
-from landmarkfer.landmarks import CANONICAL
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import LossSettings, TrainSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.models import build_model
-from landmarkfer.recipes import load_settings
 from landmarkfer.training.losses import build_loss
 from landmarkfer.training.task import ExpressionTask
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from landmarkfer.geometry import interocular
-from landmarkfer.landmarks import CANONICAL, MIRROR, N_LANDMARKS, N_MESH
-from landmarkfer.topology import build_graph
+from landmarkfer.face.geometry import interocular
+from landmarkfer.face.graph import build_graph
+from landmarkfer.face.landmarks import CANONICAL, MIRROR, N_LANDMARKS, N_MESH
 
 Floats = NDArray[np.float64]
 Handles = dict[tuple[int, ...], tuple[float, float]]

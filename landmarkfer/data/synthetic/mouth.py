@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from landmarkfer.data.synthetic.portrait import Placement, load_portrait
 from landmarkfer.data.synthetic.warp import sample
-from landmarkfer.landmarks import INNER_LIPS_RING
+from landmarkfer.face.landmarks import INNER_LIPS_RING
 
 Floats = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarkfer.geometry import eye_centres, interocular, roll_angle
-from landmarkfer.landmarks import MIRROR, N_LANDMARKS
+from landmarkfer.face.geometry import eye_centres, interocular, roll_angle
+from landmarkfer.face.landmarks import MIRROR, N_LANDMARKS
 
 Floats = NDArray[np.float64]
 

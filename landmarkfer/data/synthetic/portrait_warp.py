@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from landmarkfer.data.synthetic.action_units import mesh_distances
 from landmarkfer.data.synthetic.portrait import Placement, Portrait
 from landmarkfer.data.synthetic.warp import ThinPlate, grid_interpolation
-from landmarkfer.landmarks import (
+from landmarkfer.face.landmarks import (
     FACE_OVAL_RING,
     INNER_LIPS_RING,
     LEFT_EYE_RING,

@@ -18,7 +18,7 @@ from landmarkfer.data.synthetic.parameters import FaceParameters
 from landmarkfer.data.synthetic.portrait import Placement, Portrait, load_portrait
 from landmarkfer.data.synthetic.portrait_warp import backward_map
 from landmarkfer.data.synthetic.warp import sample
-from landmarkfer.landmarks import INNER_LIPS_RING
+from landmarkfer.face.landmarks import INNER_LIPS_RING
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from landmarkfer.data.synthetic.action_units import (
     side_weights,
     spread,
 )
-from landmarkfer.landmarks import LEFT_IRIS, MIRROR, N_MESH, RIGHT_IRIS, SIDE
+from landmarkfer.face.landmarks import LEFT_IRIS, MIRROR, N_MESH, RIGHT_IRIS, SIDE
 
 INNER_BROW, OUTER_BROW, UPPER_LID, LOWER_LID = 107, 70, 159, 145
 MOUTH_CORNER, UPPER_LIP, LOWER_LIP, CHIN, NOSE_WING, NOSE_TIP = 61, 13, 14, 152, 64, 4

@@ -8,8 +8,8 @@ from landmarkfer.data.synthetic.motion import move_face
 from landmarkfer.data.synthetic.portrait import Placement, load_portrait, read_landmarks
 from landmarkfer.data.synthetic.portrait_warp import backward_map
 from landmarkfer.data.synthetic.rendering import place_face, render, resting_portrait
-from landmarkfer.geometry import eye_centres, interocular
-from landmarkfer.landmarks import INNER_LIPS_RING, LEFT_EYE_RING, MIRROR, RIGHT_EYE_RING
+from landmarkfer.face.geometry import eye_centres, interocular
+from landmarkfer.face.landmarks import INNER_LIPS_RING, LEFT_EYE_RING, MIRROR, RIGHT_EYE_RING
 
 SURPRISE = {1: (0.9, 0.9), 2: (1.0, 1.0), 5: (0.8, 0.8), 26: (0.9, 0.9)}
 

@@ -1,0 +1,124 @@
+"""Settings from a recipe and the command line, and what of them differs from the defaults.
+
+A recipe is a TOML file with the tables of `config.py`. Every mistake in one is told in a sentence that names
+the key, what was given and what fits.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from landmarkfer.config.train import StageSettings, TrainSettings
+from landmarkfer.errors import SettingsError
+
+
+def load_settings(
+    recipe: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> TrainSettings:
+    """Settings from a recipe, then overrides, then `table.key=value` assignments; the last one wins.
+
+    Args:
+        recipe: A TOML file; the defaults alone if None.
+        overrides: Values by dotted key, such as `{"fit.epochs": 5}`; None values are passed over.
+        assignments: Strings such as `augment.jitter=0.1`; values are TOML, bare words are strings.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
+    """
+    content = read_toml(recipe) if recipe else {}
+    content.pop("tune", None)  # of `search_settings`
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _assign(content, key, value)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(
+                f"'{assignment}' is no setting; write it as table.key=value, e.g. fit.epochs=5."
+            )
+        _assign(content, key.strip(), _toml_value(text.strip()))
+    return parse_settings(content, origin=str(recipe) if recipe else "the settings")
+
+
+def parse_settings(content: Mapping[str, Any], origin: str) -> TrainSettings:
+    """Check plain data against the settings.
+
+    Raises:
+        SettingsError: Names the first wrong key, what was given, and which keys there are.
+    """
+    try:
+        return TrainSettings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(explain(error, origin, TrainSettings)) from None
+
+
+def changed_settings(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that differ from the defaults, by dotted key."""
+    return changed_keys(settings.model_dump())
+
+
+def changed_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As `changed_settings`, of plain data written by any version: keys that are unknown here differ too."""
+    return dict(_differences(content, TrainSettings().model_dump(), ""))
+
+
+def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+    default = default if isinstance(default, dict) else {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            yield from _differences(value, default.get(key), f"{prefix}{key}.")
+        elif key not in default or value != default[key]:
+            yield f"{prefix}{key}", value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a recipe.
+
+    Raises:
+        SettingsError: There is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"there is no recipe {path}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} is no readable TOML file: {error}.") from None
+
+
+def _assign(content: dict[str, Any], key: str, value: Any) -> None:
+    *tables, last = key.split(".")
+    for table in tables:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise SettingsError(f"'{key}' is no setting: '{table}' is a value, not a table.")
+    content[last] = value
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def explain(error: ValidationError, origin: str, table: Any) -> str:
+    """The first fault, in one sentence; `table` is the model that was checked against."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        for part in first["loc"][:-1]:
+            table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
+        return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
+    given = json.dumps(first["input"], default=str)
+    place = f"'{key}' = {given}" if key else given
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{origin}: {place} does not fit: {reason[:1].lower()}{reason[1:]}."

@@ -1,0 +1,156 @@
+"""A cache in memory: one batch of all its faces, and a table of what is known of each.
+
+Datasets are immutable, and augmentation belongs to the training step, so training cannot change what
+validation sees.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from landmarkfer.config.train import DataSettings, NormalisationSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.images import ImageInfo, Progress, load_images, stored_points
+from landmarkfer.data.labels import sort_classes
+from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.face.geometry import normalise
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FaceDataset:
+    """A cache in memory: one batch of all its faces and a table of what is known of each.
+
+    Attributes:
+        faces: All rows as one batch.
+        frame: `id, label, split, subset, status, sha256`, a row per image.
+        classes: Class names in the order of the labels' numbers.
+    """
+
+    faces: FaceBatch
+    frame: pd.DataFrame
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """The number of images, those without a face included."""
+        return len(self.faces)
+
+
+def label_images(
+    cache: LandmarkCache, settings: DataSettings, classes: tuple[str, ...] | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """What is known of each image of a cache, with the classes that take part.
+
+    Args:
+        cache: The cache; it must be complete.
+        settings: Which classes take part, which are merged, and whether the data's own splits hold.
+        classes: The classes of a model trained elsewhere; None where they follow from the settings,
+            which must then fit the cache.
+
+    Returns:
+        `id, label, split, subset, status, sha256`, a row per image in the cache's order, the label missing
+        where its class takes no part; and the class names in the order of their numbers.
+
+    Raises:
+        CacheError: The cache is not complete.
+        SettingsError: The settings name a class that the cache does not have.
+    """
+    if not cache.complete:
+        raise CacheError(
+            f"{cache.path} is not complete ({len(cache)} of {cache.manifest.rows} rows); "
+            "run the same `landmarkfer extract` again to finish it."
+        )
+    frame = cache.frame(["id", "label", "split", "subset", "status", "sha256"])
+    merged = {part: name for name, parts in settings.merge.items() for part in parts}
+    there = {merged.get(name, name) for name in cache.manifest.classes}
+    if classes is None:
+        for key, names, known in (
+            ("merge", merged, set(cache.manifest.classes)),
+            ("classes", settings.classes, there),
+        ):
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                raise SettingsError(
+                    f"'data.{key}' names '{unknown[0]}', and the classes of {cache.path} are "
+                    f"{', '.join(sort_classes(known))}."
+                )
+        classes = tuple(sort_classes(set(settings.classes) or there))
+    else:
+        unknown_labels = set(frame["label"].dropna()) - set(merged) - set(classes)
+        if unknown_labels and not settings.classes:
+            logger.warning(
+                "%d images of %s have a label the model does not know and are left out",
+                int(frame["label"].isin(unknown_labels).sum()),
+                cache.path,
+            )
+    label = frame["label"].replace(merged) if merged else frame["label"]
+    frame["label"] = label.where(label.isin(classes), None)
+    if not settings.official:
+        frame["split"] = None
+    return frame, classes
+
+
+def load_dataset(
+    cache: LandmarkCache,
+    normalisation: NormalisationSettings,
+    labels: tuple[pd.DataFrame, tuple[str, ...]] | None = None,
+    images: ImageInfo | None = None,
+    progress: Progress | None = None,
+    shuffled: bool = False,
+) -> FaceDataset:
+    """Read and normalise a cache's landmarks, and decode its images where they are wanted.
+
+    Args:
+        cache: The cache; it must be complete.
+        normalisation: How landmarks are normalised.
+        labels: What `label_images` gave; all classes of the cache if None.
+        images: Size and channels of the images; None leaves them out.
+        progress: See `images.load_images`.
+        shuffled: Give each image the landmarks of another; see `DataSettings.shuffled`.
+
+    Returns:
+        The dataset, in the cache's row order.
+
+    Raises:
+        CacheError: The cache is not complete, a stored image is damaged, or there are landmarks of an image
+            whose size is not known.
+    """
+    frame, classes = label_images(cache, DataSettings()) if labels is None else labels
+    raw = cache.landmarks()
+    present = np.isfinite(raw).all(axis=(1, 2))
+    landmarks = np.zeros_like(raw)
+    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
+    if np.isnan(sizes[present]).any():
+        row = np.flatnonzero(present & np.isnan(sizes).any(axis=1))[0]
+        raise CacheError(
+            f"{frame['id'].iloc[row]} of {cache.path} has landmarks, but not the width and height of its "
+            "image, without which they have no shape."
+        )
+    landmarks[present] = normalise(raw[present], *sizes[present].T, **normalisation.model_dump())
+    number = {name: index for index, name in enumerate(classes)}
+    known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
+    faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(known))
+    blendshapes = cache.blendshapes()
+    if blendshapes is not None:
+        faces = replace(faces, blendshapes=torch.from_numpy(np.nan_to_num(blendshapes, copy=False)))
+    if images is not None:
+        pixels = load_images(cache, images.size, images.channels, progress)
+        readable = (frame["status"] != "unreadable").to_numpy(copy=True)
+        faces = replace(faces, image=torch.from_numpy(pixels), pictured=torch.from_numpy(readable))
+        if images.points:
+            points = np.nan_to_num(stored_points(cache, raw), copy=False)
+            faces = replace(faces, points=torch.from_numpy(points))
+    return FaceDataset(_with_other_landmarks(faces) if shuffled else faces, frame, classes)
+
+
+def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:
+    """The same images and labels, each with what was found in another image, always the same one."""
+    other = torch.from_numpy(np.random.default_rng(0).permutation(len(faces)))
+    names = ("landmarks", "present", "points", "blendshapes")
+    found = {name: getattr(faces, name) for name in names}
+    return replace(faces, **{name: field[other] for name, field in found.items() if field is not None})

@@ -1,0 +1,1 @@
+"""Whole systems compared from one recipe: train, measure, test, report."""

@@ -1,0 +1,145 @@
+"""The finished runs of a benchmark: what they say of the test images and other data, and what they cost."""
+
+import json
+import timeit
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from landmarkfer.errors import RunError
+from landmarkfer.evaluation.benchmark.archive import Kept, read_kept, write_kept
+from landmarkfer.evaluation.evaluate import Opened, evaluate_run, open_run
+from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
+from landmarkfer.files import replacing
+from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.models.base import FaceModel
+from landmarkfer.models.profile import count_cost
+from landmarkfer.reporting.results import ELSEWHERE, RUN_SUBSET
+from landmarkfer.runs.folder import RunConfig, RunFolder
+from landmarkfer.runs.metrics_table import read_epochs
+
+COST_FILE = "cost.json"
+_LATENCY_CALLS = 20
+
+
+def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
+    """What is kept of a finished run, which is evaluated if it has not been.
+
+    Args:
+        run: The run.
+        other_data: Further caches by name, on whose test images it is evaluated too.
+    """
+    table, config = evaluated(run), run.read_config()
+    figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run, config).items()]
+    return Kept(
+        table=table,
+        model=config.settings.model.name,
+        graph=config.graph.name if config.graph else None,
+        created=config.created,
+        changed=config.changed,
+        figures=figures + _elsewhere(run, other_data),
+    )
+
+
+def evaluated(run: RunFolder) -> pd.DataFrame:
+    """What a run says of the test images; it is evaluated and its cost measured where need be."""
+    table = None
+    if _up_to_date(run, PREDICTIONS_FILE) and _up_to_date(run, METRICS_FILE):
+        with suppress(RunError):  # written by another version: evaluated again
+            read_evaluation(run.path)
+            table = pd.read_parquet(run.path / PREDICTIONS_FILE)
+    measured = _up_to_date(run, COST_FILE)
+    if table is not None and measured:
+        return table
+    opened = open_run(run)
+    if table is None:
+        table = opened.predict_test()
+        write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
+    if not measured:
+        _write_cost(run, opened)
+    return table
+
+
+def _up_to_date(run: RunFolder, name: str) -> bool:
+    """Whether a file of a run is there and no older than its weights."""
+    file = run.path / name
+    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
+    return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
+
+
+def measure_again(run: RunFolder, kept: Path) -> None:
+    """Measure what a prediction of a run costs once more.
+
+    Args:
+        run: The run, whose file of costs is replaced.
+        kept: What is kept of it, where the new costs take the place of the old ones; it need not be there.
+    """
+    cost = _write_cost(run, open_run(run))
+    if kept.exists():
+        old = read_kept(kept)
+        figures = [
+            (subset, metric, cost.get(metric, value) if subset == RUN_SUBSET else value)
+            for subset, metric, value in old.figures
+        ]
+        write_kept(kept, replace(old, figures=figures))
+
+
+def _write_cost(run: RunFolder, opened: Opened) -> dict[str, float]:
+    cost = measure_cost(opened)
+    with replacing(run.path / COST_FILE) as path:
+        path.write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+    return cost
+
+
+def measure_cost(opened: Opened) -> dict[str, float]:
+    """Multiply-accumulates of one prediction, and the milliseconds it takes on a CPU core, views included.
+
+    One core and the best of some calls: other work on the machine lengthens calls and never shortens one.
+    """
+    model, settings = opened.trained.model, opened.trained.config.settings.prediction
+    if isinstance(model, FaceModel):
+        model.cpu()
+    seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
+    one = opened.dataset.faces.rows(torch.as_tensor(seen))
+    one = replace(one, labels=None, targets=None)
+    cost: dict[str, float] = {}
+    if isinstance(model, FaceModel):
+        cost["macs"] = count_cost(model, one)[1]
+    with threadpool_limits(1):
+        calls = partial(predict_probabilities, model, one, settings)
+        seconds = min(timeit.repeat(calls, number=1, repeat=_LATENCY_CALLS))
+    return cost | {"latency_ms": 1000 * seconds}
+
+
+def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
+    """What a run has cost and costs, for the CSV."""
+    figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
+    figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
+    if run.metrics_file.exists():
+        figures["train_seconds"] = float(read_epochs(run.metrics_file)["seconds"].sum())
+    return figures
+
+
+def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str, str, float]]:
+    """The figures of a run on other data; images with labels it does not know are left out."""
+    figures = []
+    for name, cache in other_data.items():
+        folder = run.path / "elsewhere" / name
+        try:
+            evaluation = read_evaluation(folder)
+        except RunError:  # not evaluated yet, or by another version
+            evaluation, table = evaluate_run(run, cache)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_evaluation(folder, evaluation, table)
+        report = evaluation.subsets["test"]
+        of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+        figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]
+    return figures

@@ -1,0 +1,236 @@
+"""Evaluate finished runs, on their own test images or another cache's: one by one, averaged, or as folds."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from landmarkfer.calibration.ensemble import find_weights
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
+from landmarkfer.data.splits import Rows, has_twin_in, make_splits
+from landmarkfer.errors import CacheError, RunError
+from landmarkfer.evaluation.files import write_evaluation
+from landmarkfer.inference.device import accelerator
+from landmarkfer.inference.predict import predict_rows
+from landmarkfer.metrics.predictions import average_predictions, without_sets
+from landmarkfer.metrics.report import Evaluation, evaluate_predictions
+from landmarkfer.models.base import FaceModel
+from landmarkfer.runs.folder import RunFolder, TrainedModel
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A finished run beside the images that it is applied to."""
+
+    run: RunFolder
+    trained: TrainedModel
+    dataset: FaceDataset
+    cache: LandmarkCache
+    own: bool
+
+    def predict_test(self) -> pd.DataFrame:
+        """The prediction table of the test images; of a foreign cache without a test split, of all."""
+        rows = _own_test_rows(self.run, self.dataset) if self.own else _foreign_test_rows(self)
+        table = predict_rows(self.trained, self.dataset, rows)
+        if self.own:
+            train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
+            table["clean"] = ~has_twin_in(self.dataset.frame, rows, train)
+        return table
+
+    def predict_validation(self) -> pd.DataFrame:
+        """The prediction table of the images that validated the run, without the sets that it decided.
+
+        Raises:
+            RunError: The cache is not the run's own, so that there are none.
+        """
+        if not self.own:
+            raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
+        wanted = self.dataset.frame["id"].isin(split_ids(self.run, self.dataset.frame)["val"])
+        return without_sets(predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())))
+
+
+def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
+    """Load a run onto the GPU, if there is one, and the images it is to be applied to.
+
+    Args:
+        run: A finished run.
+        cache: A cache other than the one it was trained on.
+
+    Raises:
+        RunError: The run is not finished or damaged.
+        CacheError: The cache is missing, or is no longer what the run was trained on.
+    """
+    trained = run.load()
+    if isinstance(trained.model, FaceModel):
+        trained.model.to(accelerator("auto"))
+    source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
+    settings = trained.config.settings
+    own = source.fingerprint == trained.config.cache.fingerprint
+    if cache is None and not own:
+        raise CacheError(
+            f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
+            f"is there now all the same, name it: --cache {source.path}."
+        )
+    labels = label_images(source, settings.data, trained.config.classes)
+    dataset = load_dataset(
+        source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
+    )
+    return Opened(run, trained, dataset, source, own)
+
+
+def evaluate_run(
+    run: RunFolder,
+    cache: str | os.PathLike[str] | None = None,
+    also: Sequence[str | os.PathLike[str]] = (),
+) -> tuple[Evaluation, pd.DataFrame]:
+    """Evaluate a run on its test images, or on another cache.
+
+    Args:
+        run: A finished run.
+        cache: A cache other than the one it was trained on; its test images, or all its labelled ones where
+            it has no test split, are predicted.
+        also: Further caches of the same images (another detector, other passes), over which the prediction of
+            each image is averaged.
+
+    Returns:
+        The evaluation and the prediction table it was made from. Nothing is written.
+
+    Raises:
+        RunError: The run is not finished or damaged, or a further cache holds other images.
+        CacheError: The cache is missing, or has no image of the run's classes.
+    """
+    opened = open_run(run, cache)
+    table = _test_table(opened, also)
+    return evaluate_predictions(table, opened.trained.config.classes), table
+
+
+def _test_table(opened: Opened, also: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
+    table = opened.predict_test()
+    if not also:
+        return table
+    return average_predictions([table, *(open_run(opened.run, other).predict_test() for other in also)])
+
+
+def evaluate_runs(
+    runs: Sequence[RunFolder],
+    cache: str | os.PathLike[str] | None = None,
+    out: Path | None = None,
+    *,
+    also: Sequence[str | os.PathLike[str]] = (),
+    weights: Literal["equal", "validation"] = "equal",
+) -> list[tuple[str, Evaluation]]:
+    """Evaluate runs one by one and, if there are several, the average of their probabilities.
+
+    Args:
+        runs: Finished runs.
+        cache: See `evaluate_run`.
+        out: Folder for the files of the evaluation: of the ensemble, or of the one run. Without it, runs that
+            are evaluated on their own cache keep the files in their folders, and nothing else is written.
+        also: See `evaluate_run`.
+        weights: How much each run counts in the average: all alike, or as makes the labels of the validation
+            images most likely, which must then be the same for all runs.
+
+    Returns:
+        Names and evaluations; the ensemble is the last.
+    """
+    found: list[tuple[str, Evaluation]] = []
+    tables, validation = [], []
+    for run in runs:
+        opened = open_run(run, cache)
+        table = _test_table(opened, also)
+        evaluation = evaluate_predictions(table, opened.trained.config.classes)
+        if cache is None and not also:
+            write_evaluation(run.path, evaluation, table)
+        found.append((run.name, evaluation))
+        tables.append(table)
+        if len(runs) > 1 and weights == "validation":
+            validation.append((opened if opened.own else open_run(run)).predict_validation())
+    if len(runs) > 1:
+        classes = found[0][1].classes
+        shares = find_weights(validation, classes) if validation else None
+        name = f"average of {len(runs)} runs"
+        if shares is not None:
+            name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
+        average = average_predictions(tables, shares)
+        found.append((name, evaluate_predictions(average, classes)))
+        tables.append(average)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_evaluation(out, found[-1][1], tables[-1])
+    return found
+
+
+def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, pd.DataFrame]:
+    """Evaluate runs together, each on the images that validated it: the folds of a cross-validation.
+
+    Args:
+        runs: Finished runs, no two of which were validated on the same image.
+        out: Folder for the files; its prediction table can be distilled (`training.distillation`).
+
+    Returns:
+        The evaluation and the prediction table it was made from.
+
+    Raises:
+        RunError: Two runs were validated on the same image, or their classes differ.
+    """
+    tables = []
+    classes: tuple[str, ...] | None = None
+    for run in runs:
+        opened = open_run(run)
+        if classes not in (None, opened.trained.config.classes):
+            raise RunError(f"run '{run.name}' has other classes than '{runs[0].name}'.")
+        classes = opened.trained.config.classes
+        tables.append(opened.predict_validation())
+    table = pd.concat(tables, ignore_index=True)
+    if table["id"].duplicated().any():
+        twice = table["id"][table["id"].duplicated()].iloc[0]
+        raise RunError(
+            f"{twice} validated more than one of these runs; give the folds of one cross-validation."
+        )
+    assert classes is not None
+    evaluation = evaluate_predictions(table, classes)
+    out.mkdir(parents=True, exist_ok=True)
+    write_evaluation(out, evaluation, table)
+    return evaluation, table
+
+
+def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Which images trained, validated and test a run.
+
+    Args:
+        run: A run.
+        frame: What `label_images` gave of its cache; the splits of weights that are shipped without a
+            `splits.json` follow from it and from the settings.
+
+    Returns:
+        Ids, as in `splits.json`.
+
+    Raises:
+        RunError: The run's settings, or its splits, cannot be read.
+    """
+    if run.splits_file.exists():
+        return run.read_splits()
+    settings = run.read_config().settings
+    return make_splits(frame, settings.split, settings.data.per_class).as_ids(frame["id"])
+
+
+def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
+    wanted = dataset.frame["id"].isin(split_ids(run, dataset.frame)["test"])
+    return np.flatnonzero(wanted.to_numpy())
+
+
+def _foreign_test_rows(opened: Opened) -> Rows:
+    dataset = opened.dataset
+    known = dataset.frame["label"].isin(dataset.classes).to_numpy()
+    split = dataset.frame["split"].to_numpy()
+    test = known & (split == "test") if (split == "test").any() else known
+    if not test.any():
+        raise CacheError(
+            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}."
+        )
+    return np.flatnonzero(test)

@@ -1,0 +1,88 @@
+"""The files of an evaluation in a run's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from landmarkfer.calibration.temperature import temper
+from landmarkfer.errors import RunError
+from landmarkfer.files import replacing
+from landmarkfer.metrics.calibration import reliability_table
+from landmarkfer.metrics.predictions import TEMPERATURE, predicted_confidence, probability_columns
+from landmarkfer.metrics.report import Evaluation
+
+METRICS_FILE = "metrics.json"
+
+
+PREDICTIONS_FILE = "predictions.parquet"
+
+
+def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
+    """One row per subset and class with precision, recall, F1, the ends of their intervals, and support."""
+    rows = []
+    for subset, report in evaluation.subsets.items():
+        for name, scores in report.per_class.items():
+            row: dict[str, object] = {"subset": subset, "class": name, "support": scores.support}
+            for score in ("precision", "recall", "f1"):
+                row[score] = getattr(scores, score)
+                row[f"{score}_low"], row[f"{score}_high"] = scores.intervals[score]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) -> None:
+    """Write the figures (`metrics.json`, `per_class.csv`), the predictions and the pictures.
+
+    The pictures are `confusion.png`, `reliability.png` and `risk_coverage.png`, over all test images.
+    Each file is written under a temporary name and moved, and `metrics.json` last, so that where it exists
+    the others do and belong to it.
+    """
+    from landmarkfer.reporting.figures import draw_confusion, draw_reliability, draw_risk_coverage
+
+    (folder / METRICS_FILE).unlink(missing_ok=True)
+    test = evaluation.subsets["test"]
+    confidence = predicted_confidence(frame, evaluation.classes)
+    correct = frame["label"] == frame["predicted"]
+    untempered = _untempered(frame, evaluation.classes)
+    before = None if untempered is None else reliability_table(untempered, correct)
+    with replacing(folder / PREDICTIONS_FILE) as path:
+        frame.to_parquet(path, index=False)
+    with replacing(folder / "per_class.csv") as path:
+        per_class_frame(evaluation).to_csv(path, index=False, float_format="%.6f")
+    with replacing(folder / "confusion.png") as path:
+        draw_confusion(path, np.array(test.confusion), evaluation.classes)
+    with replacing(folder / "reliability.png") as path:
+        draw_reliability(path, reliability_table(confidence, correct), before)
+    with replacing(folder / "risk_coverage.png") as path:
+        draw_risk_coverage(path, confidence, correct)
+    with replacing(folder / METRICS_FILE) as path:
+        path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _untempered(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64] | None:
+    """Confidence `[N]` as it was before tempering; None where nothing was tempered."""
+    if TEMPERATURE not in frame or (frame[TEMPERATURE] == 1).all():
+        return None
+    columns = probability_columns(classes)
+    given = temper(frame[columns], 1 / frame[TEMPERATURE].to_numpy(dtype=float))
+    return predicted_confidence(frame.assign(**dict(zip(columns, given.T, strict=True))), classes)
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation that `write_evaluation` left in `folder`.
+
+    Raises:
+        RunError: If there is none, or it is not one this version can read.
+    """
+    path = folder / METRICS_FILE
+    try:
+        return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} has no {METRICS_FILE}; run `landmarkfer evaluate {folder}` first."
+        ) from None
+    except ValueError as error:
+        raise RunError(f"{path} is not an evaluation of this version ({error}); evaluate again.") from error

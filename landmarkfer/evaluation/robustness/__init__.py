@@ -1,0 +1,1 @@
+"""Accuracy on corrupted test images: run, statistics, report."""

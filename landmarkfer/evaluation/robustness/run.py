@@ -1,0 +1,290 @@
+"""How trained systems stand up to worse images: corrupted copies of the test images, predictions, and a page.
+
+What is made is kept, copies of the images and predictions alike, so a suite that was stopped goes on where it
+was, and a second call does nothing again.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
+from landmarkfer.data.dataset import label_images
+from landmarkfer.data.splits import Rows
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluation.benchmark.report import ENSEMBLE
+from landmarkfer.evaluation.evaluate import evaluate_run, split_ids
+from landmarkfer.evaluation.robustness.report import write_robustness_page
+from landmarkfer.evaluation.robustness.statistics import Key, Outcomes, outcomes_of
+from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, unfinished, variants
+from landmarkfer.extraction.corruptions import CORRUPTIONS
+from landmarkfer.extraction.pipeline import Tally
+from landmarkfer.files import replacing
+from landmarkfer.metrics.predictions import average_predictions, check_same_images
+from landmarkfer.reporting.results import NO_GRAPH
+from landmarkfer.runs.folder import RunFolder, find_run
+from landmarkfer.runs.groups import configurations
+from landmarkfer.runs.records import find_runs, read_runs
+
+RESULTS_ROOT = Path("experiments/results")
+IMAGES = 500
+"""Test images that are corrupted unless another number is asked for."""
+
+Detecting = Callable[[str], AbstractContextManager[Callable[[Tally], None] | None]]
+"""Shows how far the detection on the images of a cache is, given the cache's name."""
+
+PREDICTIONS = "predictions"
+"""Folder beside the corrupted copies."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What is compared: runs of one configuration by seed, of which several average their probabilities."""
+
+    name: str
+    model: str
+    graph: str
+    members: dict[int, tuple[RunFolder, ...]]
+
+    @property
+    def key(self) -> Key:
+        """Experiment, model and graph of its rows."""
+        return self.name, self.model, self.graph
+
+    @property
+    def runs(self) -> list[RunFolder]:
+        """Every run of it."""
+        return [run for members in self.members.values() for run in members]
+
+
+def read_systems(wanted: Sequence[str]) -> list[System]:
+    """The systems that a user names.
+
+    Args:
+        wanted: Runs (names, folders or patterns), which are grouped where they differ by their seed alone,
+            and `NAME=RUN,RUN,...`: a system of that name with a run for each seed, or in place of a run
+            `RUN+RUN+...`, whose probabilities are averaged.
+
+    Raises:
+        RunError: A run is missing or not finished, or two systems have one name.
+    """
+    plain = [one for one in wanted if "=" not in one]
+    systems = []
+    for group in configurations(read_runs(find_runs(plain))) if plain else []:
+        seeds = [(RunFolder(Path(record.path)),) for record in group.runs]
+        systems.append(_system(group.label, seeds))
+    for one in wanted:
+        name, given, rest = one.partition("=")
+        if given:
+            parts = [part.split("+") for part in rest.split(",")]
+            systems.append(_system(name, [tuple(map(find_run, part)) for part in parts]))
+    names = [system.name for system in systems]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RunError(f"two systems are called '{twice[0]}'; name one with NAME=RUN,RUN.")
+    return systems
+
+
+def _system(name: str, seeds: Sequence[tuple[RunFolder, ...]]) -> System:
+    for run in (run for members in seeds for run in members):
+        if not run.finished:
+            raise RunError(f"run '{run.name}' has not finished; go on with `train --resume {run.address}`.")
+    first = seeds[0][0].read_config()
+    own = [members[0].read_config().settings.seed for members in seeds]
+    numbers = own if len(set(own)) == len(own) else range(len(own))  # folds of one seed, say
+    single = all(len(members) == 1 for members in seeds)
+    model = first.settings.model.name if single else ENSEMBLE
+    graph = first.graph.name if single and first.graph else NO_GRAPH
+    return System(name, model, graph, dict(zip(numbers, seeds, strict=True)))
+
+
+def robustness(
+    systems: Sequence[System],
+    *,
+    images: int = IMAGES,
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
+    baseline: str | None = None,
+    page: str = "robustness",
+    results_root: Path = RESULTS_ROOT,
+    caches_root: Path = CACHE_ROOT,
+    workers: int | None = None,
+    landmarker: Path | None = None,
+    console: Console | None = None,
+    detecting: Detecting = lambda name: nullcontext(),
+) -> Path:
+    """Corrupt test images, evaluate systems on them, and write the page.
+
+    Args:
+        systems: See `read_systems`; all with the same test images.
+        images: How many test images, drawn with every class's share; all if there are no more.
+        corruptions: Keys of `CORRUPTIONS`.
+        baseline: Name of the system that the others are tested against; the first by default.
+        page: Name of the page, the CSV and the picture.
+        results_root: Their folder.
+        caches_root: Where `<cache>-robustness-<images>` is made for each cache that a run was trained on.
+        workers: Worker processes of the detection; by default one per core.
+        landmarker: The model file of the `landmarker` detector.
+        console: Where the evaluation shows how far it is; nowhere if None.
+        detecting: Shows how far the detection is.
+
+    Returns:
+        The page.
+
+    Raises:
+        LandmarkferError: A name, a run or a cache does not fit.
+    """
+    wanted = variants(corruptions)
+    names = [system.name for system in systems]
+    baseline = baseline or names[0]
+    if baseline not in names:
+        raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
+    suites: dict[Path, Suite] = {}
+    for run in _runs(systems):
+        source = find_cache(run.read_config().cache.path)
+        if source not in suites:
+            suites[source] = _make_suite(
+                LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, detecting
+            )
+    predictions = _predict_all(systems, suites, wanted, console)
+    outcomes = _outcomes(systems, predictions, corruptions)
+    return write_robustness_page(
+        results_root / page,
+        {system.key: outcomes[system.name] for system in systems},
+        next(system.key for system in systems if system.name == baseline),
+        command(systems, images, corruptions, baseline, page),
+        sorted({copy.manifest.created for suite in suites.values() for copy in suite.copies.values()})[-1],
+    )
+
+
+def command(
+    systems: Sequence[System], images: int, corruptions: Sequence[str], baseline: str, page: str
+) -> str:
+    """The shell line that makes a page again."""
+    words = []
+    for system in systems:
+        seeds = ["+".join(run.address for run in members) for members in system.members.values()]
+        words.append(system.name if seeds == [system.name] else f"'{system.name}={','.join(seeds)}'")
+    chosen = "" if list(corruptions) == list(CORRUPTIONS) else f" --corruptions {','.join(corruptions)}"
+    words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}")
+    return " \\\n  ".join(["landmarkfer robustness", *words])
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The corrupted copies of a cache, below one folder."""
+
+    root: Path
+    copies: dict[Variant, LandmarkCache]
+
+
+def _runs(systems: Sequence[System]) -> list[RunFolder]:
+    return [run for system in systems for run in system.runs]
+
+
+def _make_suite(
+    cache: LandmarkCache,
+    run: RunFolder,
+    images: int,
+    wanted: Sequence[Variant],
+    caches_root: Path,
+    workers: int | None,
+    landmarker: Path | None,
+    detecting: Detecting,
+) -> Suite:
+    """The corrupted copies of the test images of a run, made where they are not there yet."""
+    rows = stratified_rows(cache.frame(["label"])["label"], _test_rows(cache, run), images)
+    root = caches_root / f"{cache.path.name}-robustness-{len(rows)}"
+    showing = detecting(cache.path.name) if unfinished(root, wanted) else nullcontext()
+    with showing as progress:
+        copies = make_corrupted(
+            cache, rows, root, wanted, workers=workers, landmarker=landmarker, progress=progress
+        )
+    return Suite(root, copies)
+
+
+def _test_rows(cache: LandmarkCache, run: RunFolder) -> Rows:
+    """Which rows of a cache are the test images of a run."""
+    settings = run.read_config().settings.data
+    test = set(split_ids(run, label_images(cache, settings)[0])["test"])
+    frame = cache.frame(["id", "label"])
+    rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
+    if len(rows) != len(test):
+        raise CacheError(
+            f"{cache.path} holds {len(rows)} of the {len(test)} test images of run '{run.name}'; "
+            "extract the images that it was trained on."
+        )
+    return rows
+
+
+def _predict_all(
+    systems: Sequence[System],
+    suites: Mapping[Path, Suite],
+    wanted: Sequence[Variant],
+    console: Console | None,
+) -> dict[tuple[Path, Variant], pd.DataFrame]:
+    """The prediction table of every run on every copy."""
+    runs = list({run.path: run for run in _runs(systems)}.values())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tables = {}
+    shown = console is not None and console.is_terminal
+    with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
+        task = bar.add_task("predicting", total=len(runs) * len(wanted))
+        for run in runs:
+            suite = suites[find_cache(run.read_config().cache.path)]
+            kept = suite.root / PREDICTIONS / f"{run.name}-{_digest(run)[:12]}"
+            for variant in wanted:
+                tables[run.path, variant] = _predictions(run, suite.copies[variant], kept)
+                bar.advance(task)
+    return tables
+
+
+def _predictions(run: RunFolder, copy: LandmarkCache, folder: Path) -> pd.DataFrame:
+    path = folder / f"{copy.path.name}-{copy.fingerprint[:12]}.parquet"
+    if path.exists():
+        return pd.read_parquet(path)
+    table = evaluate_run(run, copy.path)[1]
+    with replacing(path) as partial:
+        table.to_parquet(partial, index=False)
+    return table
+
+
+def _digest(run: RunFolder) -> str:
+    """Of the settings and the weights, by which predictions of another training are told apart."""
+    digest = hashlib.sha256(run.config_file.read_bytes())
+    weights = run.weights_file if run.weights_file.exists() else run.estimator_file
+    with weights.open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _outcomes(
+    systems: Sequence[System],
+    predictions: Mapping[tuple[Path, Variant], pd.DataFrame],
+    corruptions: Sequence[str],
+) -> dict[str, Outcomes]:
+    """What came of every image, by system; images in one order everywhere."""
+    averaged = {
+        (system.name, seed, variant): average_predictions([predictions[run.path, variant] for run in members])
+        for system in systems
+        for seed, members in system.members.items()
+        for variant in variants(corruptions)
+    }
+    aligned = dict(zip(averaged, check_same_images(list(averaged.values())), strict=True))
+    return {
+        system.name: outcomes_of(
+            {
+                seed: {
+                    name: [aligned[system.name, seed, variant] for variant in variants([name])]
+                    for name in corruptions
+                }
+                for seed in system.members
+            }
+        )
+        for system in systems
+    }

@@ -1,0 +1,157 @@
+"""Finding the face of one image: which views are tried, which face is kept, how detections are averaged.
+
+The pipeline, prediction and the app all call `detect_face`, so that a face is treated the same everywhere.
+Coordinates of results are fractions of the image as in `detectors.py`, whatever window they came from.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landmarkfer.extraction.detectors import Detection, Detector
+from landmarkfer.extraction.settings import RETRY_LENIENCE, ExtractSettings
+from landmarkfer.extraction.windows import CLOSE_UPS, FIRST_VIEW, RETRIES, Window, close_up, windows
+from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
+
+Box = tuple[float, float, float, float]
+
+# Boxes that share more than this of their union are of one face.
+SAME_FACE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class FaceResult:
+    """What was found on one image.
+
+    Attributes:
+        landmarks: `[478, 3]` float32, the mean of all detections of the kept face; None if there is no face.
+        blendshapes: `[52]` float32, their mean, or None.
+        box: `(x0, y0, x1, y1)` of the landmarks, or None.
+        confidence: Score of the first detection, where the detector tells one.
+        faces: Number of faces that the successful view showed.
+        detections: Number of detections averaged.
+        spread: RMS distance of their points from the mean, over the RMS radius of the face; None for one.
+        attempts: Each view that was tried as `name@threshold=faces`, with spaces between.
+    """
+
+    landmarks: np.ndarray | None
+    blendshapes: np.ndarray | None
+    box: Box | None
+    confidence: float | None
+    faces: int
+    detections: int
+    spread: float | None
+    attempts: str
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a face."""
+        return self.landmarks is not None
+
+
+def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings | None = None) -> FaceResult:
+    """Find the face of an image.
+
+    Args:
+        detector: From `create_detector`.
+        image: `uint8 [H, W, 3]`, RGB, upright.
+        settings: How to look; `detector` and `crop` of it do not matter here.
+
+    Returns:
+        The face, or a result without landmarks that tells what was tried.
+    """
+    settings = settings or ExtractSettings()
+    height, width = image.shape[:2]
+    lenient = round(settings.threshold * RETRY_LENIENCE, 4)
+    attempts = []
+    faces: list[Detection] = []
+    tries = [(FIRST_VIEW, settings.threshold), *((view, lenient) for view in RETRIES[: settings.retries])]
+    for view, threshold in tries:
+        opened = windows(view, width, height)
+        if not opened:
+            continue
+        faces = _look(detector, image, opened, threshold, settings.max_faces)
+        attempts.append(f"{view.name}@{threshold:g}={len(faces)}")
+        if faces:
+            break
+    if not faces:
+        return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+
+    kept = _choose(faces, settings.keep, width, height)
+    sightings = [kept]
+    for close in CLOSE_UPS[: settings.passes - 1]:
+        window = close_up(close, kept.landmarks, width, height)
+        seen = _look(detector, image, [window], lenient, 1)
+        same = [face for face in seen if _overlap(face, kept) > SAME_FACE]
+        attempts.append(f"{close.name}@{lenient:g}={len(same)}")
+        sightings += same
+    landmarks = np.mean([face.landmarks for face in sightings], axis=0, dtype=np.float64).astype(np.float32)
+    shapes = [face.blendshapes for face in sightings if face.blendshapes is not None]
+    return FaceResult(
+        landmarks=landmarks,
+        blendshapes=np.mean(shapes, axis=0, dtype=np.float64).astype(np.float32) if shapes else None,
+        box=_box(landmarks),
+        confidence=kept.confidence,
+        faces=len(faces),
+        detections=len(sightings),
+        spread=_spread([face.landmarks for face in sightings], landmarks, width, height),
+        attempts=" ".join(attempts),
+    )
+
+
+def _look(
+    detector: Detector, image: np.ndarray, opened: list[Window], threshold: float, max_faces: int
+) -> list[Detection]:
+    """Search windows and return the distinct faces, best scored first, in fractions of the image."""
+    height, width = image.shape[:2]
+    found: list[tuple[float, Detection]] = []
+    for window in opened:
+        for face in detector.detect(window.canvas(image), threshold=threshold, max_faces=max_faces):
+            shapes = face.blendshapes
+            if window.mirrored and shapes is not None:
+                shapes = shapes[BLENDSHAPE_MIRROR]
+            off_centre = float(np.abs(face.landmarks[:, :2].mean(axis=0) - 0.5).max())
+            points = window.to_image(face.landmarks, width, height)
+            found.append((off_centre, replace(face, landmarks=points, blendshapes=shapes)))
+    # Overlapping tiles show a face more than once, and the one that has it in its middle shows it whole.
+    found.sort(key=lambda pair: pair[0])
+    distinct: list[Detection] = []
+    for _, face in found:
+        if all(_overlap(face, other) <= SAME_FACE for other in distinct):
+            distinct.append(face)
+    distinct.sort(key=lambda face: -(face.confidence or 0.0))
+    return distinct[:max_faces]
+
+
+def _choose(faces: list[Detection], keep: str, width: int, height: int) -> Detection:
+    def area(face: Detection) -> float:
+        x0, y0, x1, y1 = _box(face.landmarks)
+        return (x1 - x0) * (y1 - y0)
+
+    def distance(face: Detection) -> float:
+        x0, y0, x1, y1 = _box(face.landmarks)
+        return float(np.hypot((x0 + x1 - 1) * width, (y0 + y1 - 1) * height))
+
+    return min(faces, key=distance) if keep == "central" else max(faces, key=area)
+
+
+def _box(landmarks: np.ndarray) -> Box:
+    (x0, y0), (x1, y1) = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _overlap(face: Detection, other: Detection) -> float:
+    """Intersection over union of two faces' boxes."""
+    a, b = _box(face.landmarks), _box(other.landmarks)
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _spread(sightings: list[np.ndarray], mean: np.ndarray, width: int, height: int) -> float | None:
+    if len(sightings) < 2:
+        return None
+    pixels = np.array([width, height])
+    apart = (np.stack(sightings)[..., :2] - mean[:, :2]) * pixels  # [n, 478, 2]
+    radius = (mean[:, :2] - mean[:, :2].mean(axis=0)) * pixels
+    return float(np.sqrt(np.square(apart).sum(axis=-1).mean() / np.square(radius).sum(axis=-1).mean()))

@@ -1,0 +1,107 @@
+"""From entries of a source to rows of the cache; whatever happens to an image, it gets its row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from landmarkfer.data.row import Row
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_image, pixels_of_grey
+from landmarkfer.extraction.detect import detect_face
+from landmarkfer.extraction.detectors import Detector
+from landmarkfer.extraction.encode import encode, stored_image
+from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.extraction.sources import Entry, Reader
+from landmarkfer.face.alignment import aligned_crop
+
+# Decoding several small images in a row and then searching them is faster than by turns, because the code of
+# each stays in the processor's cache; large images are not held back for it.
+_PIXELS_AHEAD = 1_000_000
+
+
+@dataclass(slots=True)
+class _Opened:
+    """An entry's row so far, its pixels if it could be read, and the file they came from if there is one."""
+
+    row: Row
+    image: DecodedImage | None = None
+    data: bytes | None = None
+
+
+def make_rows(
+    entries: Sequence[Entry], reader: Reader, detector: Detector, settings: ExtractSettings
+) -> list[Row]:
+    """Read, decode and search images.
+
+    Args:
+        entries: The images.
+        reader: Reads them.
+        detector: Finds their faces.
+        settings: How.
+
+    Returns:
+        Their rows. A file that cannot be decoded, or on which the detector fails, is `unreadable`, with the
+        reason.
+
+    Raises:
+        LandmarkferError: The detector cannot be used at all, on these images or any other.
+    """
+    rows = []
+    for opened in _ahead(entries, reader):
+        if opened.image is not None:
+            _complete(opened.row, opened.image, opened.data, detector, settings)
+        rows.append(opened.row)
+    return rows
+
+
+def _ahead(entries: Sequence[Entry], reader: Reader) -> Iterator[_Opened]:
+    held: list[_Opened] = []
+    pixels = 0
+    for entry in entries:
+        opened = _open(entry, reader)
+        held.append(opened)
+        pixels += opened.image.pixels[..., 0].size if opened.image is not None else 0
+        if pixels > _PIXELS_AHEAD:
+            yield from held
+            held, pixels = [], 0
+    yield from held
+
+
+def _open(entry: Entry, reader: Reader) -> _Opened:
+    row = Row(id=entry.id, label=entry.label, split=entry.split, subset=entry.subset)
+    try:
+        if entry.key is None:
+            raise UnreadableImage("there is no such image in the source")
+        content = reader.read(entry.key)
+        data = content if isinstance(content, bytes) else None
+        image = decode_image(content) if isinstance(content, bytes) else pixels_of_grey(content)
+    except UnreadableImage as error:
+        row.status, row.error = "unreadable", str(error)
+        return _Opened(row)
+    row.height, row.width = image.pixels.shape[:2]
+    row.sha256 = image.sha256
+    return _Opened(row, image, data)
+
+
+def _complete(
+    row: Row, image: DecodedImage, data: bytes | None, detector: Detector, settings: ExtractSettings
+) -> None:
+    try:
+        _find_face(row, image, detector, settings)
+    except LandmarkferError:
+        raise
+    except Exception as error:
+        # MediaPipe raises RuntimeError and ValueError from its graphs; a graph that failed is not used again.
+        detector.close()
+        row.status, row.error = "unreadable", f"the detector failed: {error}"
+    if settings.crop is None:
+        row.face = stored_image(image, data)
+    else:
+        row.face = encode(aligned_crop(image.pixels, row.landmarks, settings.crop))
+
+
+def _find_face(row: Row, image: DecodedImage, detector: Detector, settings: ExtractSettings) -> None:
+    result = detect_face(detector, image.pixels, settings)
+    row.status = "ok" if result.found else "no_face"
+    row.landmarks, row.blendshapes, row.box = result.landmarks, result.blendshapes, result.box
+    row.confidence, row.faces = result.confidence, result.faces
+    row.detections, row.spread, row.attempts = result.detections, result.spread, result.attempts

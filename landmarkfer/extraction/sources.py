@@ -1,0 +1,68 @@
+"""What a source of images is: a list of entries, and a reader that hands out their bytes.
+
+A source is listed once, in the calling process. What travels to the workers is a small reader and one key per
+image; each worker opens the folder, archive or table for itself, so that no image goes through a pipe.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from landmarkfer.data.labels import sort_classes
+from landmarkfer.data.row import listing_hash
+
+Key = str | int
+
+
+class Entry(NamedTuple):
+    """One image of a source; `key` is what its reader finds it by, None if it is known not to be there."""
+
+    id: str
+    key: Key | None
+    label: str | None = None
+    split: str | None = None
+    subset: str | None = None
+
+
+class Reader(Protocol):
+    """Reads images of one source by their keys; opened by the first read, and closed again in a pickle."""
+
+    def read(self, key: Key) -> bytes | np.ndarray:
+        """Return an image file's bytes, or pixels `uint8 [H, W]` where the source holds no files.
+
+        Raises:
+            UnreadableImage: The image cannot be read; the message is the reason.
+        """
+        ...
+
+
+@dataclass
+class Source:
+    """A listed source.
+
+    Attributes:
+        kind: `folder`, `zip`, `csv`, or one of the first two with `+labels`.
+        name: Name of the folder or file.
+        entries: The images in the order of the rows.
+        reader: Reads them.
+        ignored: Number of files that are not images.
+        remarks: Sentences for the user about how the source was read.
+    """
+
+    kind: str
+    name: str
+    entries: list[Entry]
+    reader: Reader
+    ignored: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names that occur, in canonical order."""
+        return sort_classes(entry.label for entry in self.entries if entry.label is not None)
+
+    @property
+    def listing(self) -> str:
+        """Hash of ids, labels, splits and subsets."""
+        return listing_hash((e.id, e.label, e.split, e.subset) for e in self.entries)

@@ -1,0 +1,186 @@
+"""Views: square windows on an image in which the detector looks for a face, and how they become canvases.
+
+The detector's first stage sees 128 x 128 pixels whatever it is given, so what decides whether a face is found
+is its share of the window, not the number of pixels. Windows are therefore set in shares of the image, and an
+image gives the same views at any resolution: only the resolution of the canvas, within limits, follows the
+image's. What a window shows beyond the image repeats the image's edge. Why square: see `detectors.py`.
+
+Coordinates: pixels of the image, x right and y down, origin at the outer corner of the first pixel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from landmarkfer.face.landmarks import MIRROR
+
+# Pixels of a canvas' side: below the first the mesh model, which works on 192, sees a blurred face; above the
+# second nothing is gained.
+MIN_CANVAS = 256
+MAX_CANVAS = 1280
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """The whole image with a border, a share of its longer side, on every side."""
+
+    border: float
+    mirrored: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in the record of attempts."""
+        return f"frame+{self.border:.0%}" + "m" * self.mirrored
+
+
+@dataclass(frozen=True, slots=True)
+class TileView:
+    """Overlapping tiles, half a tile apart, whose side is the image's shorter side divided by `zoom`."""
+
+    zoom: int
+
+    @property
+    def name(self) -> str:
+        """Name in the record of attempts."""
+        return f"tiles/{self.zoom}"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUp:
+    """A window around a face that was found, `scale` times the longer side of its box."""
+
+    scale: float
+    mirrored: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in the record of attempts."""
+        return f"close-up*{self.scale}" + "m" * self.mirrored
+
+
+# With this border the landmarks of tightly cropped faces lie nearest to the mean over all borders.
+FIRST_VIEW = FrameView(0.25)
+
+# In the order that finds most of FER2013's remaining faces soonest; tiles are for small faces on photos.
+RETRIES: tuple[FrameView | TileView, ...] = (
+    FrameView(0.1),
+    FrameView(0.0),
+    FrameView(0.25, mirrored=True),
+    FrameView(1.0),
+    FrameView(0.35),
+    FrameView(0.25),
+    FrameView(0.75, mirrored=True),
+    TileView(1),
+    TileView(2),
+)
+
+# Mirrored and plain by turns: a mirrored detection errs to the other side.
+CLOSE_UPS: tuple[CloseUp, ...] = (
+    CloseUp(1.6, mirrored=True),
+    CloseUp(2.0),
+    CloseUp(2.0, mirrored=True),
+    CloseUp(1.6),
+    CloseUp(1.3, mirrored=True),
+    CloseUp(1.3),
+)
+
+# A tile of fewer pixels than this would be blown up for detail that is not in it.
+MIN_TILE = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of an image: its upper left corner, its side, and whether it is seen in a mirror."""
+
+    x: float
+    y: float
+    side: float
+    mirrored: bool = False
+
+    def canvas(self, image: np.ndarray) -> np.ndarray:
+        """Render the window.
+
+        Args:
+            image: `uint8 [H, W, 3]`.
+
+        Returns:
+            `uint8 [S, S, 3]`, contiguous.
+        """
+        height, width = image.shape[:2]
+        size = int(np.clip(round(self.side), MIN_CANVAS, MAX_CANVAS))
+        scale = size / self.side
+        # The canvas' columns and rows that lie wholly on the image; there is at least one of each.
+        left, right = _covered(-self.x * scale, (width - self.x) * scale, size)
+        top, bottom = _covered(-self.y * scale, (height - self.y) * scale, size)
+        x0, x1 = _source(self.x + left / scale, self.x + right / scale, width)
+        y0, y1 = _source(self.y + top / scale, self.y + bottom / scale, height)
+        inner = Image.fromarray(image).resize(
+            (right - left, bottom - top), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1), reducing_gap=3.0
+        )
+        canvas = np.pad(np.asarray(inner), ((top, size - bottom), (left, size - right), (0, 0)), mode="edge")
+        return np.ascontiguousarray(canvas[:, ::-1]) if self.mirrored else canvas
+
+    def to_image(self, landmarks: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Bring landmarks from fractions of this window to fractions of the image, undoing the mirror.
+
+        Args:
+            landmarks: `[478, 3]`.
+            width: The image's width in pixels.
+            height: The image's height in pixels.
+
+        Returns:
+            `[478, 3]` float32.
+        """
+        points = landmarks.astype(np.float64)
+        if self.mirrored:
+            # A left point seen in the mirror is reported as the right one of its pair.
+            points = points[MIRROR]
+            points[:, 0] = 1.0 - points[:, 0]
+        points *= self.side
+        points[:, :2] += (self.x, self.y)
+        return (points / (width, height, width)).astype(np.float32)
+
+
+def windows(view: FrameView | TileView, width: int, height: int) -> list[Window]:
+    """Return the windows that a view opens on an image of some size; none if it does not apply to it."""
+    if isinstance(view, FrameView):
+        side = max(width, height) * (1 + 2 * view.border)
+        return [Window((width - side) / 2, (height - side) / 2, side, view.mirrored)]
+    side = min(width, height) / view.zoom
+    whole = max(width, height) <= 1.3 * side
+    if whole or side < MIN_TILE:
+        return []
+    return [Window(x, y, side) for y in _starts(height, side) for x in _starts(width, side)]
+
+
+def close_up(view: CloseUp, landmarks: np.ndarray, width: int, height: int) -> Window:
+    """Return the window around a face.
+
+    Args:
+        view: The close-up.
+        landmarks: `[478, 3]` fractions of the image.
+        width: The image's width in pixels.
+        height: The image's height in pixels.
+    """
+    points = landmarks[:, :2] * (width, height)
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = float((high - low).max()) * view.scale
+    x, y = (low + high) / 2 - side / 2
+    return Window(float(x), float(y), side, view.mirrored)
+
+
+def _covered(start: float, end: float, size: int) -> tuple[int, int]:
+    first = min(max(0, int(np.ceil(start - 1e-6))), size - 1)
+    return first, min(size, max(first + 1, int(np.floor(end + 1e-6))))
+
+
+def _source(start: float, end: float, length: int) -> tuple[float, float]:
+    # A side so short that it covers no whole pixel of the canvas still gives it one.
+    start = min(max(0.0, start), length - 0.5)
+    return start, min(float(length), max(end, start + 0.5))
+
+
+def _starts(length: int, side: float) -> np.ndarray:
+    count = max(1, int(np.ceil((length - side) / (side / 2) - 1e-6)) + 1)
+    return np.linspace(0.0, length - side, count)

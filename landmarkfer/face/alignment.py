@@ -1,0 +1,111 @@
+"""The aligned crop of a face: a square in which the eyes are level and the face has a fixed size and place.
+
+Both follow from the canonical face: its box, with a margin, fills the square. Size is measured on the
+distance between the eyes and, because that shrinks when a head turns, on the distance from the eyes to the
+mouth, whichever gives the larger face. What lies beyond the image repeats its edge.
+"""
+
+import numpy as np
+from PIL import Image
+
+from landmarkfer.face.geometry import eye_centres, to_pixels
+from landmarkfer.face.landmarks import CANONICAL, INNER_LIPS_RING
+
+MARGIN = 0.12
+"""Room around the canonical face's box on every side, as a share of the box's longer side."""
+
+
+def aligned_crop(pixels: np.ndarray, landmarks: np.ndarray | None, size: int) -> np.ndarray:
+    """Cut the face out of an image, upright and at a fixed scale.
+
+    Args:
+        pixels: `uint8 [H, W, 3]`.
+        landmarks: `[478, 3]` fractions of the image; None cuts the largest square from the middle instead.
+        size: Side of the crop in pixels.
+
+    Returns:
+        `uint8 [size, size, 3]`.
+    """
+    height, width = pixels.shape[:2]
+    if landmarks is None:
+        side = float(max(1, min(width, height)))
+        centre, along = np.array([width / 2, height / 2]), np.array([1.0, 0.0])
+    else:
+        centre, along, side = _square(to_pixels(landmarks, width, height)[:, :2])
+    return _cut(pixels, centre, along, side, size)
+
+
+def crop_landmarks(landmarks: np.ndarray, width: int, height: int, size: int) -> np.ndarray:
+    """Where a face's landmarks lie in its aligned crop.
+
+    Args:
+        landmarks: `[478, 3]` fractions of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the crop in pixels.
+
+    Returns:
+        `[478, 3]` float32 in pixels of the crop, z on the same scale.
+    """
+    points = to_pixels(landmarks, width, height)
+    centre, along, side = _square(points[:, :2])
+    across = np.array([-along[1], along[0]])
+    turned = (points[:, :2] - centre) @ np.stack([along, across], axis=1)  # [478, 2]
+    scaled = np.column_stack([turned, points[:, 2]]) * (size / side)
+    return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
+
+
+def _square(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the crop's centre, the direction of its upper side and its side, in pixels of the image."""
+    eyes, along, unit = _frame(points)
+    across = np.array([-along[1], along[0]])
+    centre = eyes + unit * (_CENTRE[0] * along + _CENTRE[1] * across)
+    return centre, along, max(unit * _SIDE, 1.0)
+
+
+def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the middle of the eyes, the direction to the image right along them, and the unit of length."""
+    right, left = eye_centres(points)
+    eyes = (right + left) / 2
+    mouth = points[list(INNER_LIPS_RING)].mean(axis=0)
+    apart = float(np.linalg.norm(left - right))
+    along = (left - right) / apart if apart > 0 else np.array([1.0, 0.0])
+    return eyes, along, max(apart, float(np.linalg.norm(mouth - eyes)) / _EYES_TO_MOUTH)
+
+
+def _cut(pixels: np.ndarray, centre: np.ndarray, along: np.ndarray, side: float, size: int) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    across = np.array([-along[1], along[0]])
+    step = side / size  # pixels of the image per pixel of the crop
+    corner = centre - side / 2 * (along + across)
+    corners = np.array(
+        [corner, corner + side * along, corner + side * across, corner + side * (along + across)]
+    )
+    low = np.floor(corners.min(axis=0)).astype(int) - 4
+    high = np.ceil(corners.max(axis=0)).astype(int) + 4
+    rows = np.clip(np.arange(low[1], high[1]), 0, height - 1)
+    columns = np.clip(np.arange(low[0], high[0]), 0, width - 1)
+    patch = Image.fromarray(pixels[rows[:, None], columns])
+    # Shrinking in whole steps first keeps the interpolation below from skipping pixels.
+    shrink = max(1, int(step))
+    if shrink > 1:
+        patch = patch.reduce(shrink)
+    origin = (corner - low) / shrink
+    step /= shrink
+    affine = (step * along[0], step * across[0], origin[0], step * along[1], step * across[1], origin[1])
+    crop = patch.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
+    return np.asarray(crop)
+
+
+def _canonical_geometry() -> tuple[float, np.ndarray, float]:
+    """Measure the canonical face in distances between its eyes: eyes to mouth, centre of its box, crop."""
+    points = CANONICAL[:, :2]
+    right, left = eye_centres(points)
+    eyes, apart = (right + left) / 2, float(np.linalg.norm(left - right))
+    mouth = points[list(INNER_LIPS_RING)].mean(axis=0)
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = float((high - low).max()) * (1 + 2 * MARGIN)
+    return float(np.linalg.norm(mouth - eyes)) / apart, ((low + high) / 2 - eyes) / apart, side / apart
+
+
+_EYES_TO_MOUTH, _CENTRE, _SIDE = _canonical_geometry()

@@ -1,0 +1,64 @@
+"""How a head is turned, from its landmarks: yaw, pitch and roll in degrees.
+
+The angles are those of the rotation that brings the canonical face nearest to the landmarks (Kabsch 1976),
+over points that expressions hardly move: the bridge and the tip of the nose, the corners of the eyes,
+glabella, temples and forehead. MediaPipe's z is no measurement: a network guesses it from one image, relative
+to the head's own centre, and how well it guesses depends on the image. The angles inherit that: they put
+faces in an order and tell frontal ones from turned ones, but are not to be read as degrees of a protractor.
+Zero is the pose of the canonical face, which is the mean pose of the faces that it was made from, not the
+horizon.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmarkfer.face.landmarks import (
+    CANONICAL,
+    LEFT_EYE_CORNERS,
+    N_LANDMARKS,
+    RIGHT_EYE_CORNERS,
+    region_points,
+)
+
+STEADY: tuple[int, ...] = (
+    *sorted((*RIGHT_EYE_CORNERS, *LEFT_EYE_CORNERS)),
+    *(
+        int(point)
+        for region in ("nose", "glabella", "right_temple", "left_temple", "forehead")
+        for point in region_points(region)
+    ),
+)
+"""Points that expressions hardly move; a mirrored face has the same ones."""
+
+
+def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Yaw, pitch and roll of heads.
+
+    The rotations follow each other as roll, yaw, pitch from the outside in, so that a head that leans in the
+    image plane keeps its yaw and pitch.
+
+    Args:
+        points: `[N, 478, 3]` in square pixels (`geometry.to_pixels`), NaN where there is no face.
+
+    Returns:
+        `[N, 3]` degrees: yaw, positive where the face looks to the image's right (the subject's left); pitch,
+        positive where it looks up; roll, positive clockwise as seen in the image. NaN without a face.
+
+    Raises:
+        ValueError: The points are not `[N, 478, 3]`.
+    """
+    from scipy.spatial.transform import Rotation
+
+    if points.ndim != 3 or points.shape[1:] != (N_LANDMARKS, 3):
+        raise ValueError(f"points must be [N, {N_LANDMARKS}, 3], got {list(points.shape)}")
+    steady = points[:, STEADY].astype(np.float64)
+    steady -= steady.mean(axis=1, keepdims=True)
+    canonical = CANONICAL[list(STEADY)].astype(np.float64)
+    canonical -= canonical.mean(axis=0)
+    angles = np.full((len(points), 3), np.nan)
+    for row in np.flatnonzero(np.isfinite(steady).all(axis=(1, 2))):
+        rotation, _ = Rotation.align_vectors(steady[row], canonical)
+        roll, yaw, pitch = rotation.as_euler("ZYX", degrees=True)
+        # y points down and z away from the camera: by the rule of the right hand, both look the other way.
+        angles[row] = -yaw, -pitch, roll
+    return angles

@@ -1,0 +1,151 @@
+"""What a network looks at to predict a face once: crops of its image, and its mirror image.
+
+Prediction averages over these views, so whatever is fitted to predictions must see them too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config.train import PredictionSettings
+from landmarkfer.data.augment import mirror_faces
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.image_augment import mirror_images
+from landmarkfer.data.images import Progress, seen_side
+from landmarkfer.models.base import FaceModel
+
+if TYPE_CHECKING:
+    from landmarkfer.models.classical.base import ClassicalModel
+
+
+@torch.inference_mode()
+def view_embeddings(
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """What the model makes of each view before it classifies, `[V, B, D]` on the CPU.
+
+    Args:
+        model: In evaluation mode; its device is used.
+        faces: Normalised landmarks and stored images, as far as the model looks at them.
+        settings: Which views there are.
+        batch_size: See `batches`.
+        progress: Shows how far the loop over batches is.
+    """
+    return _each_view(model.embed, model, faces, settings, batch_size, progress)
+
+
+@torch.inference_mode()
+def view_logits(
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Logits of each view, `[V, B, C]` on the CPU.
+
+    Arguments are those of `view_embeddings`.
+    """
+    return _each_view(model, model, faces, settings, batch_size, progress)
+
+
+def _each_view(
+    function: Callable[[FaceBatch], Tensor],
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    batch_size: int,
+    progress: Progress | None,
+) -> Tensor:
+    device = next(model.parameters()).device
+    parts = [
+        torch.stack([function(view).float().cpu() for view in views(batch.to(device), model, settings)])
+        for batch in batches(faces, model, batch_size, progress)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def mean_probabilities(
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Probabilities of each class, averaged over the views and not tempered, float64 `[B, C]` on the CPU.
+
+    Arguments are those of `view_embeddings`.
+    """
+    logits = view_logits(model, faces, settings, batch_size=batch_size, progress=progress)
+    return logits.double().softmax(dim=-1).mean(dim=0)
+
+
+def batches(
+    faces: FaceBatch,
+    model: "FaceModel | ClassicalModel",
+    size: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[FaceBatch]:
+    """The faces in parts, at least one.
+
+    Args:
+        faces: All of them.
+        model: What will look at them.
+        size: Faces of a part; if 0, as many as leave activations in a processor's cache, or fill a GPU.
+        progress: See `view_embeddings`.
+    """
+    if not size and isinstance(model, FaceModel) and next(model.parameters()).device.type == "cuda":
+        size = 1024
+    size = size or (64 if "image" in model.inputs else 512)
+    starts: Iterable[int] = range(0, max(1, len(faces)), size)
+    if progress is not None:
+        starts = progress(starts, -(-len(faces) // size))
+    for start in starts:
+        yield faces.rows(torch.arange(start, min(start + size, len(faces))))
+
+
+def views(batch: FaceBatch, model: object, settings: PredictionSettings) -> Iterator[FaceBatch]:
+    """The views of a batch.
+
+    Args:
+        batch: As stored.
+        model: Says how much of an image it looks at (`crop`).
+        settings: Of the run.
+
+    Yields:
+        Batches of the same faces; two for a mirrored pass, ten for five crops and their mirror images.
+    """
+    crop = getattr(model, "crop", 1.0)
+    crops: Iterable[FaceBatch] = [batch]
+    if settings.crops == "five" and crop < 1 and batch.image is not None:
+        crops = five_crops(batch, crop)
+    for view in crops:
+        yield view
+        if settings.mirror:
+            every = torch.ones_like(view.present)
+            mirrored = mirror_faces(view, every)
+            yield mirrored if view.image is None else mirror_images(mirrored, every)
+
+
+def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
+    """The corners and the middle of the images, each a share `crop` of the side; points move along."""
+    assert batch.image is not None
+    side = batch.image.shape[-1]
+    seen = seen_side(side, crop)
+    last = side - seen
+    for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
+        image = batch.image[..., top : top + seen, left : left + seen].float() / 255
+        points = batch.points
+        if points is not None:
+            points = (points * side - points.new_tensor([left, top])) / seen
+        yield replace(batch, image=image, points=points)

@@ -1,0 +1,1 @@
+"""Arrays in, floats out: classification, calibration, selective prediction, prediction sets, significance."""

@@ -1,0 +1,48 @@
+"""What is left when a model may say "not sure": error over the share of images it answers.
+
+The images of highest confidence are answered first. `confidence` `[N]` is the probability a model gave to
+the class it predicted, `correct` `[N]` whether that was right. Images of equal confidence, such as all in
+which a model sees nothing, are answered in no particular order: each counts as the mean of them.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from landmarkfer.metrics.classification import Floats
+
+
+def risk_over_coverage(confidence: ArrayLike, correct: ArrayLike) -> Floats:
+    """Share of errors among the k most confident images, for k = 1 ... N, `[N]`.
+
+    Raises:
+        ValueError: The arrays differ in length or are empty.
+    """
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, bool)
+    if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
+        raise ValueError(
+            f"confidence and correct must be [N] arrays of one length N > 0, "
+            f"got {confidence.shape} and {correct.shape}"
+        )
+    _, group, count = np.unique(-confidence, return_inverse=True, return_counts=True)
+    share = np.bincount(group, weights=~correct) / count
+    return np.cumsum(np.repeat(share, count)) / np.arange(1, len(confidence) + 1)
+
+
+def least_risk(correct: ArrayLike) -> Floats:
+    """As `risk_over_coverage`, of a model that is right as often and less sure wherever it is wrong."""
+    correct = np.asarray(correct, bool)
+    return risk_over_coverage(correct.astype(float), correct)
+
+
+def area_under_risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Mean of the risk over all coverages (AURC; Geifman and El-Yaniv 2017); lower is better."""
+    return float(risk_over_coverage(confidence, correct).mean())
+
+
+def accuracy_at_coverage(confidence: ArrayLike, correct: ArrayLike, coverage: float) -> float:
+    """Accuracy over the share `coverage` of the images that the model is most sure of, at least one."""
+    risk = risk_over_coverage(confidence, correct)
+    answered = max(1, math.ceil(round(coverage * len(risk), 6)))
+    return float(1 - risk[answered - 1])

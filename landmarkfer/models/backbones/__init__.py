@@ -1,0 +1,1 @@
+"""Image backbones: timm's by name, and small networks of our own."""

@@ -1,0 +1,1 @@
+"""Classical models: features, support vectors and trees, on scikit-learn."""

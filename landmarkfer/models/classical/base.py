@@ -1,0 +1,219 @@
+"""Classical baselines: what models have in common that scikit-learn fits to features written by hand.
+
+They are no torch modules: they are fitted once, on the CPU, and have no layers to train. They answer as every
+other model does: with probabilities for each image, and with the training prior where they see nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from landmarkfer.data.augment import mirror_landmarks
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.errors import CacheError, RunError
+from landmarkfer.models.classical.features import Floats, HogFeatures, LandmarkFeatures
+from landmarkfer.models.classical.serialization import load_estimator, save_estimator
+
+Doubles = NDArray[np.float64]
+Labels = NDArray[np.int64]
+ClassWeight = Literal["none", "balanced"]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+_CHUNK = 1024
+_LEAST = 1e-6  # no class is ever impossible, as in the neural models' prior
+
+
+class ClassicalModel(ABC):
+    """A model from a `FaceBatch` to probabilities `[B, C]` that is fitted once and has no gradients.
+
+    Args:
+        num_classes: C.
+        features: What it is told of a face.
+        mirror: Whether it learns from the mirrored faces too.
+
+    Attributes:
+        inputs: The fields of a batch that the model looks at: `landmarks`, `image`.
+    """
+
+    inputs: ClassVar[frozenset[str]]
+
+    def __init__(self, num_classes: int, features: HogFeatures | LandmarkFeatures, mirror: bool) -> None:
+        self.num_classes = num_classes
+        self.features = features
+        self.mirror = mirror
+        self._prior: Doubles = np.full(num_classes, 1 / num_classes)
+        self._estimator: Any = None
+        self._temperature = 1.0
+
+    def set_prior(self, prior: Tensor) -> None:
+        """Take over the share of each class among the training images, `[C]`."""
+        self._prior = _floored(prior.detach().cpu().double().numpy())
+
+    def sees(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether there is anything to look at."""
+        return self.features.sees(batch)
+
+    def fit(
+        self,
+        batch: FaceBatch,
+        labels: Labels,
+        *,
+        validation: tuple[FaceBatch, Labels],
+        seed: int,
+        sample_weight: Doubles | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Learn from faces; those in which the model sees nothing are left out.
+
+        Args:
+            batch: Training faces.
+            labels: int64 `[n]`, the class of each.
+            validation: Faces and classes that decide when to stop and how sure to be, not what to learn.
+            seed: Of all that is random.
+            sample_weight: `[n]`, how much each face counts; all alike if None.
+            report: Told what is being done, and how far it is where that takes long.
+
+        Raises:
+            CacheError: There are fewer than two classes among the faces in which the model sees anything.
+        """
+        rows = self._seen(batch)
+        labels = labels[rows]
+        known = np.unique(labels)
+        if len(known) < 2:
+            raise CacheError(
+                f"training needs two classes, and the {len(rows)} training images in which this model sees "
+                f"anything have {len(known)}."
+            )
+        described = [self._describe(batch, rows, report)]
+        weights = [] if sample_weight is None else [sample_weight[rows]]
+        if self.mirror:
+            described.append(self._describe(batch, rows, report, mirror=True))
+            labels = np.concatenate([labels, labels])
+            weights *= 2
+        held_batch, held_labels = validation
+        held_rows = self._seen(held_batch)
+        held_rows = held_rows[np.isin(held_labels[held_rows], known)]
+        held = self._describe(held_batch, held_rows, report)
+        learned = np.concatenate(described)
+        if report is not None:
+            report(f"fitting {len(learned):,} faces of {len(self.features):,} features")
+        self._estimator = self._fitted(
+            learned,
+            labels,
+            np.concatenate(weights) if weights else None,
+            (held, held_labels[held_rows]) if len(held_rows) else None,
+            seed,
+        )
+
+    @torch.inference_mode()
+    def probabilities(self, batch: FaceBatch) -> Tensor:
+        """Probabilities of each class, float32 `[B, C]` on the CPU; the prior where nothing is seen.
+
+        Faces are described some at a time, so that what this takes of memory does not grow with their number.
+
+        Raises:
+            RunError: The model was neither fitted nor loaded.
+        """
+        estimator = self._fitted_estimator()
+        found = np.tile(self._prior, (len(batch), 1))
+        seen = self._seen(batch)
+        for start in range(0, len(seen), _CHUNK):
+            rows = seen[start : start + _CHUNK]
+            shares = np.zeros((len(rows), self.num_classes))
+            shares[:, estimator.classes_] = self._shares(estimator, self._describe(batch, rows))
+            found[rows] = _floored(shares)
+        return torch.from_numpy(found.astype(np.float32))
+
+    def save(self, path: Path) -> None:
+        """Write what was learned to a file.
+
+        Raises:
+            RunError: The model was neither fitted nor loaded.
+        """
+        values = {"temperature": [self._temperature], "prior": self._prior.tolist()}
+        save_estimator(path, self._fitted_estimator(), values)
+
+    def load(self, path: Path) -> None:
+        """Take over what `save` of a model with the same keywords has written.
+
+        Raises:
+            RunError: The file is missing, damaged, hostile or of another model.
+        """
+        estimator, values = load_estimator(path, self._new_estimator(0), len(self.features))
+        prior, temperature = values.get("prior"), values.get("temperature")
+        if (
+            prior is None
+            or prior.shape != (self.num_classes,)
+            or not ((prior > 0).all() and abs(prior.sum() - 1) < _LEAST)
+            or temperature is None
+            or not (temperature.shape == (1,) and 0 < temperature[0] < np.inf)
+            or not np.isin(estimator.classes_, np.arange(self.num_classes)).all()
+        ):
+            raise RunError(f"{path} is not of a model of {self.num_classes} classes; train it again.")
+        self._estimator, self._prior, self._temperature = estimator, prior, float(temperature[0])
+
+    @abstractmethod
+    def _new_estimator(self, seed: int) -> Any:
+        """A scikit-learn estimator that has learned nothing yet."""
+
+    @abstractmethod
+    def _fitted(
+        self,
+        features: Floats,
+        labels: Labels,
+        weight: Doubles | None,
+        held: tuple[Floats, Labels] | None,
+        seed: int,
+    ) -> Any:
+        """A fitted estimator; `held` are validation faces, all of classes that are learned."""
+
+    def _shares(self, estimator: Any, features: Floats) -> Doubles:
+        """Probabilities of the estimator's classes, `[b, K]`."""
+        return estimator.predict_proba(features)
+
+    def _seen(self, batch: FaceBatch) -> NDArray[np.int64]:
+        return np.flatnonzero(self.sees(batch).cpu().numpy())
+
+    def _describe(
+        self,
+        batch: FaceBatch,
+        rows: NDArray[np.int64],
+        report: Callable[[str], None] | None = None,
+        *,
+        mirror: bool = False,
+    ) -> Floats:
+        """Features of some faces, or of their mirror images, `[b, F]`."""
+        faces = batch.rows(torch.from_numpy(rows).to(batch.present.device))
+        return self.features.describe(_mirrored(faces) if mirror else faces, report)
+
+    def _fitted_estimator(self) -> Any:
+        if self._estimator is None:
+            raise RunError("this model has learned nothing yet; fit it, or load what one has learned.")
+        return self._estimator
+
+
+def _mirrored(batch: FaceBatch) -> FaceBatch:
+    """The faces as seen in a mirror, as far as features are made of them."""
+    image = None if batch.image is None else batch.image.flip(-1)
+    return replace(batch, landmarks=mirror_landmarks(batch.landmarks), image=image)
+
+
+def sklearn_weight(class_weight: ClassWeight) -> str | None:
+    """The same in scikit-learn's words."""
+    return None if class_weight == "none" else class_weight
+
+
+def _floored(shares: Doubles) -> Doubles:
+    """Probabilities `[..., C]` of which none is zero."""
+    raised = np.maximum(shares, _LEAST)
+    return raised / raised.sum(axis=-1, keepdims=True)

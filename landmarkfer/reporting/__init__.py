@@ -1,0 +1,1 @@
+"""Figures and tables to pages and pictures. Renders only; computes no results."""

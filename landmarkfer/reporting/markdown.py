@@ -1,0 +1,127 @@
+"""Markdown pages of measured results, rendered from the CSV beside them; the same input gives the same page.
+
+Nothing here measures: what a page states besides the CSV (commands, versions, date, published figures) is
+given by the caller, so that rendering again on another day or machine changes nothing.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from landmarkfer.files import replacing
+from landmarkfer.reporting.results import read_bench
+
+PACKAGES = ("landmarkfer", "torch", "torch-geometric", "mediapipe", "numpy", "scikit-learn")
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a page says of its making.
+
+    `commands` are shell lines, `versions` names to versions (see `package_versions`), `date` the day of the
+    measurement as YYYY-MM-DD, `machine` a few words such as "2 CPU cores"; `introduction` and `notes` are
+    Markdown, before the tables and after them.
+    """
+
+    title: str
+    commands: Sequence[str]
+    versions: Mapping[str, str]
+    date: str
+    machine: str = ""
+    introduction: str = ""
+    notes: str = ""
+
+
+UNITS = {
+    "percent": (100, 2),
+    "minutes": (1 / 60, 1),
+    "count": (1, 0),
+    "millions": (1e-6, 1),
+    "milliseconds": (1, 1),
+}
+"""What a figure of the CSV is multiplied by, and how many decimals are shown."""
+_SPREADLESS = ("count", "millions")
+
+
+def render_bench(csv: Path, md: Path, header: Header) -> None:
+    """Write the page `md` of the timings in `csv` (`results.BENCH_COLUMNS`): one table per bench.
+
+    Raises:
+        LandmarkferError: If the CSV is missing or has other columns.
+    """
+    parts = []
+    for bench, rows in read_bench(csv).groupby("bench", sort=False):
+        key = ["variant", "device", "batch"]
+        wide = rows.pivot(index=key, columns="metric", values="value")
+        order = list(dict.fromkeys(rows[key].itertuples(index=False, name=None)))
+        metrics = list(dict.fromkeys(rows["metric"]))
+        cells = [[*map(str, k), *(_number(wide.loc[k, m]) for m in metrics)] for k in order]
+        parts += [
+            f"## {bench}",
+            markdown_table([*key, *(m.replace("_", " ") for m in metrics)], cells, text_columns=2),
+        ]
+    write_page(md, csv, header, parts)
+
+
+def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of the installed ones of `packages`, read without importing them."""
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def probability_text(p: float) -> str:
+    """A p-value as pages show it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def mean_sd(values: Sequence[float], kind: str) -> str:
+    """Mean ± sample SD of a figure over seeds, in the unit `kind` of `UNITS`; of one seed without SD."""
+    if not len(values):
+        return ABSENT
+    factor, decimals = UNITS[kind]
+    scaled = factor * np.asarray(values, float)
+    text = f"{scaled.mean():,.{decimals}f}"
+    if len(scaled) > 1 and kind not in _SPREADLESS:
+        text += f" ± {scaled.std(ddof=1):.{decimals}f}"
+    return text
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return ABSENT
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], text_columns: int = 3) -> str:
+    """A Markdown table; all but the first `text_columns` columns are aligned to the right."""
+    rule = ["---" if i < text_columns else "---:" for i in range(len(headings))]
+    escaped = [[cell.replace("|", "\\|") or ABSENT for cell in row] for row in cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *escaped))
+
+
+def write_page(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> None:
+    """Write a page: title and introduction, `parts`, and how `csv`, whose figures it shows, was made."""
+    versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
+    machine = f" on {header.machine}" if header.machine else ""
+    text = [
+        f"# {header.title}",
+        header.introduction.strip(),
+        *parts,
+        header.notes.strip(),
+        "## How it was made",
+        "```sh\n" + "\n".join(header.commands) + "\n```",
+        f"Measured {header.date}{machine}.\n\nVersions: {versions}.",
+        f"Rendered from [{csv.name}]({csv.name}), which holds every measured figure.",
+    ]
+    with replacing(md) as path:
+        path.write_text("\n\n".join(part for part in text if part) + "\n", encoding="utf-8")

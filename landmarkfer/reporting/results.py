@@ -1,0 +1,128 @@
+"""Measured results in long form: one CSV row per figure, from which pages, notebooks and plots are made.
+
+`RESULT_COLUMNS` is the form of trained models, `BENCH_COLUMNS` that of timings; in both, all columns but
+`value` are the key, and a figure that is measured again replaces the old one in its place. The `subset` of a
+row is one of `report.SUBSETS`, `run` for what belongs to the whole run (`train_seconds`, `parameters`),
+`paired` for what tells a system from the baseline, or `on <name>` for other data.
+Scores are fractions in [0, 1].
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.files import replacing
+from landmarkfer.metrics.report import SCORES, Evaluation
+
+RESULT_COLUMNS = ("experiment", "model", "graph", "seed", "subset", "metric", "value")
+BENCH_COLUMNS = ("bench", "variant", "device", "batch", "metric", "value")
+RUN_SUBSET = "run"
+PAIRED = "paired"
+"""Subset of what `comparison.compare_with` says."""
+ELSEWHERE = "on "
+"""What the subsets of other data begin with."""
+ALL_SEEDS = -1
+"""Seed of figures that are over all seeds together."""
+NO_GRAPH = "none"
+_NUMBERS = {"seed": "int64", "batch": "int64", "value": "float64"}
+
+
+def evaluation_rows(
+    evaluation: Evaluation,
+    *,
+    experiment: str,
+    model: str,
+    graph: str | None,
+    seed: int,
+    run: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """The figures of one evaluated run as rows for `append_results`.
+
+    Args:
+        evaluation: What `report.evaluate_predictions` returned.
+        experiment: Name of the row this run belongs to; its seeds are averaged.
+        model: Name of the model.
+        graph: Name of the graph, or None for a model without one.
+        seed: Seed of the training run.
+        run: Figures of the run as a whole, such as `train_seconds` and `parameters`.
+
+    Returns:
+        Rows with `RESULT_COLUMNS`: for each subset `n`, the `SCORES`, `recall_<class>` where it is defined,
+        and `set_coverage`, `set_size` and `set_single` where the model gives sets of labels.
+    """
+    figures: list[tuple[str, str, float]] = []
+    for subset, report in evaluation.subsets.items():
+        figures += [(subset, metric, getattr(report, metric)) for metric in ("n", *SCORES)]
+        figures += [
+            (subset, f"recall_{name}", scores.recall)
+            for name, scores in report.per_class.items()
+            if scores.recall is not None
+        ]
+        if report.sets is not None:
+            sets = report.sets
+            figures += [(subset, f"set_{m}", getattr(sets, m)) for m in ("coverage", "size", "single")]
+    figures += [(RUN_SUBSET, metric, value) for metric, value in (run or {}).items()]
+    key = (experiment, model, graph or NO_GRAPH, seed)
+    return pd.DataFrame([(*key, *figure) for figure in figures], columns=RESULT_COLUMNS)
+
+
+def append_results(csv: Path, rows: pd.DataFrame) -> None:
+    """Add rows with `RESULT_COLUMNS` to `csv`, made if need be; rows of the same key are replaced."""
+    _append(csv, rows, RESULT_COLUMNS)
+
+
+def append_bench(csv: Path, rows: pd.DataFrame) -> None:
+    """Add rows with `BENCH_COLUMNS` to `csv`, made if need be; rows of the same key are replaced."""
+    _append(csv, rows, BENCH_COLUMNS)
+
+
+def read_results(csv: Path) -> pd.DataFrame:
+    """All rows of a results CSV; LandmarkferError if it is missing or has other columns."""
+    return _read(csv, RESULT_COLUMNS)
+
+
+def read_bench(csv: Path) -> pd.DataFrame:
+    """All rows of a benchmark CSV; LandmarkferError if it is missing or has other columns."""
+    return _read(csv, BENCH_COLUMNS)
+
+
+def _append(csv: Path, rows: pd.DataFrame, columns: Sequence[str]) -> None:
+    if set(rows.columns) != set(columns):
+        raise LandmarkferError(
+            f"Rows for {csv} have columns {', '.join(map(str, rows.columns))}; expected {', '.join(columns)}."
+        )
+    key = list(columns[:-1])
+    # Runs that end at the same time must not lose each other's rows. The lock lies outside the folder of the
+    # CSV, which is under version control.
+    name = hashlib.sha256(str(csv.resolve()).encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"landmarkfer-{name}.lock"):
+        old = _read(csv, columns) if csv.exists() else rows.iloc[:0]
+        merged = {tuple(row[:-1]): row[-1] for row in old[list(columns)].itertuples(index=False)}
+        merged.update({tuple(row[:-1]): row[-1] for row in _typed(rows, columns).itertuples(index=False)})
+        table = pd.DataFrame([(*k, value) for k, value in merged.items()], columns=[*key, columns[-1]])
+        with replacing(csv) as path:
+            table.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _read(csv: Path, columns: Sequence[str]) -> pd.DataFrame:
+    try:
+        # Names such as "none" or "nan" are names here, not missing values.
+        table = pd.read_csv(csv, keep_default_na=False)
+    except FileNotFoundError:
+        raise LandmarkferError(
+            f"There is no results file {csv}; run the experiment that writes it."
+        ) from None
+    if tuple(table.columns) != tuple(columns):
+        raise LandmarkferError(
+            f"{csv} has columns {', '.join(map(str, table.columns))}; expected {', '.join(columns)}."
+        )
+    return _typed(table, columns)
+
+
+def _typed(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    return rows[list(columns)].astype({name: _NUMBERS.get(name, "str") for name in columns})

@@ -1,0 +1,288 @@
+"""The page of measured results: systems x seeds, paired tests, contrasts and recalls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.reporting.markdown import (
+    ABSENT,
+    Header,
+    markdown_table,
+    mean_sd,
+    probability_text,
+    write_page,
+)
+from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED, RUN_SUBSET, read_results
+
+LEGEND = (
+    "Percent, except time and parameters; mean ± standard deviation over training seeds. *Detected*: only "
+    "images with a face found; everywhere else an image without one counts, with the fallback prediction. "
+    "*Clean*: no pixel-identical image in the training split. *ECE*: expected calibration error, 15 bins. "
+    "*Lowest recall*: that of the class recognised worst on average."
+)
+PAIRED_LEGEND = (
+    "Points of accuracy over all test images, on the same images as the baseline. *95 % interval*: bootstrap "
+    "over images of the mean over seeds. *p*: of a permutation test that exchanges both systems' shares of "
+    "right seeds image by image; *Holm*: corrected for the number of rows. *McNemar*: mid-p of each seed by "
+    "itself."
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody else's figures: `values` maps `<subset>.<metric>` to a value in the CSV's own unit.
+
+    It stands under the experiment named `beside`, or at the end of the table.
+    """
+
+    name: str
+    source: str
+    values: Mapping[str, float]
+    model: str = ""
+    graph: str = ""
+    beside: str | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What one choice contributed: the mean of the experiment `variant` minus that of `base`."""
+
+    choice: str
+    variant: str
+    base: str
+    subset: str = "test"
+    metric: str = "accuracy"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the results table; `kind` is one of `UNITS`."""
+
+    heading: str
+    subset: str
+    metric: str
+    kind: str = "percent"
+
+
+# Not in the CSV: the class of the lowest mean recall, with its recall.
+LOWEST_RECALL = "lowest_recall"
+PROTOCOL = (
+    Column("accuracy, all test", "test", "accuracy"),
+    Column("detected", "test_detected", "accuracy"),
+    Column("public", "public", "accuracy"),
+    Column("private", "private", "accuracy"),
+    Column("clean", "clean", "accuracy"),
+    Column("macro-F1", "test", "macro_f1"),
+    Column("ECE", "test", "ece"),
+    Column("lowest recall", "test", LOWEST_RECALL),
+    Column("training, min", RUN_SUBSET, "train_seconds", "minutes"),
+    Column("parameters", RUN_SUBSET, "parameters", "count"),
+)
+
+
+COSTS = (
+    Column("MMAC", RUN_SUBSET, "macs", "millions"),
+    Column("one-core latency, ms", RUN_SUBSET, "latency_ms", "milliseconds"),
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One experiment: values over seeds by (subset, metric)."""
+
+    experiment: str
+    model: str
+    graph: str
+    seeds: list[int]
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    paired: dict[str, list[float]] = field(default_factory=dict)
+
+    def elsewhere(self) -> list[str]:
+        """Names of the other data that there are figures of."""
+        return list(dict.fromkeys(s for s, _ in self.values if s.startswith(ELSEWHERE)))
+
+    def recalls(self, subset: str) -> dict[str, list[float]]:
+        prefix = "recall_"
+        return {
+            m.removeprefix(prefix): v
+            for (s, m), v in self.values.items()
+            if s == subset and m.startswith(prefix)
+        }
+
+
+def render_results(
+    csv: Path,
+    md: Path,
+    header: Header,
+    *,
+    published: Sequence[Published] = (),
+    contrasts: Sequence[Contrast] = (),
+    columns: Sequence[Column] = PROTOCOL,
+    baseline: str | None = None,
+) -> None:
+    """Write the page `md` of the results in `csv` (`results.RESULT_COLUMNS`).
+
+    One row per experiment, model and graph, experiments in the order of their first appearance, each figure
+    as mean ± sample SD over seeds (no SD where there is one seed); then what the contrasts show, with the
+    standard error of the difference of means; what tells each experiment from the `baseline`, if the CSV has
+    that (`comparison.compare_with`); the figures on other data, if it has any; and the recall of each class.
+
+    Raises:
+        LandmarkferError: If the CSV is missing or has other columns, or a contrast or a published row names
+            an experiment that is not there or, for a contrast, has more than one row.
+    """
+    rows = _rows(read_results(csv))
+    names = {row.experiment for row in rows}
+    if lost := sorted({p.beside for p in published if p.beside is not None} - names):
+        raise LandmarkferError(
+            f"{csv} has no experiment {', '.join(lost)}, beside which to put published rows."
+        )
+    parts = [
+        markdown_table(
+            ["experiment", "model", "graph", "seeds", *(c.heading for c in columns)],
+            _cells(rows, published, columns),
+        )
+    ]
+    parts.append(LEGEND)
+    if published:
+        parts.append("\n".join(f"- *{p.name}* (published): {p.source}" for p in published))
+    if contrasts:
+        parts += ["## What each choice contributed", _contrasts(csv, rows, contrasts)]
+    if baseline is not None and any(row.paired for row in rows):
+        parts += [f"## Beside {baseline}", _paired(rows), PAIRED_LEGEND]
+    if any(row.elsewhere() for row in rows):
+        parts += ["## On other data", _elsewhere(rows)]
+    parts += ["## Recall of each class, all test images", _recalls(rows)]
+    write_page(md, csv, header, parts)
+
+
+def _rows(table: pd.DataFrame) -> list[_Row]:
+    order = {name: i for i, name in enumerate(dict.fromkeys(table["experiment"]))}
+    rows = []
+    for key, part in table.groupby(["experiment", "model", "graph"], sort=False):
+        experiment, model, graph = map(str, key)
+        row = _Row(experiment, model, graph, sorted(set(part["seed"]) - {ALL_SEEDS}))
+        for subset, metric, value in zip(part["subset"], part["metric"], part["value"], strict=True):
+            if subset == PAIRED:
+                row.paired.setdefault(metric, []).append(value)
+                continue
+            row.values.setdefault((subset, metric), []).append(value)
+        rows.append(row)
+    return sorted(rows, key=lambda row: order[row.experiment])
+
+
+def _cells(
+    rows: Sequence[_Row], published: Sequence[Published], columns: Sequence[Column]
+) -> list[list[str]]:
+    cells = []
+    last = {row.experiment: i for i, row in enumerate(rows)}
+    for i, row in enumerate(rows):
+        seeds = ", ".join(map(str, row.seeds))
+        cells.append(
+            [row.experiment, row.model, row.graph, seeds, *(_cell(row, column) for column in columns)]
+        )
+        if i == last[row.experiment]:
+            cells += [_published(p, columns) for p in published if p.beside == row.experiment]
+    return cells + [_published(p, columns) for p in published if p.beside is None]
+
+
+def _cell(row: _Row, column: Column) -> str:
+    if column.metric == LOWEST_RECALL:
+        recalls = row.recalls(column.subset)
+        if not recalls:
+            return ABSENT
+        worst = min(recalls, key=lambda name: np.mean(recalls[name]))
+        return f"{mean_sd(recalls[worst], column.kind)} ({worst})"
+    return mean_sd(row.values.get((column.subset, column.metric), []), column.kind)
+
+
+def _published(row: Published, columns: Sequence[Column]) -> list[str]:
+    values = [row.values.get(f"{column.subset}.{column.metric}") for column in columns]
+    shown = [mean_sd([] if v is None else [v], c.kind) for v, c in zip(values, columns, strict=True)]
+    return [f"*{row.name}*", row.model, row.graph, "*published*", *shown]
+
+
+def _contrasts(csv: Path, rows: Sequence[_Row], contrasts: Sequence[Contrast]) -> str:
+    cells = []
+    for contrast in contrasts:
+        variant, base = (_values(csv, rows, name, contrast) for name in (contrast.variant, contrast.base))
+        difference = 100 * (np.mean(variant) - np.mean(base))
+        text = f"{difference:+.2f}"
+        if min(len(variant), len(base)) > 1:
+            error = 100 * np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in (variant, base)))
+            text += f" ± {error:.2f}"
+        cells.append([contrast.choice, contrast.variant, contrast.base, text])
+    note = "Difference of the means over seeds in points of {}, ± its standard error."
+    measured = ", ".join(dict.fromkeys(f"{c.metric.replace('_', ' ')} ({c.subset})" for c in contrasts))
+    return (
+        markdown_table(["choice", "with", "without", "difference"], cells, text_columns=3)
+        + "\n\n"
+        + note.format(measured)
+    )
+
+
+def _values(csv: Path, rows: Sequence[_Row], experiment: str, contrast: Contrast) -> list[float]:
+    found = [row for row in rows if row.experiment == experiment]
+    key = (contrast.subset, contrast.metric)
+    if len(found) != 1 or key not in found[0].values:
+        raise LandmarkferError(
+            f"The contrast {contrast.choice!r} needs one row of {csv} for experiment {experiment!r} with "
+            f"{contrast.subset} {contrast.metric}; found {sum(key in row.values for row in found)}."
+        )
+    return found[0].values[key]
+
+
+def _recalls(rows: Sequence[_Row]) -> str:
+    classes = list(dict.fromkeys(name for row in rows for name in row.recalls("test")))
+    cells = [
+        [
+            row.experiment,
+            row.model,
+            row.graph,
+            *(mean_sd(row.recalls("test").get(name, []), "percent") for name in classes),
+        ]
+        for row in rows
+    ]
+    return markdown_table(["experiment", "model", "graph", *classes], cells)
+
+
+def _paired(rows: Sequence[_Row]) -> str:
+    """What tells each experiment from the baseline, in percent of the images."""
+    cells = []
+    for row in rows:
+        if not row.paired:
+            continue
+        (difference,), (low,), (high,), (p,), (corrected,) = (
+            row.paired[name]
+            for name in ("difference", "difference_low", "difference_high", "p_permutation", "p_holm")
+        )
+        of_seeds = ", ".join(probability_text(value) for value in row.paired["p_mcnemar"])
+        cells.append(
+            [
+                row.experiment,
+                row.model,
+                f"{100 * difference:+.2f}",
+                f"{100 * low:+.2f} to {100 * high:+.2f}",
+                probability_text(p),
+                probability_text(corrected),
+                of_seeds or ABSENT,
+            ]
+        )
+    headings = ["experiment", "model", "difference", "95 % interval", "p", "p, Holm", "McNemar by seed"]
+    return markdown_table(headings, cells, text_columns=2)
+
+
+def _elsewhere(rows: Sequence[_Row]) -> str:
+    """Accuracy and macro-F1 on each other data set."""
+    names = list(dict.fromkeys(name for row in rows for name in row.elsewhere()))
+    columns = [
+        Column(f"{name.removeprefix(ELSEWHERE)}, {heading}", name, metric)
+        for name in names
+        for heading, metric in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
+    ]
+    cells = [[row.experiment, row.model, row.graph, *(_cell(row, c) for c in columns)] for row in rows]
+    return markdown_table(["experiment", "model", "graph", *(c.heading for c in columns)], cells)

@@ -1,0 +1,1 @@
+"""The folders of runs: what a training leaves, and how it is read again."""

@@ -1,0 +1,113 @@
+"""Several runs of one recipe: seeds, folds, and what they come to together."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from landmarkfer.config.train import TrainSettings
+from landmarkfer.errors import RunError
+from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
+from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.training.fit import resume, train
+from landmarkfer.training.resolve import resolved
+
+logger = logging.getLogger(__name__)
+
+FIGURES = ("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss")
+
+
+def repetitions(
+    settings: TrainSettings, seeds: Sequence[int] = (), folds: int = 0, base: str | None = None
+) -> list[TrainSettings]:
+    """The settings of every run: each seed with each fold, with names that tell them apart.
+
+    Args:
+        settings: What the runs have in common.
+        seeds: Training seeds; the one of the settings if empty.
+        folds: k of k-fold cross-validation; 0 for the one validation part of the settings.
+        base: What the names begin with; the settings' own name, or the model's, if None.
+    """
+    base = base or settings.name or settings.model.name
+    found = []
+    for seed in seeds or [settings.seed]:
+        for fold in range(folds) if folds else [None]:
+            name = f"{base}-s{seed}" + ("" if fold is None else f"-fold{fold + 1}of{folds}")
+            split = settings.split
+            if fold is not None:
+                split = split.model_copy(update={"folds": folds, "fold": fold})
+            found.append(settings.model_copy(update={"seed": seed, "split": split, "name": name}))
+    return found
+
+
+def train_all(
+    wanted: Sequence[TrainSettings], *, runs_root: Path = RUNS_ROOT, console: Console | None = None
+) -> list[RunFolder]:
+    """Train runs one after the other; what is finished is kept, and what was cut off goes on.
+
+    Args:
+        wanted: Settings with names.
+        runs_root: The folder of all runs.
+        console: Where progress is shown; nowhere if None.
+
+    Raises:
+        RunError: There is a run of such a name with other settings.
+    """
+    runs = []
+    for number, settings in enumerate(wanted, start=1):
+        assert settings.name is not None
+        run = RunFolder(runs_root / settings.name)
+        if console is not None:
+            console.print(f"run {number} of {len(wanted)}: {settings.name}", highlight=False)
+        if not run.config_file.exists():
+            run = train(settings, runs_root=runs_root, console=console)
+        elif run.read_config().settings != resolved(settings):
+            raise RunError(f"there is a run '{run.name}' with other settings; choose another --name.")
+        elif not run.finished:
+            resume(run, console=console)
+        runs.append(run)
+    return runs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The validation figures of the epoch that a run kept."""
+
+    name: str
+    figures: dict[str, float]
+
+
+def outcome(run: RunFolder) -> Outcome:
+    """What validation said of a finished run."""
+    epochs = read_epochs(run.metrics_file)
+    monitor = run.read_config().settings.fit.monitor
+    values = epochs[monitor].to_numpy()
+    kept = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
+    return Outcome(run.name, {name: float(kept[name]) for name in FIGURES})
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """Validation figures of each run, and their mean and SD, for the terminal."""
+    from rich import box
+
+    caption = "validation, at the epoch that was kept; test figures come from `landmarkfer evaluate`"
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    for heading in ("accuracy", "balanced", "macro-F1", "loss"):
+        table.add_column(heading, justify="right")
+    factors = (100, 100, 100, 1)
+    for one in outcomes:
+        values = (f"{factor * one.figures[name]:.2f}" for name, factor in zip(FIGURES, factors, strict=True))
+        table.add_row(one.name, *values)
+    if len(outcomes) > 1:
+        table.add_section()
+        cells = []
+        for name, factor in zip(FIGURES, factors, strict=True):
+            sample = factor * np.array([one.figures[name] for one in outcomes])
+            cells.append(f"{sample.mean():.2f} ± {sample.std(ddof=1):.2f}")
+        table.add_row("mean ± SD", *cells)
+    return table

@@ -1,0 +1,190 @@
+"""Several trainings at a time, each in a process of its own with its share of the processor's cores."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Self
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from landmarkfer.config.train import TrainSettings
+from landmarkfer.errors import LandmarkferError, RunError
+from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
+from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.training.multirun import train_all
+
+_POLL_SECONDS = 1.0
+
+
+def train_side_by_side(
+    wanted: Sequence[TrainSettings],
+    jobs: int,
+    *,
+    runs_root: Path = RUNS_ROOT,
+    console: Console | None = None,
+) -> None:
+    """Train runs, `jobs` at a time; what is finished is kept, and what was cut off goes on.
+
+    A run that begins with another one's weights waits for it. What a training says is in
+    `<runs_root>/<name>.log`. A run that fails, or whose process is killed, keeps none but those that begin
+    with it from being trained.
+
+    Args:
+        wanted: Settings with names.
+        jobs: How many at a time.
+        runs_root: The folder of all runs.
+        console: Where progress is shown; nowhere if None.
+
+    Raises:
+        RunError: A run failed, after all others are done; or runs begin with each other.
+    """
+    runs_root.mkdir(parents=True, exist_ok=True)
+    waiting = list(wanted)
+    running: dict[str, _Training] = {}
+    failed: dict[str, str] = {}
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with _Bars(len(wanted), runs_root, console) as bars:
+        try:
+            while waiting or running:
+                unfinished = {settings.name for settings in waiting} | set(running)
+                ready = [settings for settings in waiting if not unfinished & _needed(settings)]
+                for settings in ready[: jobs - len(running)]:
+                    waiting.remove(settings)
+                    assert settings.name is not None
+                    bars.begin(settings.name, settings.epochs)
+                    running[settings.name] = _Training.begin(settings, runs_root, threads)
+                if not running:
+                    raise RunError(f"run '{waiting[0].name}' begins with one that begins with it.")
+                ended = wait([one.process.sentinel for one in running.values()], _POLL_SECONDS)
+                for name in [name for name, one in running.items() if one.process.sentinel in ended]:
+                    if error := running.pop(name).outcome():
+                        failed[name] = error
+                    bars.end(name, failed.get(name))
+                bars.update()
+        finally:
+            for one in running.values():
+                one.process.kill()  # its checkpoints stand, and Lightning would put a request to end off
+    if failed:
+        name, error = next(iter(failed.items()))
+        others = f" ({len(failed)} runs failed)" if len(failed) > 1 else ""
+        raise RunError(f"run '{name}' failed: {error}{others}")
+
+
+def _needed(settings: TrainSettings) -> set[str | None]:
+    """Names of the runs that a run begins with."""
+    return {settings.init, settings.branches.image, settings.branches.encoder} - {None}
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training in a process of its own, which says at its end what went wrong."""
+
+    process: BaseProcess
+    said: Connection
+    log: Path
+
+    @classmethod
+    def begin(cls, settings: TrainSettings, runs_root: Path, threads: int) -> "_Training":
+        context = _context()
+        said, say = context.Pipe(duplex=False)
+        log = runs_root / f"{settings.name}.log"
+        args = settings, runs_root, log, threads, say
+        process = context.Process(target=_train_logged, args=args, name=settings.name, daemon=True)
+        process.start()
+        say.close()  # so that the end of the process is the end of what is said
+        return cls(process, said, log)
+
+    def outcome(self) -> str | None:
+        """Why the training failed; None if it did not."""
+        self.process.join()
+        try:
+            return self.said.recv()
+        except EOFError:
+            code = self.process.exitcode or 0
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            return f"its process {how}; {self.log} tells how far it was."
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """How processes begin: as forks of one that has imported all and has no threads, where there are such.
+
+    A fork of what has looked for a GPU cannot use it.
+    """
+    if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _train_logged(settings: TrainSettings, runs_root: Path, log: Path, threads: int, say: Connection) -> None:
+    """In a process of its own: train, with all that is said in a file, and tell what went wrong."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    with log.open("a", encoding="utf-8", buffering=1) as file:
+        sys.stdout = sys.stderr = file
+        try:
+            train_all([settings], runs_root=runs_root, console=Console(file=file, width=100))
+            say.send(None)
+        except LandmarkferError as error:
+            say.send(str(error))
+        except Exception as error:  # a fault of ours stops no other run, and is not lost
+            traceback.print_exc()
+            say.send(f"{type(error).__name__}: {error}; {log} holds the traceback.")
+        finally:
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def _end_with_parent() -> None:
+    """Go when the benchmark goes, however it went, so that the next one finds the run unlocked."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+class _Bars:
+    """The epochs of each run that is being trained, and how many runs are done; plain lines elsewhere."""
+
+    def __init__(self, runs: int, runs_root: Path, console: Console | None) -> None:
+        self._console = console or Console(quiet=True)
+        self._runs_root = runs_root
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bars = Progress(
+            *columns, console=self._console, disable=console is None or not console.is_terminal
+        )
+        self._all = self._bars.add_task("runs", total=runs)
+        self._one: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, name: str, epochs: int) -> None:
+        """Show a run."""
+        self._one[name] = self._bars.add_task(name, total=epochs)
+
+    def update(self) -> None:
+        """Look at how far the runs are."""
+        for name, bar in self._one.items():
+            self._bars.update(bar, completed=len(read_epochs(RunFolder(self._runs_root / name).metrics_file)))
+
+    def end(self, name: str, error: str | None = None) -> None:
+        """Say that a run is trained, or why it is not."""
+        self._bars.remove_task(self._one.pop(name))
+        self._bars.advance(self._all)
+        self._console.print(f"{name}: {error or 'trained'}", highlight=False)

@@ -1,0 +1,84 @@
+"""Settings with everything stated, checked against the model they are given with."""
+
+import os
+import shutil
+from typing import Any
+
+from landmarkfer.config.train import AugmentSettings, ModelSettings, TrainSettings
+from landmarkfer.errors import SettingsError
+from landmarkfer.face.graph import FaceGraph
+from landmarkfer.inference.device import accelerator
+from landmarkfer.models import check_keywords, model_class, model_keywords
+from landmarkfer.models.backbones.weights import weights_file
+from landmarkfer.models.base import FaceModel
+from landmarkfer.training.mixup import check_mixing
+
+
+def resolved(settings: TrainSettings) -> TrainSettings:
+    """The settings with all that is left to choose stated, so that a run outlives changed defaults.
+
+    They are equal to what is read from the file of a run that was made with them.
+
+    Raises:
+        SettingsError: A keyword of the model does not fit, or there is no such device; no data is read first.
+    """
+    name, keywords = settings.model.name, settings.model.keywords
+    check_keywords(name, keywords)
+    if isinstance(keywords.get("graph"), FaceGraph):
+        raise SettingsError("'model.graph' must be a name or the path of a file, so that it can be saved.")
+    if settings.fit.compile and accelerator(settings.fit.device) == "cpu" and not _compiler():
+        raise SettingsError("'fit.compile' = true needs a C++ compiler on the CPU, and none is found (g++).")
+    accelerator(settings.fit.device)
+    _check_agreement(settings)
+    keywords = model_keywords(name) | keywords
+    if name == "fusion" and keywords["encoder"] != "image":
+        own = model_keywords(keywords["encoder"]) | dict(keywords["encoder_settings"] or {})
+        # The graph is the whole model's.
+        keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
+    stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
+    if issubclass(model_class(name), FaceModel):
+        stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
+    settings = settings.model_copy(update=stated)
+    return TrainSettings.model_validate_json(settings.model_dump_json())  # lists for tuples, as in that file
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+
+
+def _check_agreement(settings: TrainSettings) -> None:
+    """Refuse settings that mean nothing for the model they are given with."""
+    kind = model_class(settings.model.name)
+    name = settings.model.name
+    if not issubclass(kind, FaceModel):
+        tables = (
+            "augment",
+            "mixing",
+            "loss",
+            "distillation",
+            "sampling",
+            "optimiser",
+            "stages",
+            "fit",
+            "init",
+        )
+        default = TrainSettings().model_dump()
+        given = settings.model_dump()
+        changed = [table for table in tables if given[table] != default[table]]
+        if changed:
+            raise SettingsError(
+                f"'{changed[0]}' is about networks, and model '{name}' is fitted at once; leave it out."
+            )
+        return
+    check_mixing(settings.mixing, kind.inputs)
+    if "image" in kind.inputs:
+        weights_file(settings.model.keywords.get("weights", "none"))
+    given = settings.augment.model_dump(exclude={"mirror"})
+    plain = AugmentSettings().model_dump(exclude={"mirror"})
+    for field, inputs in ((("image",), "image"), (tuple(set(plain) - {"image"}), "landmarks")):
+        wrong = sorted(key for key in field if given[key] != plain[key] and inputs not in kind.inputs)
+        if wrong:
+            what = "pixels" if inputs == "image" else "landmarks"
+            raise SettingsError(f"'augment.{wrong[0]}' changes {what}, and model '{name}' sees none.")
+    if settings.prediction.crops == "five" and "image" not in kind.inputs:
+        raise SettingsError(f"'prediction.crops' = 'five' crops pixels, and model '{name}' sees none.")

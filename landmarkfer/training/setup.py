@@ -1,0 +1,153 @@
+"""What training needs before its first step: statistics of the faces, and a model with its first weights."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config.train import BranchSettings, TrainSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.dataset import FaceDataset
+from landmarkfer.data.images import ImageInfo, natural_size
+from landmarkfer.data.splits import Rows, Splits
+from landmarkfer.data.statistics import landmark_statistics
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.face.graph import build_graph
+from landmarkfer.models import build_model, model_class
+from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel
+from landmarkfer.models.fusion import FusionModel
+from landmarkfer.runs.folder import AnyModel, find_run
+
+
+def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
+    """Images of each class among some rows, `[C]`, those without a face included."""
+    labels = dataset.faces.labels
+    assert labels is not None
+    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
+
+
+def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | None:
+    """The images that the model wants of a cache; None if it looks at none."""
+    inputs = model_class(settings.model.name).inputs
+    if "image" not in inputs:
+        return None
+    channels = settings.model.keywords.get("channels", 1)
+    return ImageInfo(size=natural_size(cache), channels=channels, points="points" in inputs)
+
+
+def seen_rows(model: AnyModel, dataset: FaceDataset, rows: Rows) -> Rows:
+    """Of some rows, those in which the model sees something."""
+    return rows[model.sees(dataset.faces).numpy()[rows]]
+
+
+def new_model(
+    settings: TrainSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
+) -> AnyModel:
+    """A model with the weights that training begins with and the statistics of its training faces.
+
+    Args:
+        settings: Resolved ones.
+        dataset: The cache in memory.
+        splits: Of its rows.
+        fresh: False where a checkpoint follows, so that no weights of elsewhere need be at hand.
+
+    Raises:
+        CacheError: There are too few faces or classes.
+        LandmarkferError: The model cannot be built so, or the weights it should begin with do not fit.
+    """
+    keywords: dict[str, Any] = settings.model.keywords
+    faces = dataset.faces
+    found = splits.train[faces.present.numpy()[splits.train]]
+    landmarks = faces.landmarks.index_select(0, torch.as_tensor(found))
+    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
+        mean_face = landmark_statistics(landmarks)[0].numpy()
+        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model.name, len(dataset.classes), **keywords)
+    rows = seen_rows(model, dataset, splits.train)
+    if len(rows) < 2 or len(dataset.classes) < 2:
+        raise CacheError(
+            "training needs at least two faces and two classes, and the cache has "
+            f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
+        )
+    model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
+    if isinstance(model, LandmarkModel | FusionModel) and fresh:
+        model.learn_statistics(faces.rows(torch.as_tensor(found)))
+    if isinstance(model, FaceModel) and fresh:
+        # Pretrained weights bring the statistics of the images that they were trained on.
+        if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]
+            model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
+        if settings.init is not None:
+            begin_with(model, settings.init)
+    if isinstance(model, FusionModel):
+        begin_branches(model, settings.branches, fresh=fresh)
+    return model
+
+
+def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Mean and SD of each channel, `[C]` each, of images in 0..1, over at most 5,000 evenly spaced rows."""
+    assert faces.image is not None
+    some = rows[:: max(1, len(rows) // 5000)]
+    pixels = faces.image.index_select(0, torch.as_tensor(some)).float() / 255
+    return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+
+
+def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool) -> None:
+    """Give the branches of a fused model the weights of finished runs, and freeze those that shall stay.
+
+    Args:
+        model: The fused model.
+        settings: Which runs, and which branches.
+        fresh: False where a checkpoint follows.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+        SettingsError: A branch cannot be frozen.
+    """
+    runs: dict[Literal["image", "encoder"], str | None] = {
+        "image": settings.image,
+        "encoder": settings.encoder,
+    }
+    for name, wanted in runs.items():
+        if wanted is None or not fresh:
+            continue
+        run = find_run(wanted)
+        source = run.load().model
+        try:
+            model.take_branch(name, source.state_dict() if isinstance(source, FaceModel) else {})
+        except ValueError as error:
+            raise RunError(
+                f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
+                "model settings."
+            ) from error
+    for name in settings.freeze:
+        try:
+            model.freeze_branch(name)
+        except ValueError as error:
+            raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
+
+
+def begin_with(model: FaceModel, name: str) -> None:
+    """Take the weights of a finished run; the head's only if its classes are as many.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+    """
+    run = find_run(name)
+    source = run.load().model
+    weights = source.state_dict() if isinstance(source, FaceModel) else {}
+    own = model.state_dict()
+    head = set(model.depth_groups()[-1])
+    fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
+    fresh |= set(OF_ITS_DATA)
+    wrong = [
+        key
+        for key in own
+        if key not in fresh and (key not in weights or weights[key].shape != own[key].shape)
+    ]
+    if wrong:
+        raise RunError(
+            f"the model of run '{run.name}' is not this one ('{wrong[0]}' differs); take its model settings."
+        )
+    model.load_state_dict(own | {key: value for key, value in weights.items() if key not in fresh})

@@ -1,0 +1,56 @@
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from landmarkfer.cli.evaluate_report import summary_table, sureness_table
+from landmarkfer.metrics.report import evaluate_predictions
+
+CLASSES = ["angry", "happy"]
+
+
+@pytest.fixture
+def frame():
+    table = pd.DataFrame({"p_angry": [0.9, 0.8, 0.6, 0.3, 0.1]})
+    table["p_happy"] = 1 - table["p_angry"]
+    table["predicted"] = ["angry", "angry", "angry", "happy", "happy"]
+    table["label"] = ["angry", "angry", "happy", "happy", "angry"]
+    table["status"] = ["ok", "ok", "ok", "ok", "no_face"]
+    return table.assign(id=list("abcde"))
+
+
+def printed(table):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert "…" not in text, "it fits a terminal"
+    return text
+
+
+def row(text, subset):
+    return next(line for line in text.splitlines() if line.split()[:1] == [subset]).split()
+
+
+def test_how_often_it_is_right(frame):
+    text = printed(summary_table(evaluate_predictions(frame, CLASSES, bootstrap=50), "a run"))
+    assert "a run" in text
+    assert row(text, "test")[1:4] == ["5", "1", "60.00"]
+    assert row(text, "test_detected")[1:4] == ["4", "0", "75.00"]
+
+
+def test_how_sure_it_is(frame):
+    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=50)
+    text = printed(sureness_table(evaluation))
+    test = evaluation.subsets["test"]
+    assert row(text, "test")[1:3] == [f"{test.nll:.3f}", f"{test.brier:.3f}"]
+    assert row(text, "test")[4:] == ["75.00", "66.67"], "of the four and the three it is most sure of"
+    assert "held the label" not in text
+
+
+def test_sets_where_there_are_some(frame):
+    sets = frame.assign(set_angry=[True, True, True, True, False], set_happy=[False, False, True, True, True])
+    text = printed(sureness_table(evaluate_predictions(sets, CLASSES, bootstrap=50)))
+    assert row(text, "test")[-3:] == ["80.00", "1.40", "60.00"]
+    assert row(text, "test_detected")[-3:] == ["100.00", "1.50", "50.00"]
+    assert "held the label" in text

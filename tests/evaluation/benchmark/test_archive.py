@@ -1,0 +1,54 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmarkfer.errors import RunError
+from landmarkfer.evaluation.benchmark.archive import Kept, read_kept, write_kept
+from landmarkfer.metrics.predictions import average_predictions, check_predictions
+
+CLASSES = ["angry", "happy", "sad"]
+
+
+@pytest.fixture
+def kept():
+    generator = np.random.default_rng(0)
+    shares = generator.dirichlet([0.3] * 3, size=200)
+    table = pd.DataFrame(
+        {
+            "id": [f"test/{number:03}.png" for number in generator.permutation(200)],
+            "label": generator.choice(CLASSES, 200),
+            "predicted": np.array(CLASSES)[shares.argmax(axis=1)],
+            "status": generator.choice(["ok", "no_face"], 200),
+            "clean": [None, True] + [False] * 198,
+        }
+    )
+    table[[f"p_{name}" for name in CLASSES]] = shares
+    changed = {"cache": "faces", "model.hidden": [2], "seed": 1}
+    figures = [("run", "parameters", 12.0), ("on others", "accuracy", 0.5)]
+    return Kept(table, "mlp", None, "2026-01-02T03:04:05", changed, figures)
+
+
+def test_there_and_back(kept, tmp_path):
+    write_kept(tmp_path / "a" / "one.parquet", kept)
+    back = read_kept(tmp_path / "a" / "one.parquet")
+    assert (back.model, back.graph, back.created) == (kept.model, kept.graph, kept.created)
+    assert (back.changed, back.figures) == (kept.changed, kept.figures)
+    expected = kept.table.sort_values("id", ignore_index=True)
+    pd.testing.assert_frame_equal(back.table, expected, rtol=2**-11, atol=2**-24)
+    check_predictions(back.table, CLASSES)
+    average_predictions([back.table, back.table])
+    assert kept.table["id"].iloc[0] != "test/000.png", "the table that was given stays as it was"
+
+
+def test_equal_runs_give_equal_files(kept, tmp_path):
+    for name in ("one", "two"):
+        write_kept(tmp_path / f"{name}.parquet", kept)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_what_is_none(kept, tmp_path):
+    kept.table.to_parquet(tmp_path / "plain.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
+    for name in ("plain", "damaged", "missing"):
+        with pytest.raises(RunError, match=f"{name}.parquet holds no predictions of a run"):
+            read_kept(tmp_path / f"{name}.parquet")

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.errors import CacheError
+from landmarkfer.evaluation.compare.write import write_differences
+
+CLASSES = ("happy", "sad", "angry")
+
+
+def tables(frame, wrong):
+    """Two prediction tables of the test images of a cache; `wrong` of the happy ones are told to be sad."""
+    known = frame[(frame["split"] == "test") & frame["label"].notna()].reset_index(drop=True)
+    made = []
+    for shift in (0, 1):
+        told = known["label"].copy()
+        happy = np.flatnonzero(known["label"] == "happy")[shift : shift + wrong]
+        told.iloc[happy] = "sad"
+        table = known[["id", "label", "status", "subset"]].assign(predicted=told)
+        for name in CLASSES:
+            table[f"p_{name}"] = np.where(told == name, 0.9, 0.05)
+        made.append(table)
+    return made
+
+
+@pytest.fixture
+def compared(pictured_cache, tmp_path):
+    frame = pictured_cache.frame()
+
+    def compare(out="out", cache=pictured_cache, **options):
+        rows = write_differences(
+            tables(frame, 0),
+            tables(frame, 9),
+            tmp_path / out,
+            cache=cache,
+            names=("all right", "sad for happy"),
+            commands=["made by a test"],
+            date="2026-01-02",
+            **options,
+        )
+        return rows, tmp_path / out
+
+    return compare
+
+
+def test_a_benchmark_can_call_it(compared):
+    steps = []
+    rows, out = compared(progress=lambda *step: steps.append(step))
+    happy = rows[(rows["name"] == "happy") & (rows["metric"] == "recall")].iloc[0]
+    assert (happy["first"], happy["second"]) == pytest.approx((1, 3 / 12))
+    assert happy["p_holm"] < 0.05
+    pd.testing.assert_frame_equal(
+        pd.read_csv(out / "differences.csv", keep_default_na=False), rows, check_dtype=False, atol=1e-5
+    )
+    assert {what for what, done, total in steps if done == total} == {
+        "classes and confusions",
+        "slices",
+        "images",
+    }
+    measures = set(rows.loc[rows["part"] == "slice", "name"])
+    assert {"face", "head turned, °", "part of the data set"} <= measures
+    page = (out / "differences.md").read_text()
+    assert "made by a test" in page and "Measured 2026-01-02" in page
+
+
+def test_equal_calls_leave_equal_files(compared):
+    (_, first), (_, second) = compared("first"), compared("second")
+    files = sorted(path.name for path in first.iterdir())
+    assert files == [
+        "differences.csv",
+        "differences.md",
+        "differences.png",
+        "images.csv",
+        "slices.png",
+        "won.png",
+    ]
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
+
+
+def test_identical_images_are_shown_once(compared, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "landmarkfer.evaluation.compare.write.write_outcome_sheet",
+        lambda _, outcomes, *__: drawn.extend(outcomes.index),
+    )
+    frame = compared()[0]
+    assert len(frame)
+    assert len(drawn) == len(set(drawn)) > 0
+    assert "test/happy/002.png" not in drawn, "an unreadable image cannot be shown"
+
+
+def test_a_cache_of_other_images_is_refused(compared, tmp_path, make_pictured_rows):
+    other = write_cache(tmp_path / "other", make_pictured_rows(train=4, test=3))
+    with pytest.raises(CacheError, match="lacks"):
+        compared(cache=other)

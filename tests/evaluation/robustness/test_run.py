@@ -1,0 +1,201 @@
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from landmarkfer.cli import cli
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.evaluation.robustness.run import read_systems, robustness
+from landmarkfer.extraction import extract
+from landmarkfer.reporting.results import ALL_SEEDS, read_results
+from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.fit import train
+
+pytestmark = pytest.mark.slow
+
+SYSTEMS = ["mlp-s0", "mlp-s1", "both=mlp-s0+image-s0,mlp-s1+image-s1"]
+ARGUMENTS = [*SYSTEMS, "--corruptions", "half-face,mask", "--workers", "2", "--page", "made"]
+
+
+@pytest.fixture(scope="module")
+def place(detector, made_dataset, tmp_path_factory):
+    """A working folder with a cache of made faces, two seeds of two models, and a page about them."""
+    folder = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        extract(made_dataset, "cache/made", workers=2)
+        for seed in (0, 1):
+            small = {"cache": "made", "seed": seed, "fit.epochs": 2, "fit.batch_size": 8}
+            small |= {"fit.device": "cpu", "split.validation": 0.4}
+            train(load_settings(overrides=small | {"model.name": "mlp", "model.hidden": [16]}))
+            image = {
+                "name": f"image-s{seed}",
+                "model.name": "image",
+                "model.width": 4,
+                "model.size": 16,
+                "model.channels": 1,
+            }
+            train(load_settings(overrides=small | image))
+        told = CliRunner().invoke(cli, ["robustness", *ARGUMENTS], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    return folder, told
+
+
+@pytest.fixture(autouse=True)
+def inside(request, monkeypatch):
+    if "place" in request.fixturenames:
+        monkeypatch.chdir(request.getfixturevalue("place")[0])
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["robustness", *arguments], catch_exceptions=False)
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_user_sees(place):
+    folder, told = place
+    assert told.stdout.strip() == ("Page: experiments/results/made.md; figures: experiments/results/made.csv")
+    assert "made: 88 of 88" in told.stderr
+    page = (folder / "experiments/results/made.md").read_text()
+    for part in (
+        "8 test images, each corrupted in 2 ways at 5 strengths",
+        "## All corruptions",
+        "## half-face",
+        "| mlp | 0, 1 |",
+        "| both | 0, 1 |",
+        "landmarkfer robustness",
+        "'both=mlp-s0+image-s0,mlp-s1+image-s1'",
+        "--corruptions half-face,mask",
+    ):
+        assert part in page, part
+    with Image.open(folder / "experiments/results/made.png") as picture:
+        assert picture.width > 800
+
+
+def test_figures_are_those_of_evaluating_each_run_on_each_copy(place):
+    folder, _ = place
+    results = read_results(folder / "experiments/results/made.csv")
+    value = results.set_index(["experiment", "seed", "subset", "metric"])["value"]
+    root = folder / "cache/made-robustness-8"
+    for seed in (0, 1):
+        accuracies = []
+        for strength in range(1, 6):
+            copy = root / f"mask-{strength}"
+            evaluation, table = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"), copy)
+            accuracies.append(evaluation.subsets["test"].accuracy)
+            assert len(table) == 8
+            assert value["mlp", seed, f"mask-{strength}", "accuracy"] == pytest.approx(accuracies[-1])
+            counts = LandmarkCache.open(copy).manifest.counts
+            assert value["mlp", seed, f"mask-{strength}", "found"] == pytest.approx(counts["ok"] / 8)
+        assert value["mlp", seed, "mask", "area"] == pytest.approx(sum(accuracies) / 5)
+        own = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"))[0].subsets["test"]
+        assert value["mlp", seed, "clean-0", "accuracy"] == pytest.approx(own.accuracy)
+    assert ("both", ALL_SEEDS, "all", "area_p_holm") in value.index
+    assert ("mlp", ALL_SEEDS, "all", "area_p_holm") not in value.index, "it is the baseline"
+
+
+def test_a_second_call_does_nothing_again(place, monkeypatch):
+    folder, _ = place
+    before = files(folder / "cache")
+    pages = {path: path.read_bytes() for path in (folder / "experiments/results").iterdir()}
+    runs = files(folder / "experiments/runs")
+    for name in (
+        "landmarkfer.evaluation.robustness.run.evaluate_run",
+        "landmarkfer.extraction.corrupt.start_workers",
+    ):
+        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("done before"))
+    assert run(*ARGUMENTS).exit_code == 0
+    assert files(folder / "cache") == before
+    assert {path: path.read_bytes() for path in pages} == pages
+    assert files(folder / "experiments/runs") == runs, "a run is never written to"
+
+
+def test_new_weights_are_predicted_anew_and_the_rest_is_not(place, monkeypatch):
+    folder, _ = place
+    weights = folder / "experiments/runs/mlp-s0/model.safetensors"
+    kept = weights.read_bytes()
+    calls = []
+
+    def counted(run, cache):
+        calls.append(run.name)
+        return evaluate_run(run, cache)
+
+    monkeypatch.setattr("landmarkfer.evaluation.robustness.run.evaluate_run", counted)
+    weights.write_bytes((folder / "experiments/runs/mlp-s1/model.safetensors").read_bytes())
+    robustness(read_systems(["mlp-s0", "image-s0"]), corruptions=["mask"], results_root=folder / "other")
+    weights.write_bytes(kept)
+    assert calls == ["mlp-s0"] * 6
+    value = read_results(folder / "other/robustness.csv").set_index(["experiment", "subset", "metric"])
+    assert value.loc[("mlp-s0", "mask", "area"), "value"].size == 1
+
+
+class TestWeightsAlone:
+    """A run as it is shipped: `config.json` and the weights."""
+
+    @pytest.fixture
+    def shipped(self, place, tmp_path):
+        for name in ("config.json", "model.safetensors"):
+            (tmp_path / name).write_bytes((place[0] / "experiments/runs/mlp-s0" / name).read_bytes())
+        return tmp_path
+
+    def test_are_tried_on_the_test_images_of_their_training(self, shipped, place):
+        page = robustness(
+            read_systems([f"shipped={shipped}", "mlp-s0"]), corruptions=["mask"], results_root=shipped
+        )
+        rows = read_results(page.with_suffix(".csv"))
+        accuracy = rows[rows["metric"] == "accuracy"].pivot(
+            index="subset", columns="experiment", values="value"
+        )
+        assert len(accuracy) == 6 and (accuracy["shipped"] == accuracy["mlp-s0"]).all()
+
+
+class TestSystems:
+    def test_seeds_are_grouped_and_names_taken(self, place):
+        plain, named = read_systems(["mlp-s*", "b=image-s1,image-s0"])
+        assert (plain.name, plain.model, list(plain.members)) == ("mlp", "mlp", [0, 1])
+        assert (named.name, named.model, list(named.members)) == ("b", "image", [1, 0])
+        (fused,) = read_systems(["f=mlp-s0+image-s0"])
+        assert fused.key == ("f", "ensemble", "none")
+        assert [run.name for run in fused.members[0]] == ["mlp-s0", "image-s0"]
+
+    def test_what_does_not_fit(self, place, tmp_path):
+        with pytest.raises(RunError, match="two systems are called 'mlp'"):
+            read_systems(["mlp-s*", "mlp=image-s0"])
+        with pytest.raises(RunError, match="'cnn-s0' is no run"):
+            read_systems(["x=cnn-s0"])
+        with pytest.raises(SettingsError, match="no system 'pixels'; there are mlp"):
+            robustness(read_systems(["mlp-s*"]), baseline="pixels")
+        with pytest.raises(SettingsError, match="no corruption 'fog'"):
+            run("mlp-s0", "--corruptions", "fog")
+
+    def test_an_unfinished_run(self, place, made_run, tmp_path):
+        folder = made_run("begun-s0", finished=False)
+        with pytest.raises(RunError, match="'begun-s0' has not finished"):
+            read_systems([str(folder)])
+
+    def test_other_test_images_than_the_cache_has(self, place, tmp_path):
+        folder, _ = place
+        moved = tmp_path / "moved"
+        moved.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (moved / name).write_bytes((folder / "experiments/runs/mlp-s0" / name).read_bytes())
+        splits = RunFolder(folder / "experiments/runs/mlp-s0").read_splits()
+        RunFolder(moved).write_splits(splits | {"test": [*splits["test"], "gone.jpg"]})
+        with pytest.raises(CacheError, match="holds 8 of the 9 test images of run 'moved'"):
+            robustness(read_systems([str(moved)]))
+
+
+def test_landmark_models_fall_back_to_the_prior_where_no_face_is_found(place):
+    folder, _ = place
+    kept = (folder / "cache/made-robustness-8/predictions").glob("mlp-s0-*/half-face-5-*.parquet")
+    table = pd.read_parquet(next(kept))
+    missing = table[table["status"] == "no_face"]
+    assert len(missing), "faces are lost when most of each is hidden"
+    columns = [name for name in table if name.startswith("p_")]
+    assert len(missing[columns].round(6).drop_duplicates()) == 1

@@ -1,0 +1,294 @@
+import logging
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file, save_file
+
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.dataset import load_dataset
+from landmarkfer.errors import CacheError, RunError
+from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs, open_run
+from landmarkfer.face.geometry import normalise
+from landmarkfer.inference.predict import predict_rows
+from landmarkfer.metrics.predictions import check_predictions
+from landmarkfer.models.base import LandmarkModel
+from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.fit import train
+
+CLASSES = ["angry", "happy", "sad"]
+PROBABILITIES = [f"p_{name}" for name in CLASSES]
+
+
+def training(cache, root, **overrides):
+    small = {"model.name": "mlp", "model.hidden": [16], "cache": str(cache.path), "fit.device": "cpu"}
+    small |= {"fit.epochs": 2, "fit.batch_size": 16, "optimiser.lr": 0.01}
+    return train(load_settings(overrides=small | overrides), runs_root=root)
+
+
+@pytest.fixture(scope="module")
+def own_cache(make_rows, tmp_path_factory):
+    """More happy than angry than sad training images, so that the prior has a top."""
+    kept = {"train/happy": 36, "train/angry": 28, "train/sad": 20}
+    rows = [row for row in make_rows() if int(row.id[-7:-4]) < kept.get(row.id[:-8], 99)]
+    return write_cache(tmp_path_factory.mktemp("own") / "cache", rows)
+
+
+@pytest.fixture(scope="module")
+def run(own_cache, tmp_path_factory):
+    return training(own_cache, tmp_path_factory.mktemp("runs"), name="first")
+
+
+@pytest.fixture(scope="module")
+def second(own_cache, tmp_path_factory):
+    """Another seed, another normalisation, and no mirrored pass."""
+    return training(
+        own_cache,
+        tmp_path_factory.mktemp("runs"),
+        **{"name": "second", "seed": 1, "normalisation.align": "none"},
+        **{"normalisation.scale": "interocular", "prediction.mirror": False},
+    )
+
+
+@pytest.fixture
+def table(run):
+    return evaluate_run(run)[1].set_index("id")
+
+
+class TestParity:
+    def test_training_and_prediction_see_the_same_landmarks(self, own_cache, second, monkeypatch):
+        """One normalisation, with the settings of the run: the published fault was two."""
+        seen = {}
+        original = LandmarkModel.forward
+
+        def watch(name):
+            def forward(self, batch):
+                if not self.training:
+                    seen.setdefault(name, []).append(batch.landmarks.clone())
+                return original(self, batch)
+
+            monkeypatch.setattr(LandmarkModel, "forward", forward)
+
+        settings = second.read_config().settings
+        watch("training")
+        again = training(own_cache, second.path.parent, **{"name": "again", "seed": 1, "fit.epochs": 1},
+                         **{"normalisation.align": "none", "normalisation.scale": "interocular"})  # fmt: skip
+        val = np.flatnonzero(own_cache.frame()["id"].isin(again.read_splits()["val"]))
+        watch("prediction")
+        predict_rows(second.load(), load_dataset(own_cache, settings.normalisation), val)
+        raw = own_cache.landmarks()[val]
+        expected = normalise(raw, 200, 100, align="none", scale="interocular")
+        expected[np.isnan(expected)] = 0
+        np.testing.assert_array_equal(seen["training"][0].numpy(), expected)
+        np.testing.assert_array_equal(seen["prediction"][0].numpy(), expected)
+        assert not np.allclose(expected, np.nan_to_num(normalise(raw, 200, 100)), atol=0.1)
+
+    def test_evaluation_normalises_as_the_run_was_trained(self, second, own_cache, monkeypatch):
+        seen = []
+        original = LandmarkModel.forward
+        monkeypatch.setattr(
+            LandmarkModel,
+            "forward",
+            lambda self, batch: seen.append(batch.landmarks) or original(self, batch),
+        )
+        evaluate_run(second)
+        test = (own_cache.frame()["split"] == "test").to_numpy()
+        expected = normalise(own_cache.landmarks()[test], 200, 100, align="none", scale="interocular")
+        np.testing.assert_array_equal(seen[0].numpy(), np.nan_to_num(expected))
+        assert len(seen) == 1, "this run asks for no mirrored pass"
+
+
+class TestOwnCache:
+    def test_every_test_image_has_a_row(self, table, own_cache):
+        frame = own_cache.frame()
+        test = frame[frame["split"] == "test"].set_index("id")
+        assert list(table.index) == list(test.index)
+        for column in ("label", "status", "subset"):
+            assert list(table[column]) == list(test[column])
+        check_predictions(table.reset_index(), CLASSES)
+        np.testing.assert_allclose(table[PROBABILITIES].sum(axis=1), 1, atol=1e-6)
+        best = table[PROBABILITIES].idxmax(axis=1).str.removeprefix("p_")
+        assert list(table["predicted"]) == list(best)
+
+    def test_without_a_face_the_prior_speaks_and_counts(self, run, table):
+        splits = run.read_splits()
+        labels = pd.Series([name.split("/")[1] for name in splits["train"]])
+        prior = labels.value_counts(normalize=True).reindex(CLASSES).to_numpy()
+        missing = table[table["status"] != "ok"]
+        assert sorted(missing["status"]) == ["no_face", "no_face", "no_face", "unreadable"]
+        np.testing.assert_allclose(missing[PROBABILITIES], np.tile(prior, (4, 1)), atol=1e-6)
+        assert set(missing["predicted"]) == {CLASSES[prior.argmax()]}
+        assert sorted(prior) == [prior[2], prior[0], prior[1]]
+
+    def test_figures_by_hand(self, run, table):
+        subsets = evaluate_run(run)[0].subsets
+        right = table["label"] == table["predicted"]
+        assert (subsets["test"].n, subsets["test"].no_face, subsets["test"].unreadable) == (36, 3, 1)
+        assert subsets["test"].accuracy == pytest.approx(right.mean())
+        assert subsets["test_detected"].n == 32
+        assert subsets["test_detected"].accuracy == pytest.approx(right[table["status"] == "ok"].mean())
+        for name in ("public", "private"):
+            assert subsets[name].n == 18
+            assert subsets[name].accuracy == pytest.approx(right[table["subset"] == name].mean())
+        assert subsets["test"].accuracy > 0.5, "the faces are easy"
+
+    def test_clean_by_hand(self, run, table):
+        """The first test image of each class is a copy of a training image; the unreadable one of none."""
+        twins = [f"test/{label}/000.png" for label in CLASSES]
+        assert list(table.index[~table["clean"]]) == twins
+        assert evaluate_run(run)[0].subsets["clean"].n == 36 - 3
+
+    def test_a_copy_of_the_cache_is_the_same_cache(self, run, own_cache, tmp_path, table):
+        shutil.copytree(own_cache.path, tmp_path / "copy")
+        copied = evaluate_run(run, tmp_path / "copy")[1].set_index("id")
+        pd.testing.assert_frame_equal(copied, table)
+
+    def test_a_changed_cache_is_refused_by_default(self, run, make_rows, tmp_path):
+        rows = make_rows()
+        rows[0].landmarks = rows[0].landmarks + 0.01
+        changed = write_cache(tmp_path / "changed", rows)
+        moved = RunFolder(tmp_path / "run")
+        shutil.copytree(run.path, moved.path)
+        config = run.read_config()
+        info = config.cache.model_copy(update={"path": str(changed.path)})
+        moved.write_config(config.model_copy(update={"cache": info}))
+        with pytest.raises(CacheError, match=r"no longer the cache that run 'run'.*--cache .*changed"):
+            evaluate_run(moved)
+        assert evaluate_run(moved, changed.path)[0].subsets["test"].n == 36
+
+    def test_settings_and_weights_alone_know_their_test_images(self, run, table, tmp_path):
+        for file in (run.config_file, run.weights_file):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        shipped = RunFolder(tmp_path)
+        pd.testing.assert_frame_equal(evaluate_run(shipped)[1].set_index("id"), table)
+        val = open_run(shipped).predict_validation()
+        assert val["id"].tolist() == open_run(run).predict_validation()["id"].tolist()
+
+    def test_a_run_without_weights(self, run, tmp_path):
+        unfinished = RunFolder(tmp_path / "cut")
+        shutil.copytree(run.path, unfinished.path)
+        unfinished.weights_file.unlink()
+        with pytest.raises(RunError, match="has not finished"):
+            evaluate_run(unfinished)
+
+    def test_prediction_changes_neither_seed_nor_data(self, run, table):
+        again = evaluate_run(run)[1].set_index("id")
+        pd.testing.assert_frame_equal(again, table)
+
+
+class TestSureness:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def run(cls, own_cache, tmp_path_factory):
+        """Enough validation images for a temperature."""
+        return training(own_cache, tmp_path_factory.mktemp("sure"), **{"split.validation": 0.65})
+
+    def test_a_table_says_how_it_was_tempered_and_which_labels_are_in(self, run, table):
+        model = run.load().model
+        seen = table["status"] == "ok"
+        assert model.temperature != 1
+        assert list(table["temperature"]) == [model.temperature.item() if ok else 1 for ok in seen]
+        columns = [f"set_{name}" for name in CLASSES]
+        reached = table[PROBABILITIES].to_numpy() >= model.set_thresholds[89].item()
+        reached |= table[PROBABILITIES].to_numpy() == table[PROBABILITIES].max(axis=1).to_numpy()[:, None]
+        np.testing.assert_array_equal(table[columns], reached)
+
+    def test_sets_are_evaluated_by_hand(self, run, table):
+        found = evaluate_run(run)[0].subsets["test"].sets
+        held = [row[f"set_{row['label']}"] for _, row in table.iterrows()]
+        assert found.coverage == pytest.approx(np.mean(held))
+        assert found.size == pytest.approx(table[[f"set_{name}" for name in CLASSES]].sum(axis=1).mean())
+
+    def test_the_images_that_decided_the_sets_and_averages_have_none(self, run, second):
+        validation = open_run(run).predict_validation()
+        assert "temperature" in validation
+        assert not any(name.startswith("set_") for name in validation)
+        assert [one.subsets["test"].sets is None for _, one in evaluate_runs([run, second])] == [0, 0, 1]
+
+    def test_a_run_of_before_there_was_calibration(self, run, table, tmp_path):
+        old = RunFolder(tmp_path / "old")
+        shutil.copytree(run.path, old.path)
+        tensors = load_file(old.weights_file)
+        del tensors["temperature"], tensors["set_thresholds"]
+        save_file(tensors, old.weights_file)
+        evaluation, plain = evaluate_run(old)
+        assert set(plain["temperature"]) == {1}
+        assert list(plain["predicted"]) == list(table["predicted"])
+        assert not np.allclose(plain[PROBABILITIES], table[PROBABILITIES], atol=1e-3)
+        assert evaluation.subsets["test"].sets is None
+
+
+class TestOtherCache:
+    @pytest.fixture
+    def foreign(self, make_rows, tmp_path):
+        """Other classes, so that the numbers of those in common differ; no test split."""
+        rows = [row for row in make_rows(train=5, test=5, seed=9) if row.label in ("happy", "sad")]
+        for row in rows:
+            row.split = row.subset = None
+            if row.id.startswith("train/sad/003"):
+                row.label = "contempt"
+            if row.id.startswith("train/happy/003"):
+                row.label = None
+        return write_cache(tmp_path / "foreign", rows)
+
+    def test_classes_are_matched_by_name(self, run, foreign, caplog):
+        assert foreign.manifest.classes == ["happy", "sad", "contempt"]
+        with caplog.at_level(logging.WARNING):
+            evaluation, table = evaluate_run(run, foreign.path)
+        assert "1 images" in caplog.text
+        assert evaluation.classes == CLASSES
+        assert len(table) == 20 - 2, (
+            "all labelled images of a class the model knows, where none is for testing"
+        )
+        assert set(table["label"]) == {"happy", "sad"}
+        assert "clean" not in table
+        assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
+
+    def test_only_its_test_images_where_it_has_some(self, run, make_rows, tmp_path):
+        cache = write_cache(tmp_path / "split", make_rows(train=5, test=4, seed=9))
+        table = evaluate_run(run, cache.path)[1]
+        assert len(table) == 12
+        assert table["id"].str.startswith("test/").all()
+
+    def test_none_of_its_classes_is_known(self, run, make_rows, tmp_path):
+        rows = make_rows(train=5, test=4)
+        for row in rows:
+            row.label = "contempt"
+        cache = write_cache(tmp_path / "strange", rows)
+        with pytest.raises(CacheError, match="no image labelled with one of angry, happy, sad"):
+            evaluate_run(run, cache.path)
+
+
+class TestSeveralRuns:
+    def test_the_average_by_hand(self, run, second, tmp_path):
+        found = evaluate_runs([run, second], out=tmp_path / "out")
+        assert [name for name, _ in found] == ["first", "second", "average of 2 runs"]
+        tables = [evaluate_run(r)[1].set_index("id") for r in (run, second)]
+        mean = (tables[0][PROBABILITIES] + tables[1][PROBABILITIES]) / 2
+        written = pd.read_parquet(tmp_path / "out" / "predictions.parquet").set_index("id")
+        np.testing.assert_allclose(written[PROBABILITIES], mean)
+        right = mean.idxmax(axis=1).str.removeprefix("p_") == tables[0]["label"]
+        assert found[2][1].subsets["test"].accuracy == pytest.approx(right.mean())
+        assert found[0][1] == evaluate_run(run)[0]
+
+    def test_where_files_are_written(self, run, second, own_cache, tmp_path):
+        files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png"}
+        files |= {"reliability.png", "risk_coverage.png"}
+        for folder in (run.path, second.path):
+            for name in files:
+                (folder / name).unlink(missing_ok=True)
+        evaluate_runs([run], own_cache.path)
+        assert not files & {path.name for path in run.path.iterdir()}, "another cache leaves the run alone"
+        evaluate_runs([run], own_cache.path, tmp_path / "a" / "b")
+        assert {path.name for path in (tmp_path / "a" / "b").iterdir()} == files
+        evaluate_runs([run, second])
+        for folder in (run.path, second.path):
+            assert files <= {path.name for path in folder.iterdir()}
+
+    def test_runs_on_different_images_are_not_averaged(self, run, tiny_cache, make_rows, tmp_path):
+        cache = write_cache(tmp_path / "less", make_rows(test=6))
+        other = training(cache, tmp_path, **{"fit.epochs": 1})
+        with pytest.raises(RunError, match="about different images"):
+            evaluate_runs([run, other])

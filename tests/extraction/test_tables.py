@@ -1,0 +1,203 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmarkfer.errors import SourceError
+from landmarkfer.extraction.decode import UnreadableImage
+from landmarkfer.extraction.open_source import open_source
+
+
+def pixel_row(values):
+    return " ".join(map(str, values))
+
+
+IMAGE = list(range(16))
+
+
+def write_csv(path, lines, newline="\n"):
+    path.write_bytes(newline.join(lines).encode() + newline.encode())
+    return path
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_pixel_csv(tmp_path, newline):
+    path = write_csv(
+        tmp_path / "fer2013.csv",
+        [
+            "emotion,pixels,Usage",
+            f"3,{pixel_row(IMAGE)},Training",
+            f'0,"{pixel_row(IMAGE[::-1])}",PublicTest',
+            f"6,{pixel_row(IMAGE)},PrivateTest",
+        ],
+        newline,
+    )
+    source = open_source(path)
+    assert [(e.id, e.label, e.split, e.subset) for e in source.entries] == [
+        ("row-0000000", "happy", "train", "train"),
+        ("row-0000001", "angry", "test", "public"),
+        ("row-0000002", "neutral", "test", "private"),
+    ]
+    assert source.classes == ["angry", "happy", "neutral"]
+    # In any order, as several workers ask.
+    keys = [entry.key for entry in source.entries]
+    np.testing.assert_array_equal(source.reader.read(keys[1]), np.arange(15, -1, -1).reshape(4, 4))
+    first = pickle.loads(pickle.dumps(source.reader)).read(keys[0])
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, np.arange(16).reshape(4, 4), "row by row")
+
+
+def test_pixel_csv_with_other_columns_and_a_mark_at_its_start(tmp_path):
+    path = write_csv(
+        tmp_path / "x.csv", ["\ufeffemotion, Usage, pixels", f"Happiness, Training, {pixel_row(IMAGE)}"]
+    )
+    source = open_source(path)
+    assert source.entries[0].label == "happy"
+    assert source.reader.read(source.entries[0].key).shape == (4, 4)
+    source = open_source(write_csv(tmp_path / "y.csv", ["pixels", pixel_row(IMAGE)]))
+    assert (source.entries[0].label, source.entries[0].split) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (pixel_row(IMAGE[:-1]), "15 pixel values, which is no square"),
+        (pixel_row([*IMAGE[:-1], 256]), "outside 0 to 255"),
+        (pixel_row([*IMAGE[:-1], "x"]), "no list of pixel values"),
+        ("", "0 pixel values"),
+    ],
+)
+def test_a_bad_row_costs_only_itself(tmp_path, pixels, reason):
+    path = write_csv(tmp_path / "x.csv", ["emotion,pixels,Usage", f"9,{pixels},", f"3,{pixel_row(IMAGE)},"])
+    source = open_source(path)
+    assert [entry.label for entry in source.entries] == [None, "happy"]
+    with pytest.raises(UnreadableImage, match=reason):
+        source.reader.read(source.entries[0].key)
+    assert source.reader.read(source.entries[1].key).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["user.id,image,emotion", "1,a.jpg,happy"], "needs one named pixels; a table of labels goes with"),
+        (["emotion,pixels,Usage"], "has a header and no rows"),
+    ],
+)
+def test_a_csv_that_holds_no_images(tmp_path, lines, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(write_csv(tmp_path / "x.csv", lines))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    for name in ("a.jpg", "sub/b.jpg", "c.jpg", "d.jpg", "no-suffix"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+TABLE = [
+    ("1", "c.jpg", "SADNESS", "Test"),
+    ("1", "./a.jpg", "happiness", "training"),
+    ("2", "sub\\b.jpg", "Anger", ""),
+    ("2", "gone.jpg", "fear", "train"),
+    ("3", "../outside.jpg", "fear", "train"),
+    ("3", "no-suffix", "", "val"),
+]
+
+
+@pytest.mark.parametrize("kind", ["comma", "semicolon", "parquet"])
+def test_label_table(photos, tmp_path, kind):
+    table = pd.DataFrame(TABLE, columns=["user.id", "image", "emotion", "part"])
+    path = tmp_path / ("t.parquet" if kind == "parquet" else "t.csv")
+    if kind == "parquet":
+        table.replace("", None).to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="," if kind == "comma" else ";")
+    source = open_source(
+        photos, labels=path, path_column="image", label_column="Emotion", split_column="part"
+    )
+    assert source.kind == "folder+labels"
+    assert [(e.id, e.label, e.split) for e in source.entries] == [
+        ("../outside.jpg", "fear", "train"),
+        ("a.jpg", "happy", "train"),
+        ("c.jpg", "sad", "test"),
+        ("gone.jpg", "fear", "train"),
+        ("no-suffix", None, "val"),
+        ("sub/b.jpg", "angry", None),
+    ]
+    keys = {entry.id: entry.key for entry in source.entries}
+    assert keys["../outside.jpg"] is None
+    assert source.reader.read(keys["sub/b.jpg"]) == b"sub/b.jpg"
+    assert source.reader.read(keys["no-suffix"]) == b"no-suffix"
+    with pytest.raises(UnreadableImage, match="no such file"):
+        source.reader.read(keys["gone.jpg"])
+
+
+def test_usual_columns_are_found(photos, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["Image,Label,Usage", "a.jpg,happy,PublicTest"])
+    entry = open_source(photos, labels=path).entries[0]
+    assert (entry.id, entry.label, entry.split, entry.subset) == ("a.jpg", "happy", "test", "public")
+
+
+def test_conflicting_rows_for_one_image_keep_no_label(photos, tmp_path):
+    lines = ["path,label", "a.jpg,happy", "a.jpg,sad", "c.jpg,fear", "c.jpg,Fearful"]
+    source = open_source(photos, labels=write_csv(tmp_path / "t.csv", lines))
+    assert [(e.id, e.label) for e in source.entries] == [("a.jpg", None), ("c.jpg", "fear")]
+    assert source.remarks == ["1 images have two different labels in t.csv; they are kept unlabelled."]
+
+
+def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):
+    source = open_source(photos, labels=write_csv(tmp_path / "t.csv", ["path,label", "a.jpg,3", "c.jpg,4"]))
+    assert source.classes == ["3", "4"]
+    assert "whose meaning differs" in source.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        (
+            ["user,photo,emotion", "1,a.jpg,sad"],
+            {},
+            r"none of the columns path, image.*has user, photo, emotion",
+        ),
+        (
+            ["path,label", "a.jpg,sad"],
+            {"label_column": "mood"},
+            "no column mood; .*Name one with --label-column",
+        ),
+        (["path,label", "z.jpg,sad"], {}, r"none of the 1 paths .* \(the first is z.jpg\)"),
+        (["path,label"], {}, "has no rows"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_sentence(photos, tmp_path, lines, options, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(photos, labels=write_csv(tmp_path / "t.csv", lines), **options)
+
+
+def test_a_table_goes_with_images_not_with_a_csv_of_pixels(tmp_path):
+    path = write_csv(tmp_path / "x.csv", ["pixels", pixel_row(IMAGE)])
+    with pytest.raises(SourceError, match="has its own labels"):
+        open_source(path, labels=path)
+
+
+def test_raf_db_list(tmp_path):
+    images = tmp_path / "aligned"
+    images.mkdir()
+    for name in ("train_00001_aligned.jpg", "test_0001_aligned.jpg"):
+        (images / name).write_bytes(name.encode())
+    table = tmp_path / "list_patition_label.txt"
+    table.write_text("train_00001.jpg 5\ntest_0001.jpg 1\ntest_0002.jpg 7\n")
+    source = open_source(images, labels=table)
+    # RAF-DB counts surprise, fear, disgust, happiness, sadness, anger, neutral from 1.
+    assert [(e.id, e.label, e.split) for e in source.entries] == [
+        ("test_0001_aligned.jpg", "surprise", "test"),
+        ("test_0002.jpg", "neutral", "test"),
+        ("train_00001_aligned.jpg", "sad", "train"),
+    ]
+    assert source.reader.read(source.entries[2].key) == b"train_00001_aligned.jpg"
+    table.write_text("train_00001.jpg 8\n")
+    with pytest.raises(SourceError, match=r"line 1 .*a class from 1 to 7"):
+        open_source(images, labels=table)

@@ -1,0 +1,173 @@
+"""Reading and writing graphs, and what a broken file is answered with."""
+
+import json
+import os
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmarkfer.errors import GraphError
+from landmarkfer.face.graph import FaceGraph, build_graph
+from landmarkfer.face.graph_export import write_graph
+from landmarkfer.face.graph_io import read_edges
+from landmarkfer.face.landmarks import CANONICAL
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def write(text: str | bytes, name: str = "own.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def same(one: FaceGraph, other: FaceGraph) -> bool:
+    return (
+        one.kinds == other.kinds
+        and one.num_nodes == other.num_nodes
+        and np.array_equal(one.edge_index, other.edge_index)
+        and np.array_equal(one.edge_kind, other.edge_kind)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".graphml", ".GraphML"])
+@pytest.mark.parametrize("name", ["anatomical", "regions"])
+def test_an_export_can_be_given_back(tmp_path, name, suffix):
+    graph = build_graph(name)
+    path = tmp_path / f"mine{suffix}"
+    write_graph(graph, path)
+    back = build_graph(path)
+    assert back.name == "mine" and same(back, graph)
+    assert same(build_graph(str(path)), graph)
+
+
+def test_exports_carry_attributes_other_programs_read(tmp_path):
+    graph = build_graph("regions")
+    for suffix in (".graphml", ".gexf", ".json"):
+        write_graph(graph, tmp_path / f"g{suffix}")
+    text = json.loads((tmp_path / "g.json").read_text())
+    read = {
+        "graphml": nx.read_graphml(tmp_path / "g.graphml", node_type=int),
+        "gexf": nx.read_gexf(tmp_path / "g.gexf", node_type=int),
+        "json": nx.node_link_graph(text, edges="edges"),
+    }
+    for name, found in read.items():
+        assert set(found.nodes) == set(range(507)), name
+        assert found.number_of_edges() == len(graph.edges), name
+        assert found.nodes[33]["region"] == "right_eye" and found.nodes[33]["side"] == "right", name
+        assert found.nodes[33]["x"] == pytest.approx(float(CANONICAL[33, 0]), abs=1e-5), name
+        assert {"y", "z", "hub"} <= set(found.nodes[33]), name
+        assert found.edges[468, 469]["kind"] == "iris", name
+
+
+def test_the_edge_list_is_one_row_per_edge(tmp_path):
+    write_graph(FaceGraph.from_edges("two", {(4, 1): "b", (0, 1): "a"}), tmp_path / "two.csv")
+    assert (tmp_path / "two.csv").read_text() == "source,target,kind\n0,1,a\n1,4,b\n"
+    frame = pd.read_csv(tmp_path / "two.csv")
+    assert nx.from_pandas_edgelist(frame, edge_attr="kind").edges[1, 4]["kind"] == "b"
+
+
+def test_an_edge_list_needs_no_kind_and_may_have_more(csv_file):
+    assert read_edges(csv_file("source,target\n5,2\n")) == {(2, 5): "edge"}
+    path = csv_file("\ufeffweight,target,kind,source\r\n0.5,2,nose,5\r\n1,477,,0\r\n")
+    assert read_edges(path) == {(2, 5): "nose", (0, 477): "edge"}
+    assert read_edges(csv_file("source,target\n")) == {}
+
+
+def test_both_directions_count_once(csv_file):
+    assert read_edges(csv_file("source,target,kind\n5,2,a\n2,5,a\n5,2,a\n")) == {(2, 5): "a"}
+
+
+def test_hubs_in_a_file_give_the_graph_its_hubs(csv_file):
+    graph = build_graph(csv_file("source,target\n0,478\n"))
+    assert (graph.num_nodes, graph.num_hubs) == (507, 29)
+    assert build_graph(csv_file("source,target\n0,477\n")).num_nodes == 478
+
+
+def test_graphml_of_another_program(tmp_path):
+    """Directed, as yEd or igraph may write it, without a kind, and with nodes that have no edge."""
+    other = nx.DiGraph([("0", "1"), ("1", "0"), ("1", "2")])
+    other.add_node("9")
+    nx.write_graphml(other, tmp_path / "other.graphml")
+    assert read_edges(tmp_path / "other.graphml") == {(0, 1): "edge", (1, 2): "edge"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "needs the columns source and target in its first line, found nothing"),
+        ("a,b\n0,1\n", "found a, b"),
+        ("source,target\n0,1\n2,2\n", "line 3: node 2 is joined to itself"),
+        ("source,target\n0,nose\n", "line 2: 'nose' is no node"),
+        ("source,target\n0\n", "line 2: 'None' is no node"),
+        ("source,target\n0,-1\n", "line 2: there is no node -1"),
+        ("source,target\n0,507\n", "line 2: there is no node 507; expected a landmark 0 to 477 or the hub"),
+        ("source,target,kind\n0,1,a\n1,0,b\n", "line 3: the edge 0 - 1 is given as 'a' and as 'b'"),
+        (b"source,target\n\xff\xfe,1\n", "cannot be read"),
+        (b"\x00\x00\x01", "needs the columns|cannot be read"),
+    ],
+)
+def test_broken_edge_lists(csv_file, text, message):
+    path = csv_file(text)
+    with pytest.raises(GraphError, match=message) as raised:
+        build_graph(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not valid GraphML"),
+        ("<html><body>no</body></html>", "not valid GraphML"),
+        ("<graphml><graph><node id='0'/>", "not valid GraphML"),
+    ],
+)
+def test_broken_graphml(csv_file, text, message):
+    with pytest.raises(GraphError, match=message):
+        build_graph(csv_file(text, "own.graphml"))
+
+
+@pytest.mark.parametrize(
+    ("edges", "node", "message"),
+    [
+        ([("0", "0")], "1", "joined to itself"),
+        ([("0", "nose")], "1", "'nose' is no node"),
+        ([("0", "1")], "600", "there is no node 600"),
+    ],
+)
+def test_graphml_that_is_no_facial_graph(tmp_path, edges, node, message):
+    graph = nx.Graph(edges)
+    graph.add_node(node)
+    nx.write_graphml(graph, tmp_path / "own.graphml")
+    with pytest.raises(GraphError, match=message):
+        build_graph(tmp_path / "own.graphml")
+
+
+def test_files_that_are_not_there_or_not_graphs(tmp_path):
+    with pytest.raises(GraphError, match=r"missing\.csv cannot be read: .*No such file"):
+        build_graph(tmp_path / "missing.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(GraphError, match="cannot be read"):
+        build_graph(tmp_path / "folder.csv")
+    (tmp_path / "graph.txt").write_text("0 1\n")
+    with pytest.raises(GraphError, match=r"no graph '.*graph\.txt': expected one of .* edge list"):
+        build_graph(tmp_path / "graph.txt")
+    with pytest.raises(GraphError, match=r"no graph file: expected one of \.csv, \.graphml"):
+        read_edges(tmp_path / "graph.txt")
+
+
+def test_writing_refuses_an_unknown_format_and_leaves_nothing_half_written(tmp_path):
+    graph = build_graph("anatomical")
+    with pytest.raises(
+        GraphError, match=r"no known graph format: expected one of \.csv, \.graphml, \.gexf, \.json"
+    ):
+        write_graph(graph, tmp_path / "graph.dot")
+    write_graph(graph, tmp_path / "new" / "deep" / "graph.csv")
+    assert os.listdir(tmp_path / "new" / "deep") == ["graph.csv"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GraphError, match="cannot be written"):
+        write_graph(graph, tmp_path / "file" / "graph.csv")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from landmarkfer.data.synthetic.motion import turn
+from landmarkfer.face.geometry import roll_angle
+from landmarkfer.face.landmarks import CANONICAL, LEFT_EYE_CORNERS, MIRROR, OUTER_LIPS_RING, RIGHT_EYE_CORNERS
+from landmarkfer.face.pose import STEADY, head_angles
+
+NOSE_TIP = 1
+
+
+def turned(yaw=0.0, pitch=0.0, roll=0.0, size=40.0):
+    """The canonical face, turned; by hand: x right, y down, z away from the camera."""
+    turns = Rotation.from_euler("ZYX", [roll, -yaw, -pitch], degrees=True)
+    return size * turns.apply(CANONICAL.astype(float)) + [24.0, 20.0, 3.0]
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (30, 0, 0), (0, -20, 0), (0, 0, 75), (-40, 15, -30)])
+def test_the_angles_of_a_turned_canonical_face(angles):
+    assert head_angles(turned(*angles)[None])[0] == pytest.approx(angles, abs=1e-4)
+
+
+def test_signs_as_seen_in_the_image():
+    plain, right, up = turned(), turned(yaw=25), turned(pitch=25)
+    eyes = [*RIGHT_EYE_CORNERS, *LEFT_EYE_CORNERS]
+    assert (right[NOSE_TIP] - right[eyes].mean(axis=0))[0] > (plain[NOSE_TIP] - plain[eyes].mean(axis=0))[0]
+    assert (up[NOSE_TIP] - up[eyes].mean(axis=0))[1] < (plain[NOSE_TIP] - plain[eyes].mean(axis=0))[1]
+    assert np.degrees(roll_angle(turned(roll=20).astype(np.float32))) == pytest.approx(20, abs=1e-3)
+
+
+def test_yaw_is_that_of_the_made_faces():
+    face = 40 * CANONICAL.astype(float)
+    assert head_angles(turn(face, 9.0, 0.0)[None])[0] == pytest.approx([9, 0, 0], abs=1e-3)
+
+
+def test_size_and_place_do_not_matter_and_a_mirrored_face_looks_the_other_way():
+    face = turned(20, 10, 5)
+    yaw, pitch, roll = head_angles((3 * face + 100)[None])[0]
+    assert (yaw, pitch, roll) == pytest.approx((20, 10, 5), abs=1e-4)
+    mirrored = face[MIRROR] * [-1, 1, 1]
+    assert head_angles(mirrored[None])[0] == pytest.approx((-20, 10, -5), abs=1e-4)
+
+
+def test_the_mouth_does_not_count():
+    face = turned(12, -8, 3)
+    opened = face.copy()
+    opened[list(OUTER_LIPS_RING), 1] += 15
+    assert head_angles(opened[None]) == pytest.approx(head_angles(face[None]))
+
+
+def test_a_missing_face_has_no_angle():
+    faces = np.stack([turned(5), np.full((478, 3), np.nan)])
+    angles = head_angles(faces)
+    assert angles[0, 0] == pytest.approx(5, abs=1e-4)
+    assert np.isnan(angles[1]).all()
+    assert head_angles(np.empty((0, 478, 3))).shape == (0, 3)
+
+
+def test_steady_points_are_distinct_and_mirror_into_themselves():
+    assert len(set(STEADY)) == len(STEADY)
+    assert set(MIRROR[list(STEADY)].tolist()) == set(STEADY)
+
+
+def test_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"got \[478, 3\]"):
+        head_angles(turned())

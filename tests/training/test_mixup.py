@@ -1,0 +1,241 @@
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from landmarkfer.config.train import MixingSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.errors import SettingsError
+from landmarkfer.training import mixup as mixing
+from landmarkfer.training.mixup import check_mixing, mix_batch
+
+LANDMARKS, IMAGE, BOTH = frozenset({"landmarks"}), frozenset({"image"}), frozenset({"landmarks", "image"})
+
+
+def batch_of(size: int = 6, side: int = 8) -> tuple[FaceBatch, torch.Tensor]:
+    """A batch with all fields, and targets of four classes."""
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(size) % 4
+    faces = FaceBatch(
+        landmarks=torch.randn(size, 478, 3, generator=generator),
+        present=torch.ones(size, dtype=torch.bool),
+        image=torch.rand(size, 3, side, side, generator=generator),
+        pictured=torch.ones(size, dtype=torch.bool),
+        points=torch.rand(size, 478, 2, generator=generator),
+        blendshapes=torch.rand(size, 52, generator=generator),
+        labels=labels,
+    )
+    return faces, torch.nn.functional.one_hot(labels, 4).float()
+
+
+def tensors(batch: FaceBatch) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in vars(batch).items() if value is not None}
+
+
+@pytest.fixture
+def rolled(monkeypatch):
+    """Lambda is 0.3, and the partner of each face the one before it."""
+    monkeypatch.setattr(mixing, "_beta", lambda alpha: 0.3)
+    monkeypatch.setattr(torch, "randperm", lambda size: torch.arange(size).roll(1))
+
+
+class TestMixup:
+    def test_by_hand(self, rolled):
+        batch, targets = batch_of()
+        found, mixed = mix_batch(batch, targets, MixingSettings(mixup=0.2), BOTH)
+        for name in ("landmarks", "image", "points", "blendshapes"):
+            field = getattr(batch, name)
+            torch.testing.assert_close(getattr(found, name)[2], 0.3 * field[2] + 0.7 * field[1])
+        assert mixed[2].tolist() == pytest.approx([0, 0.7, 0.3, 0])
+        assert mixed[0].tolist() == pytest.approx([0.3, 0.7, 0, 0]), "of class 0, before it comes class 1"
+        assert torch.equal(found.labels, batch.labels)
+
+    def test_it_is_torchvisions_where_there_is_an_image_alone(self, rolled):
+        batch, targets = batch_of()
+        theirs = v2.MixUp(alpha=1.0)
+        theirs._dist.sample = lambda shape: torch.tensor([0.3])
+        image, expected = theirs(batch.image, targets)
+        found, mixed = mix_batch(batch, targets, MixingSettings(mixup=1.0), IMAGE)
+        torch.testing.assert_close(found.image, image)
+        torch.testing.assert_close(mixed, expected)
+
+    def test_only_what_the_model_looks_at_is_mixed(self):
+        batch, targets = batch_of()
+        found, _ = mix_batch(batch, targets, MixingSettings(mixup=5.0), IMAGE)
+        assert not torch.equal(found.image, batch.image)
+        assert found.landmarks is batch.landmarks
+        found, _ = mix_batch(batch, targets, MixingSettings(mixup=5.0), LANDMARKS)
+        assert not torch.equal(found.landmarks, batch.landmarks)
+        assert found.image is batch.image
+
+    def test_a_landmark_batch_needs_no_other_field(self):
+        batch, targets = batch_of()
+        bare = FaceBatch(batch.landmarks, batch.present, labels=batch.labels)
+        found, mixed = mix_batch(bare, targets, MixingSettings(mixup=5.0), LANDMARKS)
+        assert found.image is None
+        torch.testing.assert_close(mixed.sum(dim=1), torch.ones(6))
+
+    def test_one_lambda_and_one_permutation_for_all(self):
+        batch, _ = batch_of()
+        torch.manual_seed(0)
+        found, mixed = mix_batch(batch, torch.eye(6), MixingSettings(mixup=5.0), BOTH)
+        for name in ("landmarks", "image"):
+            field = getattr(batch, name)
+            expected = (mixed @ field.flatten(1)).view_as(field)
+            torch.testing.assert_close(getattr(found, name), expected)
+        assert len({round(share, 5) for share in mixed.flatten().tolist()} - {0.0, 1.0}) <= 2
+
+    def test_lambda_is_drawn_from_the_beta_distribution(self):
+        torch.manual_seed(0)
+        draws = torch.tensor([mixing._beta(0.2) for _ in range(4000)])
+        assert draws.mean().item() == pytest.approx(0.5, abs=0.02)
+        # Variance of Beta(a, a): 1 / (4 (2 a + 1)).
+        assert draws.var().item() == pytest.approx(1 / 5.6, abs=0.01)
+
+    def test_stored_pixels_are_refused(self):
+        batch, targets = batch_of()
+        stored = FaceBatch(batch.landmarks, batch.present, (255 * batch.image).byte())
+        with pytest.raises(ValueError, match="float"):
+            mix_batch(stored, targets, MixingSettings(mixup=1.0), IMAGE)
+        mix_batch(stored, targets, MixingSettings(mixup=1.0), LANDMARKS)
+
+
+class TestPartnersThatCannotBeSeen:
+    """Of faces 0 to 3, the partner is the one before: 3, 0, 1 and 2."""
+
+    def faces(self, **missing: list[int]) -> tuple[FaceBatch, torch.Tensor]:
+        batch, targets = batch_of(4)
+        for name, rows in missing.items():
+            getattr(batch, name)[rows] = False
+            (batch.landmarks if name == "present" else batch.image)[rows] = 0
+        return batch, targets
+
+    def unmixed(self, faces: tuple[FaceBatch, torch.Tensor], inputs: frozenset[str]) -> list[int]:
+        batch, targets = faces
+        found, mixed = mix_batch(batch, targets, MixingSettings(mixup=1.0), inputs)
+        same = [row for row in range(4) if torch.equal(mixed[row], targets[row])]
+        for name in inputs:
+            field = "landmarks" if name == "landmarks" else "image"
+            for row in same:
+                assert torch.equal(getattr(found, field)[row], getattr(batch, field)[row])
+        return same
+
+    def test_all_found(self, rolled):
+        assert self.unmixed(self.faces(), BOTH) == []
+
+    def test_a_missing_face_leaves_itself_and_its_partner_as_they_are(self, rolled):
+        assert self.unmixed(self.faces(present=[1]), LANDMARKS) == [1, 2]
+        assert self.unmixed(self.faces(present=[1]), IMAGE) == []
+        assert self.unmixed(self.faces(pictured=[1]), IMAGE) == [1, 2]
+
+    def test_two_without_a_face_are_mixed_in_their_pixels(self, rolled):
+        batch, targets = self.faces(present=[1, 2])
+        assert self.unmixed((batch, targets), BOTH) == [1, 3]
+        found, _ = mix_batch(batch, targets, MixingSettings(mixup=1.0), BOTH)
+        torch.testing.assert_close(found.image[2], 0.3 * batch.image[2] + 0.7 * batch.image[1])
+        assert not found.landmarks[2].any()
+
+
+class TestCutMix:
+    def test_rectangles_by_hand(self):
+        # Lambda 3/4: half of each side.
+        assert mixing._rectangle(0.75, (0.5, 0.5), 8, 16) == (slice(2, 6), slice(4, 12))
+        assert mixing._rectangle(0.75, (0.0, 0.875), 8, 16) == (slice(0, 2), slice(10, 16)), "cut off"
+        assert mixing._rectangle(0.0, (0.5, 0.5), 8, 8) == (slice(0, 8), slice(0, 8))
+        assert mixing._rectangle(1.0, (0.3, 0.3), 8, 8) == (slice(2, 2), slice(2, 2))
+
+    def test_by_hand(self, rolled, monkeypatch):
+        monkeypatch.setattr(mixing, "_rectangle", lambda *_: (slice(2, 6), slice(0, 4)))
+        batch, targets = batch_of()
+        found, mixed = mix_batch(batch, targets, MixingSettings(cutmix=1.0), IMAGE)
+        expected = batch.image.clone()
+        expected[:, :, 2:6, 0:4] = batch.image.roll(1, 0)[:, :, 2:6, 0:4]
+        assert torch.equal(found.image, expected)
+        assert mixed[2].tolist() == pytest.approx([0, 0.25, 0.75, 0])
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_the_target_tells_the_area_truly_pasted(self, seed):
+        torch.manual_seed(seed)
+        size = 5
+        number = torch.arange(size, dtype=torch.float32)
+        image = number[:, None, None, None].expand(size, 1, 9, 13).clone()
+        batch = FaceBatch(torch.zeros(size, 478, 3), torch.zeros(size, dtype=torch.bool), image)
+        found, mixed = mix_batch(batch, torch.eye(size), MixingSettings(cutmix=1.0), IMAGE)
+        for row in range(size):
+            share = torch.bincount(found.image[row].flatten().long(), minlength=size) / (9 * 13)
+            torch.testing.assert_close(mixed[row], share)
+
+    def test_the_rectangle_lies_anywhere(self):
+        batch, _ = batch_of(2, side=20)
+        torch.manual_seed(1)
+        pasted = torch.zeros(20, 20)
+        for _ in range(200):
+            changed, _ = mixing._paste(batch, torch.tensor([1, 0]), batch.present, 0.9)
+            pasted += (changed["image"][0, 0] != batch.image[0, 0]).float()
+        assert (pasted > 0).all()
+
+    def test_a_partner_without_an_image_is_not_pasted(self, rolled):
+        batch, targets = batch_of(4)
+        batch.pictured[1] = False
+        found, mixed = mix_batch(batch, targets, MixingSettings(cutmix=1.0), IMAGE)
+        assert torch.equal(found.image[1:3], batch.image[1:3])
+        assert torch.equal(mixed[1:3], targets[1:3])
+        assert found.landmarks is batch.landmarks
+
+
+class TestChance:
+    def test_nothing_set_changes_nothing_and_draws_nothing(self):
+        batch, targets = batch_of()
+        state = torch.get_rng_state()
+        found, mixed = mix_batch(batch, targets, MixingSettings(), BOTH)
+        assert found is batch
+        assert mixed is targets
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_probability_is_the_share_of_batches(self):
+        batch, targets = batch_of(4)
+        bare = FaceBatch(batch.landmarks, batch.present)
+        torch.manual_seed(0)
+        for probability, expected in ((0.0, 0.0), (0.3, 0.3), (1.0, 1.0)):
+            settings = MixingSettings(mixup=1.0, probability=probability)
+            mixed = [mix_batch(bare, targets, settings, LANDMARKS)[0] is not bare for _ in range(500)]
+            assert sum(mixed) / 500 == pytest.approx(expected, abs=0.05 if 0 < expected < 1 else 0)
+
+    def test_either_kind_by_equal_chance(self, monkeypatch):
+        kinds = []
+        monkeypatch.setattr(mixing, "_blend", lambda *_: kinds.append("mixup") or {})
+        monkeypatch.setattr(mixing, "_paste", lambda *_: (kinds.append("cutmix") or {}, 0.5))
+        batch, targets = batch_of(2)
+        torch.manual_seed(0)
+        for _ in range(500):
+            mix_batch(batch, targets, MixingSettings(mixup=0.2, cutmix=1.0), IMAGE)
+        assert kinds.count("mixup") / 500 == pytest.approx(0.5, abs=0.06)
+
+    @pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
+    def test_the_global_generator_decides_and_the_batch_is_not_changed(self, settings):
+        batch, targets = batch_of()
+        before, targets_before = tensors(batch), targets.clone()
+        results = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            results.append(mix_batch(batch, targets, MixingSettings(**settings), IMAGE))
+        assert torch.equal(results[0][0].image, results[1][0].image)
+        assert torch.equal(results[0][1], results[1][1])
+        assert not torch.equal(results[0][0].image, results[2][0].image)
+        assert torch.equal(targets, targets_before)
+        for name, value in before.items():
+            assert torch.equal(getattr(batch, name), value)
+
+
+class TestChecks:
+    def test_pasted_pixels_need_a_model_of_pixels_alone(self):
+        cutmix = MixingSettings(cutmix=1.0)
+        check_mixing(cutmix, IMAGE)
+        with pytest.raises(SettingsError, match="looks at landmarks alone"):
+            check_mixing(cutmix, LANDMARKS)
+        with pytest.raises(SettingsError, match="another face than the landmarks"):
+            check_mixing(cutmix, BOTH)
+
+    @pytest.mark.parametrize("inputs", [LANDMARKS, IMAGE, BOTH])
+    def test_blends_suit_every_model(self, inputs):
+        check_mixing(MixingSettings(mixup=0.2), inputs)
+        check_mixing(MixingSettings(), inputs)

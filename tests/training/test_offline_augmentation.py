@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import NormalisationSettings, TrainSettings
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.datamodule import FaceDataModule
+from landmarkfer.data.dataset import load_dataset
+from landmarkfer.data.images import ImageInfo
+from landmarkfer.errors import CacheError, RunError
+from landmarkfer.training import fit
+from landmarkfer.training.fit import resume, train
+from landmarkfer.training.offline_augmentation import with_copies
+
+IMAGES = ImageInfo(size=24, channels=1)
+
+
+@pytest.fixture(scope="module")
+def copies(make_pictured_rows, tmp_path_factory):
+    """A cache of the same ids with other landmarks and pixels, and without the last image."""
+    return write_cache(tmp_path_factory.mktemp("further") / "copies", make_pictured_rows(seed=1)[:-1])
+
+
+@pytest.fixture
+def dataset(pictured_cache):
+    return load_dataset(pictured_cache, NormalisationSettings(), images=IMAGES)
+
+
+def test_copies_of_training_images_and_of_no_others_are_added(dataset, copies):
+    train_rows = np.arange(3, 9)
+    longer, rows = with_copies(dataset, train_rows, [copies], TrainSettings(), IMAGES)
+    ids = longer.frame["id"]
+    assert len(longer) == len(dataset) + 6
+    assert ids.iloc[rows].tolist() == 2 * dataset.frame["id"].iloc[train_rows].tolist()
+    own = load_dataset(copies, NormalisationSettings(), images=IMAGES)
+    place = own.frame["id"].tolist()
+    for row in rows[6:]:
+        theirs = place.index(ids.iloc[row])
+        for name in ("landmarks", "image", "present", "pictured"):
+            assert torch.equal(getattr(longer.faces, name)[row], getattr(own.faces, name)[theirs])
+    assert torch.equal(longer.faces.landmarks[: len(dataset)], dataset.faces.landmarks), "what was stays"
+
+
+def test_what_is_learnt_of_an_image_is_learnt_of_its_copies(dataset, copies):
+    targets = torch.rand(len(dataset), 3)
+    faces = fit.replace(dataset.faces, targets=targets, labels=torch.arange(len(dataset)) % 3)
+    longer, _ = with_copies(
+        fit.replace(dataset, faces=faces), np.array([5, 2]), [copies], TrainSettings(), IMAGES
+    )
+    originals = [dataset.frame["id"].tolist().index(one) for one in longer.frame["id"].iloc[-2:]]
+    assert sorted(originals) == [2, 5]
+    assert torch.equal(longer.faces.targets[-2:], targets[originals])
+    assert torch.equal(longer.faces.labels[-2:], faces.labels[originals])
+
+
+def test_no_cache_changes_nothing(dataset):
+    rows = np.array([5, 2])
+    same, still = with_copies(dataset, rows, [], TrainSettings())
+    assert same is dataset
+    assert still.tolist() == [5, 2]
+
+
+def test_what_is_no_copy(dataset, pictured_cache, make_rows, tmp_path):
+    others = write_cache(tmp_path / "others", [fit.replace(row, id=f"x{row.id}") for row in make_rows()])
+    with pytest.raises(CacheError, match="others holds none of the 2 training images"):
+        with_copies(dataset, np.array([1, 2]), [others], TrainSettings(), IMAGES)
+    with pytest.raises(CacheError, match="is no copy of these training images: there are no image"):
+        with_copies(dataset, np.array([1, 2]), [pictured_cache], TrainSettings())
+
+
+class TestRuns:
+    """Trainings whose settings name further caches."""
+
+    @pytest.fixture
+    def seen(self, monkeypatch):
+        """How many training faces each training saw."""
+        found = []
+        original = FaceDataModule.__init__
+
+        def noted(self, dataset, train_rows, *rest):
+            found.append(len(train_rows))
+            original(self, dataset, train_rows, *rest)
+
+        monkeypatch.setattr(FaceDataModule, "__init__", noted)
+        return found
+
+    def test_both_are_trained_on_and_told_of(self, image_settings, copies, seen, tmp_path):
+        plain = train(image_settings(name="plain", **{"fit.epochs": 1}), runs_root=tmp_path)
+        settings = image_settings(name="both", **{"fit.epochs": 1, "data.also": [str(copies.path)]})
+        both = train(settings, runs_root=tmp_path)
+        assert seen[1] > 1.9 * seen[0]
+        assert both.splits_file.read_text() == plain.splits_file.read_text()
+        config = both.read_config()
+        assert [(info.path, info.fingerprint) for info in config.also] == [
+            (copies.path.as_posix(), copies.fingerprint)
+        ]
+        assert both.weights_file.read_bytes() != plain.weights_file.read_bytes()
+
+    def test_a_resumed_run_needs_the_copies_it_began_with(self, image_settings, copies, tmp_path):
+        settings = image_settings(name="run", **{"fit.epochs": 2, "data.also": [str(copies.path)]})
+        run = train(settings, runs_root=tmp_path)
+        whole = run.weights_file.read_bytes()
+        run.weights_file.unlink()
+        assert resume(run).weights_file.read_bytes() == whole
+        run.weights_file.unlink()
+        told = json.loads(run.config_file.read_text())
+        told["also"][0]["fingerprint"] = "of others"
+        run.config_file.write_text(json.dumps(told))
+        with pytest.raises(RunError, match="copies has changed since run 'run' began"):
+            resume(run)
+
+    def test_classical_models_too(self, tiny_cache, copies, tmp_path):
+        settings = {"model.name": "landmark-svm", "cache": str(tiny_cache.path)}
+        plain = train(load_settings(overrides=settings | {"name": "plain"}), runs_root=tmp_path)
+        settings |= {"name": "both", "data.also": [str(copies.path)]}
+        both = train(load_settings(overrides=settings), runs_root=tmp_path)
+        assert plain.estimator_file.read_bytes() != both.estimator_file.read_bytes()

@@ -1,0 +1,151 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import OptimiserSettings, StageSettings
+from landmarkfer.models import build_model
+from landmarkfer.training.optim import (
+    build_optimiser,
+    build_schedule,
+    current_stage,
+    frozen_groups,
+    parameter_groups,
+)
+
+
+def rates(steps, epochs=1, **overrides):
+    """The learning rate at each of `steps` steps of each epoch."""
+    stages = overrides.pop("stages", [])
+    given = {f"optimiser.{key}": value for key, value in overrides.items()}
+    given |= {"stages": stages} if stages else {"fit.epochs": epochs}
+    settings = load_settings(overrides=given)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=settings.optimiser.lr)
+    schedule = build_schedule(optimiser, settings, steps)["lr_scheduler"]["scheduler"]
+    found = []
+    for _ in range(steps * settings.epochs):
+        found.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    return found
+
+
+class TestSchedules:
+    def test_onecycle_rises_to_the_peak_and_falls_to_nothing(self):
+        found = rates(100, lr=0.1, schedule="onecycle")
+        peak = int(np.argmax(found))
+        assert max(found) == pytest.approx(0.1, rel=0.01)
+        assert 25 <= peak <= 32
+        assert found[0] == pytest.approx(0.1 / 25)
+        assert found[-1] < 1e-4
+        assert found[:peak] == sorted(found[:peak])
+        assert found[peak:] == sorted(found[peak:], reverse=True)
+
+    def test_cosine_by_hand(self):
+        found = rates(10, lr=0.2, schedule="cosine", warmup=0.2)
+        # Two steps of warm-up at 1/3 and 2/3, then half a cosine over the other eight.
+        expected = [0.2 / 3, 0.4 / 3] + [0.1 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+        assert found == pytest.approx(expected)
+
+    def test_constant_by_hand(self):
+        found = rates(6, lr=0.2, schedule="constant", warmup=0.3)
+        assert found == pytest.approx([0.2 / 3, 0.4 / 3, 0.2, 0.2, 0.2, 0.2])
+        assert rates(3, lr=0.2, schedule="constant", warmup=0.0) == [0.2] * 3
+
+    def test_warm_restarts_by_hand(self):
+        # Periods of one, two and four epochs of two steps.
+        found = rates(2, epochs=7, lr=0.2, schedule="warm_restarts", warmup=0.0, period=1.0)
+        periods = [0.1 * (1 + math.cos(math.pi * step / n)) for n in (2, 4, 8) for step in range(n)]
+        assert found == pytest.approx(periods)
+
+    @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "warm_restarts", "constant"])
+    def test_a_single_step(self, schedule):
+        assert 0 < rates(1, lr=0.2, schedule=schedule)[0] <= 0.2
+
+    def test_each_stage_has_a_schedule_of_its_own(self):
+        stages = [{"train": "head", "epochs": 1, "lr": 0.4}, {"train": "full", "epochs": 2}]
+        found = rates(3, lr=0.1, schedule="cosine", warmup=0.0, stages=stages)
+        shape = [0.5 * (1 + math.cos(math.pi * step / n)) for n in (3, 6) for step in range(n)]
+        assert found == pytest.approx([0.4 * x for x in shape[:3]] + [0.1 * x for x in shape[3:]])
+
+    def test_plateau_waits_for_the_monitored_figure(self):
+        settings = load_settings(
+            overrides={
+                "optimiser.schedule": "plateau",
+                "optimiser.plateau_patience": 1,
+                "optimiser.plateau_factor": 0.5,
+                "optimiser.lr": 0.8,
+            }
+        )
+        optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.8)
+        given = build_schedule(optimiser, settings, 5)["lr_scheduler"]
+        assert (given["interval"], given["monitor"]) == ("epoch", "val_accuracy")
+        found = []
+        for accuracy in (0.5, 0.6, 0.6, 0.5, 0.7):
+            given["scheduler"].step(accuracy)
+            found.append(optimiser.param_groups[0]["lr"])
+        assert found == [0.8, 0.8, 0.8, 0.4, 0.4]
+
+
+@pytest.mark.parametrize("name", ["mlp", "gnn"])
+def test_only_matrices_decay(name):
+    keywords = {"hidden": [4]} if name == "mlp" else {"hidden": [4], "widths": [4], "readout": "attention"}
+    model = build_model(name, 3, **keywords)
+    decaying, others = parameter_groups(model, OptimiserSettings(weight_decay=0.3))
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    assert {names[id(p)] for p in decaying["params"] + others["params"]} == set(names.values())
+    assert len(decaying["params"]) + len(others["params"]) == len(names)
+    assert all(names[id(p)].endswith("weight") and p.ndim == 2 for p in decaying["params"])
+    plain = {names[id(p)] for p in others["params"]}
+    assert {"layers.1.weight", "layers.1.bias", "head.bias"} <= plain, "norms and biases"
+    assert ("identity" in plain) == (name == "gnn"), "embeddings"
+
+
+def test_layers_nearer_to_the_input_learn_more_slowly():
+    model = build_model("gnn", 3, graph="anatomical", widths=[4, 4], hidden=[4])
+    settings = OptimiserSettings(lr=0.1, layer_decay=0.5)
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    rate = {}
+    for group in parameter_groups(model, settings):
+        rate |= {names[id(parameter)]: group["lr"] for parameter in group["params"]}
+    assert set(rate) == set(names.values())
+    depths = [{rate[name] for name in group} for group in model.depth_groups()]
+    assert all(len(found) == 1 for found in depths)
+    assert [found.pop() for found in depths] == pytest.approx(
+        [0.1 * 0.5**n for n in range(len(depths))][::-1]
+    )
+    assert (
+        rate["identity"] == rate["input.weight"] < rate["blocks.0.norm.weight"] < rate["blocks.1.norm.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_optimisers_by_name(name, kind):
+    model = build_model("mlp", 3, hidden=[4])
+    optimiser = build_optimiser(model, OptimiserSettings(name=name, lr=0.3, momentum=0.8))
+    assert type(optimiser) is kind
+    assert {group["lr"] for group in optimiser.param_groups} == {0.3}
+    if name == "sgd":
+        assert all(group["nesterov"] and group["momentum"] == 0.8 for group in optimiser.param_groups)
+
+
+class TestStages:
+    STAGES = (
+        StageSettings(train="head", epochs=2),
+        StageSettings(train="partial", epochs=1, layers=2),
+        StageSettings(train="full", epochs=3),
+    )
+
+    def test_which_stage_an_epoch_belongs_to(self):
+        found = [current_stage(self.STAGES, epoch).train for epoch in range(6)]
+        assert found == ["head", "head", "partial", "full", "full", "full"]
+
+    def test_how_much_is_frozen(self):
+        model = build_model("gnn", 3, graph="anatomical", widths=[4, 4], hidden=[4])
+        groups = len(model.depth_groups())
+        assert [frozen_groups(model, stage) for stage in self.STAGES] == [groups - 1, groups - 3, 0]
