@@ -67,7 +67,7 @@ def contributions(
     faces = opened.dataset.faces
     assert faces.labels is not None
     test = opened.dataset.frame["id"].isin(opened.run.read_splits()["test"]).to_numpy(copy=True)
-    rows = torch.from_numpy(test) & faces.present & (faces.labels == label)
+    rows = torch.from_numpy(test) & faces.has_face & (faces.labels == label)
     rows = rows.nonzero()[:, 0]
     records = []
     for block in model.blocks:

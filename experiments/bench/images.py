@@ -71,7 +71,7 @@ def made_faces(count: int) -> FaceBatch:
     yes = torch.ones(count, dtype=torch.bool)
     image = torch.randint(0, 256, (count, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     return FaceBatch(
-        torch.zeros(count, 478, 3), yes, image=image, pictured=yes, labels=torch.arange(count) % 7
+        torch.zeros(count, 478, 3), yes, image=image, has_image=yes, labels=torch.arange(count) % 7
     )
 
 

@@ -52,7 +52,7 @@ def mirror_faces(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
 
 
 def augment_landmarks(
-    landmarks: Tensor, present: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings
+    landmarks: Tensor, has_face: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings
 ) -> Tensor:
     """Turn, scale and shake faces.
 
@@ -60,7 +60,7 @@ def augment_landmarks(
 
     Args:
         landmarks: `[B, 478, 3]`, normalised.
-        present: bool `[B]`, whether there is a face.
+        has_face: bool `[B]`, whether there is a face.
         mean: `[478, 3]`, the mean training face; `shape_jitter` is made of how faces differ from it.
         std: `[478, 3]`, each coordinate's SD over the training faces; the unit of the jitter.
         settings: Sizes.
@@ -71,20 +71,20 @@ def augment_landmarks(
     if settings.rotation or settings.scale:
         landmarks = _turn_and_scale(landmarks, settings)
     if settings.shape_jitter:
-        landmarks = landmarks + settings.shape_jitter * _shape_noise(landmarks, present, mean)
+        landmarks = landmarks + settings.shape_jitter * _shape_noise(landmarks, has_face, mean)
     if settings.jitter:
         landmarks = landmarks + torch.randn_like(landmarks) * (settings.jitter * std)
     return landmarks
 
 
-def _shape_noise(landmarks: Tensor, present: Tensor, mean: Tensor) -> Tensor:
+def _shape_noise(landmarks: Tensor, has_face: Tensor, mean: Tensor) -> Tensor:
     """Noise `[B, 478, 3]` with the covariance of the faces of the batch: a random sum of how they differ.
 
     Noise of single points would drown the small common motions that tell expressions apart; this is as small
     as they are wherever they are small.
     """
-    shapes = torch.where(present[:, None, None], landmarks - mean, 0).flatten(1)  # [B, 1434]
-    weights = torch.randn(len(shapes), len(shapes), device=shapes.device) / present.sum().clamp_min(1).sqrt()
+    shapes = torch.where(has_face[:, None, None], landmarks - mean, 0).flatten(1)  # [B, 1434]
+    weights = torch.randn(len(shapes), len(shapes), device=shapes.device) / has_face.sum().clamp_min(1).sqrt()
     return (weights @ shapes).view_as(landmarks)
 
 

@@ -13,28 +13,28 @@ class FaceBatch:
 
     Attributes:
         landmarks: float32 `[B, 478, 3]`, normalised; zeros where no face was found.
-        present: bool `[B]`, whether a face was found.
+        has_face: bool `[B]`, whether a face was found.
         image: uint8 `[B, C, S, S]` as stored, or float `[B, C, H, W]` in 0..1 once it was augmented; zeros
             where there is none.
-        pictured: bool `[B]`, whether there is an image.
-        points: float32 `[B, 478, 2]`, where the landmarks lie in `image`, as fractions of its side.
+        has_image: bool `[B]`, whether there is an image.
+        keypoints: float32 `[B, 478, 2]`, where the landmarks lie in `image`, as fractions of its side.
         blendshapes: float32 `[B, 52]`, 0 to 1, if the detector gives any; zeros where no face was found.
         labels: int64 `[B]`, -1 where unknown.
         targets: float32 `[B, C]`, what is to be learnt in place of the labels; rows sum to 1.
     """
 
     landmarks: Tensor
-    present: Tensor
+    has_face: Tensor
     image: Tensor | None = None
-    pictured: Tensor | None = None
-    points: Tensor | None = None
+    has_image: Tensor | None = None
+    keypoints: Tensor | None = None
     blendshapes: Tensor | None = None
     labels: Tensor | None = None
     targets: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of faces."""
-        return len(self.present)
+        return len(self.has_face)
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on a device."""

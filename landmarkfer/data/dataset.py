@@ -14,10 +14,10 @@ import torch
 from landmarkfer.config.train import DataSettings, NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.images import ImageInfo, Progress, load_images, stored_points
+from landmarkfer.data.images import ImageInfo, Progress, load_images
 from landmarkfer.data.labels import sort_classes
+from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.errors import CacheError, SettingsError
-from landmarkfer.face.geometry import normalise
 
 logger = logging.getLogger(__name__)
 
@@ -121,36 +121,40 @@ def load_dataset(
             whose size is not known.
     """
     frame, classes = label_images(cache, DataSettings()) if labels is None else labels
-    raw = cache.landmarks()
-    present = np.isfinite(raw).all(axis=(1, 2))
-    landmarks = np.zeros_like(raw)
+    landmarks = cache.landmarks()
     sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
-    if np.isnan(sizes[present]).any():
-        row = np.flatnonzero(present & np.isnan(sizes).any(axis=1))[0]
+    unknown = np.isfinite(landmarks).all(axis=(1, 2)) & np.isnan(sizes).any(axis=1)
+    if unknown.any():
         raise CacheError(
-            f"{frame['id'].iloc[row]} of {cache.path} has landmarks, but not the width and height of its "
-            "image, without which they have no shape."
+            f"{frame['id'].iloc[unknown.argmax()]} of {cache.path} has landmarks, but not the width and "
+            "height of its image, without which they have no shape."
         )
-    landmarks[present] = normalise(raw[present], *sizes[present].T, **normalisation.model_dump())
+    pixels = readable = None
+    if images is not None:
+        pixels = torch.from_numpy(load_images(cache, images.size, images.channels, progress))
+        readable = torch.from_numpy((frame["status"] != "unreadable").to_numpy(copy=True))
+    blendshapes = cache.blendshapes()
+    preprocess = Preprocess(
+        normalisation,
+        keypoints=images is not None and images.keypoints,
+        crop=cache.manifest.settings.get("crop"),
+    )
+    faces = preprocess(
+        torch.from_numpy(landmarks),
+        torch.from_numpy(sizes),
+        pixels,
+        readable,
+        None if blendshapes is None else torch.from_numpy(blendshapes),
+    )
     number = {name: index for index, name in enumerate(classes)}
     known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
-    faces = FaceBatch(torch.from_numpy(landmarks), torch.from_numpy(present), labels=torch.from_numpy(known))
-    blendshapes = cache.blendshapes()
-    if blendshapes is not None:
-        faces = replace(faces, blendshapes=torch.from_numpy(np.nan_to_num(blendshapes, copy=False)))
-    if images is not None:
-        pixels = load_images(cache, images.size, images.channels, progress)
-        readable = (frame["status"] != "unreadable").to_numpy(copy=True)
-        faces = replace(faces, image=torch.from_numpy(pixels), pictured=torch.from_numpy(readable))
-        if images.points:
-            points = np.nan_to_num(stored_points(cache, raw), copy=False)
-            faces = replace(faces, points=torch.from_numpy(points))
+    faces = replace(faces, labels=torch.from_numpy(known))
     return FaceDataset(_with_other_landmarks(faces) if shuffled else faces, frame, classes)
 
 
 def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:
     """The same images and labels, each with what was found in another image, always the same one."""
     other = torch.from_numpy(np.random.default_rng(0).permutation(len(faces)))
-    names = ("landmarks", "present", "points", "blendshapes")
+    names = ("landmarks", "has_face", "keypoints", "blendshapes")
     found = {name: getattr(faces, name) for name in names}
     return replace(faces, **{name: field[other] for name, field in found.items() if field is not None})

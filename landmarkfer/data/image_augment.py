@@ -30,12 +30,12 @@ def mirror_images(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
     """
     assert batch.image is not None
     image = torch.where(chosen[:, None, None, None], batch.image.flip(-1), batch.image)
-    points = batch.points
+    points = batch.keypoints
     if points is not None:
         swapped = points.index_select(1, _SWAP.to(points.device))
         mirrored = torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
         points = torch.where(chosen[:, None, None], mirrored, points)
-    return replace(batch, image=image, points=points)
+    return replace(batch, image=image, keypoints=points)
 
 
 def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float) -> FaceBatch:
@@ -60,7 +60,7 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
     side = image.shape[-1]
     seen = seen_side(side, crop)
     steps = _geometry(settings, seen if seen < side else None)
-    points = batch.points
+    points = batch.keypoints
     if steps and points is None:
         image = K.AugmentationSequential(*steps, data_keys=["input"])(image)
     elif steps and points is not None:
@@ -73,7 +73,7 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
         image = K.ImageSequential(*disturbances)(image).clamp(0, 1)
     if settings.noise:
         image = (image + settings.noise * torch.randn_like(image)).clamp(0, 1)
-    return replace(batch, image=image, points=points)
+    return replace(batch, image=image, keypoints=points)
 
 
 def _geometry(settings: ImageAugmentSettings, seen: int | None) -> list[Any]:

@@ -2,7 +2,7 @@
 
 Images are `uint8 [N, C, S, S]`, rows in the cache's order, zeros where an image could not be read. The array
 is kept beside the cache's parts under a name that tells size, channels and content, and is mapped into memory
-where it is large. `points` are where landmarks lie in such an image, as fractions of its side.
+where it is large.
 """
 
 import io
@@ -14,11 +14,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
-from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,14 @@ class ImageInfo(BaseModel):
     Attributes:
         size: Side in pixels.
         channels: 1 for grey, 3 for RGB.
-        points: Whether the model asks where the landmarks lie in them.
+        keypoints: Whether the model asks where the landmarks lie in them.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
     size: int
     channels: int
-    points: bool = False
+    # Runs of version 0.1 say `points`.
+    keypoints: bool = Field(False, validation_alias=AliasChoices("keypoints", "points"))
 
 
 def natural_size(cache: LandmarkCache) -> int:
@@ -101,31 +101,6 @@ def load_images(
 def seen_side(side: int, crop: float) -> int:
     """How many pixels of an image's side a model sees that looks at the share `crop` of it."""
     return max(1, round(side * crop))
-
-
-def stored_points(cache: LandmarkCache, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where the landmarks lie in the images of `load_images`.
-
-    Args:
-        cache: The cache.
-        landmarks: `[N, 478, 3]` as the cache has them: fractions of the source image, NaN where missing.
-
-    Returns:
-        `[N, 478, 2]` float32, fractions of the image's side, NaN where missing.
-    """
-    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
-    crop = cache.manifest.settings.get("crop")
-    points = np.full((*landmarks.shape[:2], 2), np.nan, np.float32)
-    found = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
-    if crop:
-        for row in found:
-            width, height = sizes[row]
-            points[row] = crop_landmarks(landmarks[row], int(width), int(height), crop)[:, :2] / crop
-        return points
-    # The longer side fills the square, and the shorter one lies in its middle.
-    share = sizes[found] / sizes[found].max(axis=1, keepdims=True)  # [n, 2]
-    points[found] = (landmarks[found, :, :2] - 0.5) * share[:, None] + 0.5
-    return points
 
 
 def to_square(image: Image.Image, size: int, channels: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""Align, normalise and measure landmark sets; one `normalise()` serves training, prediction and the app.
+"""Align, normalise and measure landmark sets, as NumPy arrays or as tensors.
 
 Input landmarks are MediaPipe's: x and y as fractions of image width and height, z on x's scale, y pointing
 down, z negative toward the camera, NaN where missing. Normalised landmarks have no unit: the origin is the
@@ -6,9 +6,10 @@ centre of the face, x points to the image's right along the line between the eye
 distance from the origin (or the distance between the eyes) is 1. Left and right are the subject's.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.face.landmarks import LEFT_EYE_CORNERS, MIRROR, N_LANDMARKS, RIGHT_EYE_CORNERS
@@ -20,7 +21,7 @@ Floats = NDArray[np.float32]
 _NO_EXTENT = 1e-6  # pixels; below what float32 can tell apart
 
 
-def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
+def eye_centres(landmarks: Any) -> tuple[Any, Any]:
     """Midpoints of the corners of the subject's right and left eye.
 
     Args:
@@ -29,35 +30,37 @@ def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
     Returns:
         Right and left centre, `[..., D]` each. Eye corners, not irises: they do not move with the gaze.
     """
-    right = landmarks[..., list(RIGHT_EYE_CORNERS), :].mean(axis=-2)
-    left = landmarks[..., list(LEFT_EYE_CORNERS), :].mean(axis=-2)
+    xp = array_namespace(landmarks)
+    right = xp.mean(landmarks[..., list(RIGHT_EYE_CORNERS), :], axis=-2)
+    left = xp.mean(landmarks[..., list(LEFT_EYE_CORNERS), :], axis=-2)
     return right, left
 
 
-def interocular(landmarks: Floats) -> Floats:
+def interocular(landmarks: Any) -> Any:
     """Distance between the eye centres in the image plane, `[...]`, in the unit of the landmarks."""
     right, left = eye_centres(landmarks[..., :2])
-    return np.linalg.norm(left - right, axis=-1)
+    return array_namespace(landmarks).linalg.vector_norm(left - right, axis=-1)
 
 
-def roll_angle(landmarks: Floats) -> Floats:
+def roll_angle(landmarks: Any) -> Any:
     """In-plane rotation of the head, `[...]` radians: 0 upright, positive clockwise as seen in the image."""
     right, left = eye_centres(landmarks[..., :2])
     delta = left - right
-    return np.arctan2(delta[..., 1], delta[..., 0])
+    return array_namespace(landmarks).atan2(delta[..., 1], delta[..., 0])
 
 
-def rotate(landmarks: Floats, angle: ArrayLike) -> Floats:
+def rotate(landmarks: Any, angle: Any) -> Any:
     """Turn x and y about the origin by `angle` radians (`[...]`), clockwise as seen in the image."""
-    cos = np.cos(np.asarray(angle, dtype=landmarks.dtype))[..., None]
-    sin = np.sin(np.asarray(angle, dtype=landmarks.dtype))[..., None]
+    xp = array_namespace(landmarks)
+    angle = xp.asarray(angle, dtype=landmarks.dtype)
+    cos, sin = xp.cos(angle)[..., None], xp.sin(angle)[..., None]
     x, y = landmarks[..., 0], landmarks[..., 1]
-    return np.concatenate(
+    return xp.concat(
         [(cos * x - sin * y)[..., None], (sin * x + cos * y)[..., None], landmarks[..., 2:]], axis=-1
     )
 
 
-def to_pixels(landmarks: Floats, width: ArrayLike, height: ArrayLike) -> Floats:
+def to_pixels(landmarks: Any, width: ArrayLike, height: ArrayLike) -> Any:
     """Fractions of the image to square pixels: x and z times the width, y times the height.
 
     Args:
@@ -66,16 +69,16 @@ def to_pixels(landmarks: Floats, width: ArrayLike, height: ArrayLike) -> Floats:
         height: Image height in pixels, scalar or `[...]`.
 
     Returns:
-        `[..., 478, 3]`, float32, pixels.
+        `[..., 478, 3]`, pixels, of the precision of the landmarks.
     """
-    width = np.asarray(width, dtype=np.float32)
-    height = np.asarray(height, dtype=np.float32)
-    return landmarks * np.stack([width, height, width], axis=-1)[..., None, :]
+    xp = array_namespace(landmarks)
+    width, height = (xp.asarray(side, dtype=landmarks.dtype) for side in (width, height))
+    return landmarks * xp.stack([width, height, width], axis=-1)[..., None, :]
 
 
 def normalise(
-    landmarks: Floats, width: ArrayLike, height: ArrayLike, *, align: Align = "roll", scale: Scale = "rms"
-) -> Floats:
+    landmarks: Any, width: ArrayLike, height: ArrayLike, *, align: Align = "roll", scale: Scale = "rms"
+) -> Any:
     """Remove what the camera decides and keep the shape: pixel aspect, place, roll and size.
 
     Args:
@@ -87,28 +90,29 @@ def normalise(
             (`"rms"`, steadier under noise) or the distance between the eyes (`"interocular"`).
 
     Returns:
-        float32 of the input's shape; NaN where the input is NaN.
+        The input's shape, precision and kind (array or tensor); NaN where the input is NaN.
 
     Raises:
         ValueError: The landmarks are not `[..., 478, 3]`, or `align` or `scale` is unknown.
     """
-    if landmarks.ndim < 2 or landmarks.shape[-2:] != (N_LANDMARKS, 3):
+    if landmarks.ndim < 2 or tuple(landmarks.shape[-2:]) != (N_LANDMARKS, 3):
         raise ValueError(f"landmarks must be [..., {N_LANDMARKS}, 3], got {list(landmarks.shape)}")
-    points = to_pixels(np.asarray(landmarks, dtype=np.float32), width, height)
-    points = points - points.mean(axis=-2, keepdims=True)
+    xp = array_namespace(landmarks)
+    points = to_pixels(landmarks, width, height)
+    points = points - xp.mean(points, axis=-2, keepdims=True)
     if align == "roll":
         points = rotate(points, -roll_angle(points))
     elif align != "none":
         raise ValueError(f"align must be 'roll' or 'none', got {align!r}")
     if scale == "rms":
-        size = np.sqrt(np.square(points[..., :2]).sum(axis=-1).mean(axis=-1))
+        size = xp.sqrt(xp.mean(xp.sum(xp.square(points[..., :2]), axis=-1), axis=-1))
     elif scale == "interocular":
         size = interocular(points)
     else:
         raise ValueError(f"scale must be 'rms' or 'interocular', got {scale!r}")
     # A face of no extent (every point in one place) has no shape; it must not become infinite.
-    size = np.where(size < _NO_EXTENT, np.float32(1), size)
-    return (points / size[..., None, None]).astype(np.float32)
+    size = xp.where(size < _NO_EXTENT, xp.ones_like(size), size)
+    return points / size[..., None, None]
 
 
 def mirror(landmarks: Floats) -> Floats:

@@ -132,7 +132,7 @@ def views(batch: FaceBatch, model: object, settings: PredictionSettings) -> Iter
     for view in crops:
         yield view
         if settings.mirror:
-            every = torch.ones_like(view.present)
+            every = torch.ones_like(view.has_face)
             mirrored = mirror_faces(view, every)
             yield mirrored if view.image is None else mirror_images(mirrored, every)
 
@@ -145,7 +145,7 @@ def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
     last = side - seen
     for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
         image = batch.image[..., top : top + seen, left : left + seen].float() / 255
-        points = batch.points
+        points = batch.keypoints
         if points is not None:
             points = (points * side - points.new_tensor([left, top])) / seen
-        yield replace(batch, image=image, points=points)
+        yield replace(batch, image=image, keypoints=points)

@@ -157,7 +157,7 @@ class FaceModel(nn.Module, ABC):
 
 
 class LandmarkModel(FaceModel):
-    """A model from `landmarks [B, 478, 3]` and `present [B]` to logits `[B, C]`.
+    """A model from `landmarks [B, 478, 3]` and `has_face [B]` to logits `[B, C]`.
 
     Args:
         num_classes: C.
@@ -217,7 +217,7 @@ class LandmarkModel(FaceModel):
 
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
-        return batch.present
+        return batch.has_face
 
     def describe(self, landmarks: Tensor) -> Tensor:
         """Features of each point, `[B, 478, 3]`, from normalised landmarks `[B, 478, 3]`."""

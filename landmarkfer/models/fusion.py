@@ -64,7 +64,7 @@ class FusionModel(FaceModel):
         drop_path: See `ImageModel`.
     """
 
-    inputs = frozenset({"image", "landmarks", "points"})
+    inputs = frozenset({"image", "landmarks", "keypoints"})
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class FusionModel(FaceModel):
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of the image branch and joint ones, zeros without a face, `[B, D_i + J]`."""
-        there = self.sees(batch) if isinstance(self.encoder, ImageModel) else batch.present
+        there = self.sees(batch) if isinstance(self.encoder, ImageModel) else batch.has_face
         batch = self._filled(batch)
         image, map_ = (
             self.image.embed_with_map(batch, MAP_STRIDE)
@@ -252,10 +252,10 @@ class FusionModel(FaceModel):
 
     def _filled(self, batch: FaceBatch) -> FaceBatch:
         """The batch with the mean face where none was found, so that no norm layer sees what is none."""
-        there = batch.present[:, None, None]
+        there = batch.has_face[:, None, None]
         landmarks = torch.where(there, batch.landmarks, self.mean.to(batch.landmarks))
-        points = None if batch.points is None else torch.where(there, batch.points, 0.5)
-        return replace(batch, landmarks=landmarks, points=points)
+        points = None if batch.keypoints is None else torch.where(there, batch.keypoints, 0.5)
+        return replace(batch, landmarks=landmarks, keypoints=points)
 
     def _encode(self, batch: FaceBatch, map_: Tensor | None) -> Tensor:
         """What the second branch makes of each face, `[B, D_e]`."""

@@ -116,7 +116,7 @@ class ImageModel(FaceModel):
 
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether there is an image; everywhere, if the batch does not say."""
-        return torch.ones_like(batch.present) if batch.pictured is None else batch.pictured
+        return torch.ones_like(batch.has_face) if batch.has_image is None else batch.has_image
 
     def seen_side(self, side: int) -> int:
         """How many pixels of the side of a stored image the model sees, by `crop`."""
@@ -175,13 +175,13 @@ class ImageModel(FaceModel):
         Raises:
             ValueError: The batch holds no images or no points.
         """
-        if batch.image is None or batch.points is None:
+        if batch.image is None or batch.keypoints is None:
             raise ValueError("landmarks can be looked up only in a batch with images and points")
         if batch.image.dtype != torch.uint8:
-            return batch.points
+            return batch.keypoints
         side = batch.image.shape[-1]
         seen = self.seen_side(side)
-        return (batch.points * side - (side - seen) // 2) / seen
+        return (batch.keypoints * side - (side - seen) // 2) / seen
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

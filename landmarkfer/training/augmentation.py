@@ -27,15 +27,15 @@ def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings)
     Returns:
         A new batch.
     """
-    mirrored = torch.rand(len(batch), device=batch.present.device) < settings.mirror
-    changed = replace(batch, image=None, points=None)
+    mirrored = torch.rand(len(batch), device=batch.has_face.device) < settings.mirror
+    changed = replace(batch, image=None, keypoints=None)
     if "landmarks" in model.inputs:
         assert isinstance(model.mean, Tensor) and isinstance(model.std, Tensor)
         changed = mirror_faces(changed, mirrored)
-        landmarks = augment_landmarks(changed.landmarks, batch.present, model.mean, model.std, settings)
+        landmarks = augment_landmarks(changed.landmarks, batch.has_face, model.mean, model.std, settings)
         changed = replace(changed, landmarks=landmarks)
     if "image" in model.inputs:
         assert isinstance(model.crop, float)
         pixels = augment_images(mirror_images(batch, mirrored), settings.image, model.crop)
-        changed = replace(changed, image=pixels.image, points=pixels.points)
+        changed = replace(changed, image=pixels.image, keypoints=pixels.keypoints)
     return changed

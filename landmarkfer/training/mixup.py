@@ -78,10 +78,10 @@ def mix_batch(
 
 def _seen_alike(batch: FaceBatch, partner: Tensor, inputs: frozenset[str]) -> Tensor:
     """Bool `[B]`: whether the model sees the same of each face and its partner."""
-    alike = torch.ones_like(batch.present)
+    alike = torch.ones_like(batch.has_face)
     for there in (
-        batch.present if "landmarks" in inputs else None,
-        batch.pictured if "image" in inputs else None,
+        batch.has_face if "landmarks" in inputs else None,
+        batch.has_image if "image" in inputs else None,
     ):
         if there is not None:
             alike &= there == there[partner]
@@ -92,7 +92,7 @@ def _blend(
     batch: FaceBatch, partner: Tensor, mixed: Tensor, share: float, inputs: frozenset[str]
 ) -> dict[str, Tensor]:
     """Every field that belongs to `inputs`, blended."""
-    names = ["landmarks", "points", "blendshapes"] if "landmarks" in inputs else []
+    names = ["landmarks", "keypoints", "blendshapes"] if "landmarks" in inputs else []
     names += ["image"] if "image" in inputs else []
     fields = {name: getattr(batch, name) for name in names}
     return {name: _mix(field, partner, mixed, share) for name, field in fields.items() if field is not None}

@@ -33,7 +33,7 @@ def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | Non
     if "image" not in inputs:
         return None
     channels = settings.model.keywords.get("channels", 1)
-    return ImageInfo(size=natural_size(cache), channels=channels, points="points" in inputs)
+    return ImageInfo(size=natural_size(cache), channels=channels, keypoints="keypoints" in inputs)
 
 
 def seen_rows(model: AnyModel, dataset: FaceDataset, rows: Rows) -> Rows:
@@ -58,7 +58,7 @@ def new_model(
     """
     keywords: dict[str, Any] = settings.model.keywords
     faces = dataset.faces
-    found = splits.train[faces.present.numpy()[splits.train]]
+    found = splits.train[faces.has_face.numpy()[splits.train]]
     landmarks = faces.landmarks.index_select(0, torch.as_tensor(found))
     if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
         mean_face = landmark_statistics(landmarks)[0].numpy()

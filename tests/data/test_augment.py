@@ -22,10 +22,10 @@ def faces():
     return torch.from_numpy(CANONICAL.copy()) + 0.1 * noise
 
 
-def augment(landmarks, seed=0, present=None, **settings):
+def augment(landmarks, seed=0, has_face=None, **settings):
     torch.manual_seed(seed)
-    present = torch.ones(len(landmarks), dtype=torch.bool) if present is None else present
-    return augment_landmarks(landmarks, present, MEAN, STD, AugmentSettings(**NOTHING | settings))
+    has_face = torch.ones(len(landmarks), dtype=torch.bool) if has_face is None else has_face
+    return augment_landmarks(landmarks, has_face, MEAN, STD, AugmentSettings(**NOTHING | settings))
 
 
 def test_mirror_is_that_of_geometry(faces):
@@ -121,12 +121,12 @@ class TestShapeJitter:
         assert rest.abs().max() < 1e-4, "nothing moves as no face does"
 
     def test_faces_that_are_not_there_move_no_other(self, faces):
-        present = torch.arange(64) % 2 == 0
+        has_face = torch.arange(64) % 2 == 0
         other = faces.clone()
-        other[~present] = 1e6
-        results = [augment(some, present=present, shape_jitter=0.3)[present] for some in (faces, other)]
+        other[~has_face] = 1e6
+        results = [augment(some, has_face=has_face, shape_jitter=0.3)[has_face] for some in (faces, other)]
         assert torch.equal(*results)
-        assert torch.isfinite(augment(faces, present=present & False, shape_jitter=0.3)).all()
+        assert torch.isfinite(augment(faces, has_face=has_face & False, shape_jitter=0.3)).all()
 
 
 EVERYTHING = {

@@ -21,7 +21,7 @@ def dataset(tiny_cache):
 
 
 def module_of(dataset, splits, steps=0):
-    rows = splits.train[dataset.faces.present.numpy()[splits.train]]
+    rows = splits.train[dataset.faces.has_face.numpy()[splits.train]]
     return FaceDataModule(dataset, rows, splits.val, batch_size=16, seed=5, steps=steps)
 
 
@@ -51,7 +51,7 @@ class TestDataset:
         assert len(dataset) == len(frame)
         assert list(dataset.frame["id"]) == list(frame["id"])
         assert dataset.classes == ("angry", "happy", "sad")
-        assert dataset.faces.present.tolist() == (frame["status"] == "ok").tolist()
+        assert dataset.faces.has_face.tolist() == (frame["status"] == "ok").tolist()
         number = {"angry": 0, "happy": 1, "sad": 2}
         expected = [
             number[label] if known else -1
@@ -62,14 +62,14 @@ class TestDataset:
 
     def test_landmarks_are_normalised_with_the_size_of_their_image(self, tiny_cache, dataset):
         raw = tiny_cache.landmarks()
-        present = dataset.faces.present.numpy()
-        expected = normalise(raw[present], 200, 100)
-        np.testing.assert_array_equal(dataset.faces.landmarks.numpy()[present], expected)
-        assert (dataset.faces.landmarks.numpy()[~present] == 0).all()
+        has_face = dataset.faces.has_face.numpy()
+        expected = normalise(raw[has_face], 200, 100)
+        np.testing.assert_array_equal(dataset.faces.landmarks.numpy()[has_face], expected)
+        assert (dataset.faces.landmarks.numpy()[~has_face] == 0).all()
         kept = load_dataset(tiny_cache, NormalisationSettings(align="none", scale="interocular"))
         np.testing.assert_array_equal(
-            kept.faces.landmarks.numpy()[present],
-            normalise(raw[present], 200, 100, align="none", scale="interocular"),
+            kept.faces.landmarks.numpy()[has_face],
+            normalise(raw[has_face], 200, 100, align="none", scale="interocular"),
         )
 
     def test_blendshapes_where_the_detector_gives_them(self, make_rows, dataset, tmp_path):
@@ -116,7 +116,7 @@ class TestBatch:
         assert picked.labels.tolist() == [1, 1]
         assert picked.image is None
         moved = batch.to("meta")
-        assert {moved.landmarks.device.type, moved.present.device.type, moved.labels.device.type} == {"meta"}
+        assert {moved.landmarks.device.type, moved.has_face.device.type, moved.labels.device.type} == {"meta"}
         assert moved.blendshapes is None
 
 
@@ -162,9 +162,9 @@ class TestLoader:
         before = faces.landmarks.clone()
         for batch in loader:
             batch.landmarks.fill_(-1)
-            batch.present.fill_(False)
+            batch.has_face.fill_(False)
             batch.labels.fill_(9)
-        return torch.equal(faces.landmarks, before) and bool(faces.present.all()) and faces.labels.max() < 3
+        return torch.equal(faces.landmarks, before) and bool(faces.has_face.all()) and faces.labels.max() < 3
 
     @pytest.mark.parametrize("seed", [1, None])
     def test_writing_into_a_batch_changes_no_data(self, seed):
@@ -174,20 +174,20 @@ class TestLoader:
     def test_batches_that_share_memory_with_the_data_would_be_found(self):
         """The published fault: what is done to a training batch is done to the validation data."""
         faces = numbered(40)
-        views = [FaceBatch(faces.landmarks[:8], faces.present[:8], labels=faces.labels[:8])]
+        views = [FaceBatch(faces.landmarks[:8], faces.has_face[:8], labels=faces.labels[:8])]
         assert not self.survives_writing(faces, views)
 
 
 class TestModule:
     def test_missing_faces_validate_but_never_train(self, dataset):
-        missing = set(np.flatnonzero(~dataset.faces.present.numpy()))
+        missing = set(np.flatnonzero(~dataset.faces.has_face.numpy()))
         # A split seed that puts a face that was not found on either side.
         seen = set()
         for seed in range(8):
             splits = make_splits(dataset.frame, SplitSettings(validation=0.3, seed=seed))
             module = module_of(dataset, splits)
-            assert all(batch.present.all() for batch in module.train_dataloader())
-            absent = sum(int((~batch.present).sum()) for batch in module.val_dataloader())
+            assert all(batch.has_face.all() for batch in module.train_dataloader())
+            absent = sum(int((~batch.has_face).sum()) for batch in module.val_dataloader())
             assert absent == len(missing & set(splits.val))
             assert sum(map(len, module.val_dataloader())) == len(splits.val)
             seen.add(absent)

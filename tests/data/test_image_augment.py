@@ -18,7 +18,7 @@ def spots(n=24, seed=0):
     image = torch.from_numpy((255 * np.exp(-distance / 8)).astype(np.uint8))[:, None]
     points = torch.from_numpy(places.astype(np.float32) / SIDE)[:, None].expand(-1, 478, -1)
     yes = torch.ones(n, dtype=torch.bool)
-    return FaceBatch(torch.zeros(n, 478, 3), yes, image=image, pictured=yes, points=points.contiguous())
+    return FaceBatch(torch.zeros(n, 478, 3), yes, image=image, has_image=yes, keypoints=points.contiguous())
 
 
 def brightest(image):
@@ -48,18 +48,18 @@ def test_points_move_with_the_pixels(settings, crop):
     result = augment_images(faces, ImageAugmentSettings(**settings), crop)
     size = round(SIDE * crop)
     assert result.image.shape == (24, 1, size, size)
-    moved = (result.points[:, 0] - faces.points[:, 0]).norm(dim=1)
+    moved = (result.keypoints[:, 0] - faces.keypoints[:, 0]).norm(dim=1)
     assert moved.median() > 0.005, "something happens"
-    torch.testing.assert_close(brightest(result.image), result.points[:, 0], rtol=0, atol=0.012)
+    torch.testing.assert_close(brightest(result.image), result.keypoints[:, 0], rtol=0, atol=0.012)
 
 
 def test_points_move_with_the_mirror():
     faces = spots()
     chosen = torch.arange(24) % 2 == 0
     result = mirror_images(faces, chosen)
-    torch.testing.assert_close(brightest(result.image), result.points[:, 0], rtol=0, atol=0.005)
+    torch.testing.assert_close(brightest(result.image), result.keypoints[:, 0], rtol=0, atol=0.005)
     assert torch.equal(result.image[~chosen], faces.image[~chosen])
-    torch.testing.assert_close(result.points[chosen, 0, 0], 1 - faces.points[chosen, 0, 0])
+    torch.testing.assert_close(result.keypoints[chosen, 0, 0], 1 - faces.keypoints[chosen, 0, 0])
 
 
 def test_nothing_set_changes_nothing_but_the_type():
@@ -67,7 +67,7 @@ def test_nothing_set_changes_nothing_but_the_type():
     result = augment_images(faces, ImageAugmentSettings(), 1.0)
     assert result.image.dtype == torch.float32
     assert torch.equal(result.image, faces.image.float() / 255)
-    assert torch.equal(result.points, faces.points)
+    assert torch.equal(result.keypoints, faces.keypoints)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_disturbances_differ_between_faces_and_stay_in_range(settings):
     yes = torch.ones(32, dtype=torch.bool)
     torch.manual_seed(0)
     result = augment_images(
-        FaceBatch(torch.zeros(32, 478, 3), yes, image=grey, pictured=yes),
+        FaceBatch(torch.zeros(32, 478, 3), yes, image=grey, has_image=yes),
         ImageAugmentSettings(**settings),
         1.0,
     )
     assert result.image.min() >= 0 and result.image.max() <= 1
     assert result.image.flatten(1).std(dim=0).max() > 0.02, "no two faces alike"
-    assert result.points is None
+    assert result.keypoints is None

@@ -8,7 +8,7 @@ from PIL import Image
 
 from landmarkfer.data import images
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.images import load_images, natural_size, stored_points, to_square
+from landmarkfer.data.images import load_images, natural_size, to_square
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 
@@ -147,20 +147,3 @@ class TestSquare:
         assert to_square(colour, 8, 1)[0, 0, 0] == 76  # 0.299 * 255
         grey = Image.fromarray(np.full((8, 8), 90, np.uint8))
         assert to_square(grey, 8, 3)[:, 0, 0].tolist() == [90, 90, 90]
-
-
-def test_points_lie_on_what_they_mark(tmp_path):
-    """A bright spot in a wide image, and a landmark on it, are moved to the same place."""
-    pixels = np.zeros((60, 120), np.uint8)
-    pixels[20:24, 90:94] = 255  # centre (92, 22)
-    wide = row("a.png", pixels)
-    wide.status, wide.landmarks = "ok", np.full((478, 3), 0.5, np.float32)
-    wide.landmarks[7] = (92 / 120, 22 / 60, 0)
-    cache = write_cache(tmp_path / "c", [wide, row("b.png", pixels)])
-    points = stored_points(cache, cache.landmarks())
-    assert np.isnan(points[1]).all()
-    image = load_images(cache, 40, 1)[0, 0].astype(float)
-    y, x = np.mgrid[:40, :40] + 0.5
-    centre = np.array([(x * image).sum(), (y * image).sum()]) / image.sum() / 40
-    np.testing.assert_allclose(points[0, 7], centre, atol=0.01)
-    np.testing.assert_allclose(points[0, 0], [0.5, 0.5])

@@ -23,13 +23,13 @@ class TestProbabilities:
     @pytest.fixture
     def faces(self):
         landmarks = torch.tensor(CANONICAL) + 0.3 * torch.randn(7, 478, 3)
-        present = torch.tensor([True, True, False, True, True, True, True])
-        return FaceBatch(landmarks, present)
+        has_face = torch.tensor([True, True, False, True, True, True, True])
+        return FaceBatch(landmarks, has_face)
 
     def test_mirror_averages_the_two_passes(self, model, faces):
         with torch.inference_mode():
             straight = model(faces).double().softmax(dim=1)
-            mirrored = FaceBatch(mirror_landmarks(faces.landmarks), faces.present)
+            mirrored = FaceBatch(mirror_landmarks(faces.landmarks), faces.has_face)
             mirrored = model(mirrored).double().softmax(dim=1)
         averaged = predict_probabilities(model, faces, PredictionSettings(mirror=True))
         torch.testing.assert_close(averaged, (straight + mirrored) / 2)
@@ -39,7 +39,7 @@ class TestProbabilities:
         assert not torch.allclose(averaged, straight, atol=1e-3)
 
     def test_a_face_and_its_mirror_image_get_the_same(self, model, faces):
-        other = FaceBatch(mirror_landmarks(faces.landmarks), faces.present)
+        other = FaceBatch(mirror_landmarks(faces.landmarks), faces.has_face)
         torch.testing.assert_close(
             predict_probabilities(model, faces, PredictionSettings(mirror=True)),
             predict_probabilities(model, other, PredictionSettings(mirror=True)),

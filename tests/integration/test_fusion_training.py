@@ -111,15 +111,15 @@ def test_shuffled_landmarks_are_those_of_another_image_in_training_and_test(imag
     straight = open_run(train(plain.model_copy(update={"name": "plain"}), runs_root=tmp_path)).dataset.faces
     assert torch.equal(shuffled.image, straight.image)
     assert torch.equal(shuffled.labels, straight.labels)
-    same = (shuffled.landmarks == straight.landmarks).all(dim=(1, 2)) & straight.present
+    same = (shuffled.landmarks == straight.landmarks).all(dim=(1, 2)) & straight.has_face
     assert same.float().mean() < 0.1
-    assert shuffled.present.sum() == straight.present.sum()
+    assert shuffled.has_face.sum() == straight.has_face.sum()
     # A face's points go with its landmarks.
     key = {
         tuple(face[:3, 0].tolist()): points
-        for face, points in zip(straight.landmarks, straight.points, strict=True)
+        for face, points in zip(straight.landmarks, straight.keypoints, strict=True)
     }
-    for face, points in zip(shuffled.landmarks[:20], shuffled.points[:20], strict=True):
+    for face, points in zip(shuffled.landmarks[:20], shuffled.keypoints[:20], strict=True):
         assert torch.equal(key[tuple(face[:3, 0].tolist())], points)
 
 

@@ -39,8 +39,8 @@ def make_batch(n=6):
         torch.tensor(CANONICAL) + 0.2 * torch.randn(n, N_LANDMARKS, 3, generator=generator),
         yes,
         image=torch.randint(256, (n, 1, 24, 24), generator=generator, dtype=torch.uint8),
-        pictured=yes,
-        points=torch.rand(n, N_LANDMARKS, 2, generator=generator),
+        has_image=yes,
+        keypoints=torch.rand(n, N_LANDMARKS, 2, generator=generator),
         labels=torch.arange(n) % CLASSES,
     )
 
@@ -50,15 +50,15 @@ class TestWithoutAFace:
     def test_it_is_its_image_branch(self, fusion):
         model = fused(fusion=fusion).eval()
         batch = make_batch()
-        present = torch.tensor([True, False, True, False, False, True])
-        landmarks = torch.where(present[:, None, None], batch.landmarks, torch.nan)
-        points = torch.where(present[:, None, None], batch.points, torch.nan)
+        has_face = torch.tensor([True, False, True, False, False, True])
+        landmarks = torch.where(has_face[:, None, None], batch.landmarks, torch.nan)
+        points = torch.where(has_face[:, None, None], batch.keypoints, torch.nan)
         with torch.inference_mode():
-            logits = model(replace(batch, present=present, landmarks=landmarks, points=points))
+            logits = model(replace(batch, has_face=has_face, landmarks=landmarks, keypoints=points))
             pixels = model.image(batch)
             whole = model(batch)
-        torch.testing.assert_close(logits[~present], pixels[~present])
-        torch.testing.assert_close(logits[present], whole[present])
+        torch.testing.assert_close(logits[~has_face], pixels[~has_face])
+        torch.testing.assert_close(logits[has_face], whole[has_face])
         assert (whole - pixels).abs().max() > 1e-3, "the second branch has something to say"
 
     def test_hidden_in_training_it_is_its_image_branch_too(self, fusion):
@@ -111,19 +111,19 @@ class TestSampling:
             model._encode(batch, map_)
         (described,) = read
         assert torch.equal(described[..., :3], model.encoder.describe(batch.landmarks))
-        inside = batch.points.clamp(1 / 12, 11 / 12)  # beyond the outer places lies what is there
+        inside = batch.keypoints.clamp(1 / 12, 11 / 12)  # beyond the outer places lies what is there
         torch.testing.assert_close(described[..., 3:5], inside)
         assert (described[..., 5:] == 0).all()
 
     def test_points_follow_the_crop_of_the_stored_image(self):
         model = fused(fusion="sampled", crop=0.75, size=18)
         batch = make_batch(2)
-        stored = replace(batch, points=torch.full_like(batch.points, 0.5))
-        torch.testing.assert_close(model.image.seen_points(stored), stored.points)
-        corner = replace(batch, points=torch.full_like(batch.points, 3 / 24))
+        stored = replace(batch, keypoints=torch.full_like(batch.keypoints, 0.5))
+        torch.testing.assert_close(model.image.seen_points(stored), stored.keypoints)
+        corner = replace(batch, keypoints=torch.full_like(batch.keypoints, 3 / 24))
         assert model.image.seen_points(corner).abs().max() == 0, "three pixels are cut off at either side"
         cut = replace(batch, image=batch.image[..., 3:21, 3:21].float() / 255)
-        assert torch.equal(model.image.seen_points(cut), cut.points), "what was cut already is as it is"
+        assert torch.equal(model.image.seen_points(cut), cut.keypoints), "what was cut already is as it is"
 
 
 class TestBranches:

@@ -27,7 +27,7 @@ def tiny(**keywords):
 def make_batch(image, **others):
     n = len(image)
     there = torch.ones(n, dtype=torch.bool)
-    return FaceBatch(torch.zeros(n, 478, 3), ~there, **{"image": image, "pictured": there} | others)
+    return FaceBatch(torch.zeros(n, 478, 3), ~there, **{"image": image, "has_image": there} | others)
 
 
 def noise(*shape, seed=0):
@@ -89,14 +89,14 @@ class TestModel:
     def test_the_prior_is_where_no_image_is_and_not_where_no_face_is(self):
         model = tiny().eval()
         model.set_prior(torch.tensor([0.2, 0.3, 0.5]))
-        batch = make_batch(noise(3, 1, 8, 8), pictured=torch.tensor([True, False, True]))
-        assert not batch.present.any()
+        batch = make_batch(noise(3, 1, 8, 8), has_image=torch.tensor([True, False, True]))
+        assert not batch.has_face.any()
         logits = model(batch)
         torch.testing.assert_close(logits[1].softmax(0), torch.tensor([0.2, 0.3, 0.5]))
         alone = model(make_batch(batch.image))
         assert torch.equal(alone[[0, 2]], logits[[0, 2]])
         assert not torch.allclose(alone[1], logits[1])
-        assert torch.equal(model(make_batch(batch.image, pictured=None)), alone)
+        assert torch.equal(model(make_batch(batch.image, has_image=None)), alone)
 
     def test_a_batch_without_images_is_refused(self):
         with pytest.raises(ValueError, match="needs a batch with images"):
@@ -156,7 +156,7 @@ class TestModel:
 
     def test_half_precision(self):
         model = tiny()
-        batch = make_batch(noise(4, 1, 8, 8), pictured=torch.tensor([True, False, True, True]))
+        batch = make_batch(noise(4, 1, 8, 8), has_image=torch.tensor([True, False, True, True]))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(batch)
         cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0])).backward()

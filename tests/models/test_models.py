@@ -69,10 +69,10 @@ def make_batch(n=6, seed=0):
     there = torch.ones(n, dtype=torch.bool)
     return FaceBatch(
         landmarks,
-        present=there,
+        has_face=there,
         image=blotches.repeat_interleave(6, dim=2).repeat_interleave(6, dim=3),
-        pictured=there,
-        points=torch.rand(n, N_LANDMARKS, 2, generator=generator),
+        has_image=there,
+        keypoints=torch.rand(n, N_LANDMARKS, 2, generator=generator),
         blendshapes=torch.rand(n, N_BLENDSHAPES, generator=generator),
         labels=torch.arange(n) % CLASSES,
     )
@@ -125,11 +125,11 @@ def test_every_model_keeps_the_contract(model):
         image[1], image[4] = 255, 0
         seen = torch.tensor([True, False, True, True, False, True])
         if "image" not in model.inputs:
-            changed = FaceBatch(landmarks, present=seen, blendshapes=batch.blendshapes)
+            changed = FaceBatch(landmarks, has_face=seen, blendshapes=batch.blendshapes)
         elif "landmarks" not in model.inputs:
-            changed = replace(batch, image=image, pictured=seen, landmarks=landmarks * torch.nan)
+            changed = replace(batch, image=image, has_image=seen, landmarks=landmarks * torch.nan)
         else:
-            changed = replace(batch, image=image, pictured=seen)
+            changed = replace(batch, image=image, has_image=seen)
         missing = model(changed)
         assert torch.equal(missing[~seen], model.log_prior.expand(2, -1))
         torch.testing.assert_close(missing[seen], logits[seen], rtol=1e-4, atol=1e-5)
@@ -207,7 +207,7 @@ class TestFeatures:
 
     def test_the_offset_is_added_to_the_logits_of_faces_alone(self):
         model = build_model("mlp", CLASSES, hidden=[4]).eval()
-        batch = replace(make_batch(2), present=torch.tensor([True, False]))
+        batch = replace(make_batch(2), has_face=torch.tensor([True, False]))
         before = model(batch)
         model.set_offset(torch.arange(float(CLASSES)))
         torch.testing.assert_close(model(batch)[0], before[0] + torch.arange(CLASSES))
@@ -215,7 +215,7 @@ class TestFeatures:
 
     def test_a_model_is_tempered_where_it_sees_something_and_not_at_first(self):
         model = build_model("mlp", CLASSES, hidden=[4]).eval()
-        batch = replace(make_batch(2), present=torch.tensor([True, False]))
+        batch = replace(make_batch(2), has_face=torch.tensor([True, False]))
         assert model.temperatures(batch).tolist() == [1, 1]
         assert not model.set_thresholds.any()
         before = model(batch)

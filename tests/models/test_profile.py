@@ -14,7 +14,7 @@ from landmarkfer.models.profile import count_cost
 def make_batch(n, size=8):
     there = torch.ones(n, dtype=torch.bool)
     image = torch.full((n, 1, size, size), 100, dtype=torch.uint8)
-    return FaceBatch(torch.zeros(n, 478, 3), there, image=image, pictured=there)
+    return FaceBatch(torch.zeros(n, 478, 3), there, image=image, has_image=there)
 
 
 class Tiny(FaceModel):
@@ -29,7 +29,7 @@ class Tiny(FaceModel):
         self.head = nn.Linear(2 * 8 * 8, 3)
 
     def sees(self, batch):
-        return batch.pictured
+        return batch.has_image
 
     def embed(self, batch):
         return self.norm(self.conv(batch.image.float())).flatten(1)
@@ -77,6 +77,6 @@ def test_a_residual_network_by_its_stages():
 def test_the_first_pass_of_a_model_costs_what_the_next_ones_do(fusion):
     own = {} if fusion == "sampled" else {"encoder": "mlp"}
     model = build_model("fusion", 7, fusion=fusion, backbone="resnet-fer", width=4, size=44, **own)
-    batch = replace(make_batch(2, 48), points=torch.full((2, 478, 2), 0.5))
+    batch = replace(make_batch(2, 48), keypoints=torch.full((2, 478, 2), 0.5))
     first = count_cost(model, batch)
     assert count_cost(model, batch) == first

@@ -13,12 +13,12 @@ from landmarkfer.training.augmentation import augment_batch
 class Both(FaceModel):
     """Looks at pixels and landmarks, as a fused model does."""
 
-    inputs = frozenset({"image", "landmarks", "points"})
+    inputs = frozenset({"image", "landmarks", "keypoints"})
     crop = 1.0
     mean, std = torch.tensor(CANONICAL), torch.ones(478, 3)
 
     def sees(self, batch):
-        return batch.pictured
+        return batch.has_image
 
     def embed(self, batch):
         return batch.landmarks
@@ -34,7 +34,7 @@ def faces():
     yes = torch.ones(64, dtype=torch.bool)
     image = torch.randint(0, 256, (64, 1, 20, 20), generator=generator, dtype=torch.uint8)
     points = torch.rand(64, 478, 2, generator=generator)
-    return FaceBatch(landmarks, yes, image=image, pictured=yes, points=points)
+    return FaceBatch(landmarks, yes, image=image, has_image=yes, keypoints=points)
 
 
 def augment(batch, model, seed=0, **settings):
@@ -62,18 +62,20 @@ def test_pixels_points_and_landmarks_are_mirrored_together(faces):
     image = faces.image.float() / 255
     assert torch.equal(result.image[mirrored], image[mirrored].flip(-1))
     assert torch.equal(result.image[~mirrored], image[~mirrored])
-    assert torch.equal(result.points[~mirrored], faces.points[~mirrored])
+    assert torch.equal(result.keypoints[~mirrored], faces.keypoints[~mirrored])
     left, right = 263, 33
     assert MIRROR[left] == right
-    torch.testing.assert_close(result.points[mirrored][:, left, 0], 1 - faces.points[mirrored][:, right, 0])
-    torch.testing.assert_close(result.points[mirrored][:, left, 1], faces.points[mirrored][:, right, 1])
+    torch.testing.assert_close(
+        result.keypoints[mirrored][:, left, 0], 1 - faces.keypoints[mirrored][:, right, 0]
+    )
+    torch.testing.assert_close(result.keypoints[mirrored][:, left, 1], faces.keypoints[mirrored][:, right, 1])
 
 
 def test_the_batch_is_not_changed(faces):
     before = faces.rows(torch.arange(64))
     settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "noise": 0.1, "erasing": 1.0}}
     result = augment(faces, Both(3), **settings)
-    for name in ("landmarks", "image", "points"):
+    for name in ("landmarks", "image", "keypoints"):
         assert torch.equal(getattr(faces, name), getattr(before, name)), name
         assert not torch.equal(getattr(result, name), getattr(before, name)), name
 
@@ -81,6 +83,6 @@ def test_the_batch_is_not_changed(faces):
 def test_the_generator_decides_everything(faces):
     settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "noise": 0.1, "erasing": 0.5}}
     first, again, other = (augment(faces, Both(3), seed=seed, **settings) for seed in (3, 3, 4))
-    for name in ("landmarks", "image", "points"):
+    for name in ("landmarks", "image", "keypoints"):
         assert torch.equal(getattr(first, name), getattr(again, name)), name
         assert not torch.equal(getattr(first, name), getattr(other, name)), name

@@ -23,8 +23,8 @@ def faces():
         torch.tensor(CANONICAL) + 0.2 * torch.randn(90, 478, 3, generator=generator),
         yes,
         image=torch.randint(256, (90, 1, 16, 16), generator=generator, dtype=torch.uint8),
-        pictured=yes,
-        points=torch.rand(90, 478, 2, generator=generator),
+        has_image=yes,
+        keypoints=torch.rand(90, 478, 2, generator=generator),
         labels=torch.arange(90) % 3,
     )
 
@@ -130,7 +130,7 @@ class TestCalibration:
         torch.testing.assert_close(predict_probabilities(bold, faces, PLAIN), expected, rtol=1e-4, atol=1e-9)
 
     def test_where_nothing_is_seen_the_prior_is_not_tempered_but_counts_for_sets(self, bold, faces):
-        blind = replace(faces, present=torch.arange(90) % 10 > 0)
+        blind = replace(faces, has_face=torch.arange(90) % 10 > 0)
         fit_afterwards(bold, blind, PLAIN.model_copy(update={"calibrate": True}))
         assert bold.temperature > 2
         given = predict_probabilities(bold, blind, PLAIN)
@@ -138,7 +138,7 @@ class TestCalibration:
         expected = find_thresholds(given[torch.arange(90), blind.labels].numpy())
         torch.testing.assert_close(bold.set_thresholds, torch.from_numpy(expected), rtol=0, atol=1e-6)
         seen = bold.set_thresholds.clone()
-        fit_afterwards(bold, blind.rows(blind.present.nonzero().flatten()), PLAIN)
+        fit_afterwards(bold, blind.rows(blind.has_face.nonzero().flatten()), PLAIN)
         assert not torch.equal(bold.set_thresholds, seen)
 
     def test_it_can_be_left_out_and_done_again(self, bold, faces):

@@ -17,10 +17,10 @@ def batch_of(size: int = 6, side: int = 8) -> tuple[FaceBatch, torch.Tensor]:
     labels = torch.arange(size) % 4
     faces = FaceBatch(
         landmarks=torch.randn(size, 478, 3, generator=generator),
-        present=torch.ones(size, dtype=torch.bool),
+        has_face=torch.ones(size, dtype=torch.bool),
         image=torch.rand(size, 3, side, side, generator=generator),
-        pictured=torch.ones(size, dtype=torch.bool),
-        points=torch.rand(size, 478, 2, generator=generator),
+        has_image=torch.ones(size, dtype=torch.bool),
+        keypoints=torch.rand(size, 478, 2, generator=generator),
         blendshapes=torch.rand(size, 52, generator=generator),
         labels=labels,
     )
@@ -42,7 +42,7 @@ class TestMixup:
     def test_by_hand(self, rolled):
         batch, targets = batch_of()
         found, mixed = mix_batch(batch, targets, MixingSettings(mixup=0.2), BOTH)
-        for name in ("landmarks", "image", "points", "blendshapes"):
+        for name in ("landmarks", "image", "keypoints", "blendshapes"):
             field = getattr(batch, name)
             torch.testing.assert_close(getattr(found, name)[2], 0.3 * field[2] + 0.7 * field[1])
         assert mixed[2].tolist() == pytest.approx([0, 0.7, 0.3, 0])
@@ -69,7 +69,7 @@ class TestMixup:
 
     def test_a_landmark_batch_needs_no_other_field(self):
         batch, targets = batch_of()
-        bare = FaceBatch(batch.landmarks, batch.present, labels=batch.labels)
+        bare = FaceBatch(batch.landmarks, batch.has_face, labels=batch.labels)
         found, mixed = mix_batch(bare, targets, MixingSettings(mixup=5.0), LANDMARKS)
         assert found.image is None
         torch.testing.assert_close(mixed.sum(dim=1), torch.ones(6))
@@ -93,7 +93,7 @@ class TestMixup:
 
     def test_stored_pixels_are_refused(self):
         batch, targets = batch_of()
-        stored = FaceBatch(batch.landmarks, batch.present, (255 * batch.image).byte())
+        stored = FaceBatch(batch.landmarks, batch.has_face, (255 * batch.image).byte())
         with pytest.raises(ValueError, match="float"):
             mix_batch(stored, targets, MixingSettings(mixup=1.0), IMAGE)
         mix_batch(stored, targets, MixingSettings(mixup=1.0), LANDMARKS)
@@ -106,7 +106,7 @@ class TestPartnersThatCannotBeSeen:
         batch, targets = batch_of(4)
         for name, rows in missing.items():
             getattr(batch, name)[rows] = False
-            (batch.landmarks if name == "present" else batch.image)[rows] = 0
+            (batch.landmarks if name == "has_face" else batch.image)[rows] = 0
         return batch, targets
 
     def unmixed(self, faces: tuple[FaceBatch, torch.Tensor], inputs: frozenset[str]) -> list[int]:
@@ -123,12 +123,12 @@ class TestPartnersThatCannotBeSeen:
         assert self.unmixed(self.faces(), BOTH) == []
 
     def test_a_missing_face_leaves_itself_and_its_partner_as_they_are(self, rolled):
-        assert self.unmixed(self.faces(present=[1]), LANDMARKS) == [1, 2]
-        assert self.unmixed(self.faces(present=[1]), IMAGE) == []
-        assert self.unmixed(self.faces(pictured=[1]), IMAGE) == [1, 2]
+        assert self.unmixed(self.faces(has_face=[1]), LANDMARKS) == [1, 2]
+        assert self.unmixed(self.faces(has_face=[1]), IMAGE) == []
+        assert self.unmixed(self.faces(has_image=[1]), IMAGE) == [1, 2]
 
     def test_two_without_a_face_are_mixed_in_their_pixels(self, rolled):
-        batch, targets = self.faces(present=[1, 2])
+        batch, targets = self.faces(has_face=[1, 2])
         assert self.unmixed((batch, targets), BOTH) == [1, 3]
         found, _ = mix_batch(batch, targets, MixingSettings(mixup=1.0), BOTH)
         torch.testing.assert_close(found.image[2], 0.3 * batch.image[2] + 0.7 * batch.image[1])
@@ -169,13 +169,13 @@ class TestCutMix:
         torch.manual_seed(1)
         pasted = torch.zeros(20, 20)
         for _ in range(200):
-            changed, _ = mixing._paste(batch, torch.tensor([1, 0]), batch.present, 0.9)
+            changed, _ = mixing._paste(batch, torch.tensor([1, 0]), batch.has_face, 0.9)
             pasted += (changed["image"][0, 0] != batch.image[0, 0]).float()
         assert (pasted > 0).all()
 
     def test_a_partner_without_an_image_is_not_pasted(self, rolled):
         batch, targets = batch_of(4)
-        batch.pictured[1] = False
+        batch.has_image[1] = False
         found, mixed = mix_batch(batch, targets, MixingSettings(cutmix=1.0), IMAGE)
         assert torch.equal(found.image[1:3], batch.image[1:3])
         assert torch.equal(mixed[1:3], targets[1:3])
@@ -193,7 +193,7 @@ class TestChance:
 
     def test_probability_is_the_share_of_batches(self):
         batch, targets = batch_of(4)
-        bare = FaceBatch(batch.landmarks, batch.present)
+        bare = FaceBatch(batch.landmarks, batch.has_face)
         torch.manual_seed(0)
         for probability, expected in ((0.0, 0.0), (0.3, 0.3), (1.0, 1.0)):
             settings = MixingSettings(mixup=1.0, probability=probability)

@@ -39,7 +39,7 @@ def test_copies_of_training_images_and_of_no_others_are_added(dataset, copies):
     place = own.frame["id"].tolist()
     for row in rows[6:]:
         theirs = place.index(ids.iloc[row])
-        for name in ("landmarks", "image", "present", "pictured"):
+        for name in ("landmarks", "image", "has_face", "has_image"):
             assert torch.equal(getattr(longer.faces, name)[row], getattr(own.faces, name)[theirs])
     assert torch.equal(longer.faces.landmarks[: len(dataset)], dataset.faces.landmarks), "what was stays"
 

@@ -36,8 +36,8 @@ def gnn(**keywords):
 
 def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
     model = new_model(resolved(load_settings(overrides={"model.name": "mlp"})), dataset, splits)
-    present = dataset.faces.present.numpy()
-    faces = dataset.faces.landmarks[splits.train[present[splits.train]]]
+    has_face = dataset.faces.has_face.numpy()
+    faces = dataset.faces.landmarks[splits.train[has_face[splits.train]]]
     mean, std = landmark_statistics(faces)
     torch.testing.assert_close(model.mean, mean)
     torch.testing.assert_close(model.std, std)
@@ -46,7 +46,7 @@ def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
     prior = torch.tensor([(labels == name).mean() for name in ("angry", "happy", "sad")]).float()
     torch.testing.assert_close(model.log_prior.exp(), prior)
     assert class_counts(dataset, splits.train).sum() == len(splits.train), "images without a face count"
-    assert not present[splits.train].all()
+    assert not has_face[splits.train].all()
 
 
 def test_the_seed_decides_the_weights(dataset, splits):

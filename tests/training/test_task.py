@@ -21,9 +21,9 @@ def task():
 
 def batch(n=12):
     landmarks = torch.tensor(CANONICAL) + torch.randn(n, 478, 3, generator=torch.Generator().manual_seed(1))
-    present = torch.ones(n, dtype=torch.bool)
-    present[-2:] = False
-    return FaceBatch(landmarks, present, labels=torch.arange(n) % 3)
+    has_face = torch.ones(n, dtype=torch.bool)
+    has_face[-2:] = False
+    return FaceBatch(landmarks, has_face, labels=torch.arange(n) % 3)
 
 
 class TestTask:

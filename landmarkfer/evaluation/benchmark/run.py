@@ -191,7 +191,7 @@ def made_up_faces(count: int, side: int, settings: TrainSettings) -> FaceBatch:
         torch.tensor(CANONICAL) + 0.1 * torch.randn(count, 478, 3, generator=generator),
         yes,
         image=torch.randint(256, (count, channels, side, side), generator=generator, dtype=torch.uint8),
-        pictured=yes,
-        points=torch.rand(count, 478, 2, generator=generator),
+        has_image=yes,
+        keypoints=torch.rand(count, 478, 2, generator=generator),
         blendshapes=torch.rand(count, 52, generator=generator),
     )

@@ -193,7 +193,7 @@ class ClassicalModel(ABC):
         mirror: bool = False,
     ) -> Floats:
         """Features of some faces, or of their mirror images, `[b, F]`."""
-        faces = batch.rows(torch.from_numpy(rows).to(batch.present.device))
+        faces = batch.rows(torch.from_numpy(rows).to(batch.has_face.device))
         return self.features.describe(_mirrored(faces) if mirror else faces, report)
 
     def _fitted_estimator(self) -> Any:

@@ -242,7 +242,7 @@ class LandmarkFeatures:
 
     def sees(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
-        return batch.present
+        return batch.has_face
 
     def __len__(self) -> int:
         """The number of features, F."""
@@ -291,7 +291,7 @@ class HogFeatures:
         """Bool `[B]`: whether there is an image."""
         if batch.image is None:
             return torch.zeros(len(batch), dtype=torch.bool)
-        return torch.ones(len(batch), dtype=torch.bool) if batch.pictured is None else batch.pictured
+        return torch.ones(len(batch), dtype=torch.bool) if batch.has_image is None else batch.has_image
 
     def __len__(self) -> int:
         """The number of features, F."""

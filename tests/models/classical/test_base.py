@@ -29,7 +29,7 @@ VARIANTS = {
 
 
 def make_batch(n=60, seed=0):
-    """Faces that move the mouth, a brow or nothing, pictured as stripes of three directions."""
+    """Faces that move the mouth, a brow or nothing, shown as stripes of three directions."""
     rng = np.random.default_rng(seed)
     labels = rng.choice([0, 1, 3], n)
     landmarks = CANONICAL + 0.02 * rng.standard_normal((n, 478, 3))
@@ -77,13 +77,13 @@ def test_the_prior_is_told_where_nothing_is_seen(name):
     model = fitted(name)
     batch, _ = make_batch(5)
     nowhere = torch.tensor([True, False, True, False, True])
-    blind = replace(batch, present=nowhere, pictured=nowhere)
+    blind = replace(batch, has_face=nowhere, has_image=nowhere)
     assert model.sees(blind).tolist() == nowhere.tolist()
     found = model.probabilities(blind)
     torch.testing.assert_close(found[[1, 3]], PRIOR.expand(2, -1), rtol=0, atol=1e-5)
     torch.testing.assert_close(found[[0, 2, 4]], model.probabilities(batch)[[0, 2, 4]])
     torch.testing.assert_close(
-        model.probabilities(replace(batch, present=~nowhere.new_ones(5), pictured=~nowhere.new_ones(5))),
+        model.probabilities(replace(batch, has_face=~nowhere.new_ones(5), has_image=~nowhere.new_ones(5))),
         PRIOR.expand(5, -1),
         rtol=0,
         atol=1e-5,
@@ -94,7 +94,7 @@ def test_faces_that_are_not_seen_teach_nothing(name):
     batch, labels = make_batch(60)
     there = torch.arange(60) % 3 > 0
     wrong = np.where(there.numpy(), labels, 3 - labels)
-    holes = replace(batch, present=there, pictured=there)
+    holes = replace(batch, has_face=there, has_image=there)
     model, other = (build_model(name, CLASSES, **VARIANTS[name]) for _ in range(2))
     model.fit(holes, wrong, validation=make_batch(30, seed=1), seed=0)
     rows = torch.nonzero(there)[:, 0]
@@ -117,7 +117,7 @@ def test_saving_and_loading_changes_no_bit(name, tmp_path):
     other.load(tmp_path / "model.skops")
     batch, _ = make_batch(20, seed=3)
     assert torch.equal(other.probabilities(batch), model.probabilities(batch))
-    blind = replace(batch, present=torch.zeros(20, dtype=torch.bool), pictured=torch.zeros(20).bool())
+    blind = replace(batch, has_face=torch.zeros(20, dtype=torch.bool), has_image=torch.zeros(20).bool())
     assert torch.equal(other.probabilities(blind), model.probabilities(blind))
 
 
@@ -225,7 +225,7 @@ def test_the_temperature_lowers_the_log_loss_of_the_validation_faces():
 
 def test_without_a_usable_validation_face_models_still_learn(name):
     batch, labels = make_batch(60)
-    nothing = replace(batch, present=torch.zeros(60, dtype=torch.bool), pictured=torch.zeros(60).bool())
+    nothing = replace(batch, has_face=torch.zeros(60, dtype=torch.bool), has_image=torch.zeros(60).bool())
     model = build_model(name, CLASSES, **VARIANTS[name])
     model.fit(batch, labels, validation=(nothing, labels), seed=0)
     assert (model.probabilities(batch).argmax(dim=1).numpy() == labels).mean() > 0.9

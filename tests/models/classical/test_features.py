@@ -160,9 +160,9 @@ def test_images_are_seen_where_there_are_any():
     hog = HogFeatures(size=8, cell=4, orientations=2, block=2)
     batch = pictures(np.zeros((2, 1, 8, 8), np.uint8))
     assert hog.sees(batch).tolist() == [True, True]
-    some = FaceBatch(batch.landmarks, batch.present, batch.image, torch.tensor([False, True]))
+    some = FaceBatch(batch.landmarks, batch.has_face, batch.image, torch.tensor([False, True]))
     assert hog.sees(some).tolist() == [False, True]
-    none = FaceBatch(batch.landmarks, batch.present)
+    none = FaceBatch(batch.landmarks, batch.has_face)
     assert hog.sees(none).tolist() == [False, False]
     assert hog.describe(none).shape == (2, len(hog))
 
