@@ -7,23 +7,21 @@ that the path works, and say nothing of how well expressions of people are recog
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landmarkfer.errors import SettingsError
+from landmarkfer.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.extraction.pipeline import ExtractionSummary, Tally
+    from landmarkfer.extraction.pipeline import ExtractionSummary
     from landmarkfer.metrics.report import Evaluation
     from landmarkfer.runs.folder import RunFolder
-
-    Detecting = Callable[[str], AbstractContextManager[Callable[[Tally], None]]]
 
 # Epochs of each model, for a thousand faces on two cores within four minutes.
 EPOCHS = {"mlp": 30, "gnn": 20}
@@ -75,7 +73,7 @@ def run_demo(
     epochs: int | None = None,
     workers: int | None = None,
     landmarker: Path | None = None,
-    detecting: "Detecting | None" = None,
+    progress: Progress = SILENT,
     summarise: "Callable[[ExtractionSummary], None] | None" = None,
 ) -> Demo:
     """Make faces, extract their landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
@@ -90,7 +88,7 @@ def run_demo(
         epochs: Of both models; `EPOCHS` if None.
         workers: Processes that make faces and find landmarks; one per core if None.
         landmarker: The model file of the `landmarker` detector, where that is the default.
-        detecting: Shows how far the detection is.
+        progress: Told how far each step is.
         summarise: Shows what the detection gave.
 
     Returns:
@@ -110,16 +108,16 @@ def run_demo(
     workers = workers or os.cpu_count() or 1
 
     _headline(console, f"1. Make {7 * per_class:,} labelled faces: {out / 'faces'}")
-    _make_faces(out / "faces", per_class, seed, workers, console)
+    _make_faces(out / "faces", per_class, seed, workers, progress)
     _headline(console, f"2. Find 478 landmarks in each with {identity.name} of {identity.version}")
-    summary = _extract(out / "faces", out / "cache" / "made-faces", workers, landmarker, detecting)
+    summary = _extract(out / "faces", out / "cache" / "made-faces", workers, landmarker, progress)
     if summarise is not None:
         summarise(summary)
     cache = summary.cache
     trained = {}
     for number, model in enumerate(EPOCHS, start=3):
         _headline(console, f"{number}. Train a model: {model}")
-        trained[model] = _train(model, cache, out / "runs", seed, epochs or EPOCHS[model], console)
+        trained[model] = _train(model, cache, out / "runs", seed, epochs or EPOCHS[model], console, progress)
     _headline(console, "5. Evaluate on the test images, and draw pictures")
     *each, average = _evaluate([run for run, _ in trained.values()])
     runs = {
@@ -134,50 +132,29 @@ def _headline(console: "Console", text: str) -> None:
     console.print(f"\n[bold]{text}[/bold]", highlight=False, soft_wrap=True)
 
 
-def _make_faces(folder: Path, per_class: int, seed: int, workers: int, console: "Console") -> None:
+def _make_faces(folder: Path, per_class: int, seed: int, workers: int, progress: Progress) -> None:
     from landmarkfer.data.synthetic import write_dataset
 
-    with _bar(console, "making faces") as progress:
-        write_dataset(folder, per_class, seed, workers=workers, progress=progress)
-
-
-@contextmanager
-def _bar(console: "Console", title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, one line at the end elsewhere; yields what to call with (done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    state = {"first": -1, "done": 0}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-
-        def update(done: int, total: int) -> None:
-            if state["first"] < 0:
-                state["first"] = done
-            state["done"] = done
-            bar.update(task, completed=done, total=total)
-
-        yield update
-    reused = f", {state['first']:,} of them there already" if state["first"] > 2 else ""
-    console.print(f"{state['done']:,} images{reused}", highlight=False)
+    images = write_dataset(folder, per_class, seed, workers=workers, progress=progress)
+    progress.say(f"{images:,} images")
 
 
 def _extract(
-    faces: Path, folder: Path, workers: int, landmarker: Path | None, detecting: "Detecting | None"
+    faces: Path, folder: Path, workers: int, landmarker: Path | None, progress: Progress
 ) -> "ExtractionSummary":
     from landmarkfer.extraction import extract
 
-    with detecting("finding landmarks") if detecting else nullcontext() as progress:
-        return extract(faces, folder, workers=workers, landmarker=landmarker, progress=progress)
+    return extract(faces, folder, workers=workers, landmarker=landmarker, progress=progress)
 
 
 def _train(
-    model: str, cache: "LandmarkCache", root: Path, seed: int, epochs: int, console: "Console"
+    model: str,
+    cache: "LandmarkCache",
+    root: Path,
+    seed: int,
+    epochs: int,
+    console: "Console",
+    progress: Progress,
 ) -> tuple["RunFolder", float]:
     """Train a run named like its model, in place of the one an earlier demo left; and its wall time."""
     from landmarkfer.config.recipes import load_settings
@@ -197,7 +174,7 @@ def _train(
         shutil.rmtree(root / model)
         console.print(f"(in place of the earlier run {root / model})", highlight=False)
     started = time.monotonic()
-    run = train(settings, runs_root=root, console=console)
+    run = train(settings, runs_root=root, progress=progress)
     return run, time.monotonic() - started
 
 

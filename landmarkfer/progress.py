@@ -1,64 +1,66 @@
-"""How far a long piece of work is: what every function that takes a while calls, and how it is shown."""
+"""How far long work is: what every function that takes a while reports to, and how that is shown."""
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 T = TypeVar("T")
 
-_SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(Protocol):
-    """Called as work goes on."""
+class Progress:
+    """Where work reports to; this one shows nothing. Functions take one and call it as they go on."""
 
     def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Show where a task stands.
+        """Report where a task stands.
 
         Args:
             task: What is being done; a new name starts a new task.
-            done: Units done. The first call of a task may say more than 0: what was there already counts for
-                no rate.
+            done: Units done. What the first call of a task says was there before, and counts for no rate.
             total: Units in all.
-            note: What else is worth showing, for example counts of what came of it.
+            note: What else is worth showing, for example counts of what came of them.
         """
 
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
 
-def no_progress(task: str, done: int, total: int, note: str = "") -> None:
-    """Shows nothing: the `Progress` of functions that are called without one."""
+    def track(self, items: Iterable[T], task: str, total: int) -> Iterator[T]:
+        """Yield the items of a loop, and report how many are done."""
+        self(task, 0, total)
+        for number, item in enumerate(items, start=1):
+            yield item
+            self(task, number, total)
 
 
-def track(items: Iterable[T], task: str, total: int, progress: Progress) -> Iterator[T]:
-    """Yield the items of a loop and report how many are done."""
-    progress(task, 0, total)
-    for number, item in enumerate(items, start=1):
-        yield item
-        progress(task, number, total)
+SILENT = Progress()
 
 
 @contextmanager
 def show_progress(console: "Console | None" = None) -> Iterator[Progress]:
-    """Bars with rate and time left on a terminal; elsewhere a line every ten seconds and at the end.
+    """Show bars with rate and time left on a terminal; elsewhere a line every ten seconds, and at the end.
 
     Args:
-        console: Where to show them; the standard error if None.
+        console: Where to; the standard error if None.
 
     Yields:
-        What to call.
+        What functions report to.
     """
     from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(console)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -68,27 +70,11 @@ def show_progress(console: "Console | None" = None) -> Iterator[Progress]:
         TextColumn("{task.fields[note]}"),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        tasks = {}
-        clocks: dict[str, _Clock] = {}
-
-        def update(task: str, done: int, total: int, note: str = "") -> None:
-            if task not in tasks:
-                tasks[task] = bars.add_task(escape(task), total=total, completed=done, rate="", note="")
-                clocks[task] = _Clock(done)
-            rate = clocks[task].rate(done)
-            bars.update(
-                tasks[task],
-                completed=done,
-                total=total,
-                rate=f"{rate:,.0f}/s" if rate else "",
-                note=escape(note),
-            )
-
-        yield update
+        yield _Bars(bars)
 
 
 class _Clock:
-    """Units per second since the first call of a task."""
+    """Units per second since a task began."""
 
     def __init__(self, done: int) -> None:
         self._first = done
@@ -98,7 +84,36 @@ class _Clock:
         return (done - self._first) / max(1e-9, time.monotonic() - self._started)
 
 
-class _Lines:
+class _Bars(Progress):
+    def __init__(self, bars: "Bars") -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._clocks: dict[str, _Clock] = {}
+
+    def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
+        from rich.markup import escape
+
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(
+                escape(task), total=total, completed=done, rate="", note=""
+            )
+            self._clocks[task] = _Clock(done)
+        rate = self._clocks[task].rate(done)
+        self._bars.update(
+            self._tasks[task],
+            completed=done,
+            total=total,
+            rate=f"{rate_text(rate)}/s" if rate else "",
+            note=escape(note),
+        )
+        if done >= total:
+            self._bars.remove_task(self._tasks.pop(task))
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Lines(Progress):
     def __init__(self, console: "Console") -> None:
         self._console = console
         self._clocks: dict[str, _Clock] = {}
@@ -107,19 +122,26 @@ class _Lines:
     def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
         clock = self._clocks.setdefault(task, _Clock(done))
-        last = self._last.setdefault(task, now)
-        started_now = last == now and done < total
-        if started_now or (now - last < _SECONDS_BETWEEN_LINES and done < total):
+        if done < total and now - self._last.setdefault(task, now) < SECONDS_BETWEEN_LINES:
             return
         self._last[task] = now
         rate = clock.rate(done)
         parts = [f"{task}: {done:,} of {total:,}"]
         if rate:
-            parts.append(f"{rate:,.0f}/s")
+            parts.append(f"{rate_text(rate)}/s")
         if rate and done < total:
             parts.append(f"{duration((total - done) / rate)} left")
-        line = ", ".join(parts) + (f"; {note}" if note else "")
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.say(", ".join(parts) + (f"; {note}" if note else ""))
+        if done >= total:
+            del self._clocks[task], self._last[task]
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def rate_text(rate: float) -> str:
+    """Units per second with two digits or more: `0.42`, `8.1`, `215`."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from landmarkfer.progress import Progress
+
 # Before torch is loaded: on tensors as small as the tests' ones, threads cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -139,6 +141,43 @@ def pictured_cache(tmp_path_factory: pytest.TempPathFactory) -> "LandmarkCache":
     from landmarkfer.data.cache_writer import write_cache
 
     return write_cache(tmp_path_factory.mktemp("caches") / "pictured", pictured_rows(), part_rows=100)
+
+
+class Recorder(Progress):
+    """A progress that remembers: `calls` of (task, done, total), `notes` and what was `said`.
+
+    Args:
+        stop: Raises KeyboardInterrupt when a task has so many units done.
+    """
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.calls: list[tuple[str, int, int]] = []
+        self.notes: list[str] = []
+        self.said: list[str] = []
+        self.stop = stop
+
+    def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
+        self.calls.append((task, done, total))
+        self.notes.append(note)
+        if done == self.stop:
+            raise KeyboardInterrupt
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @property
+    def steps(self) -> list[tuple[int, int]]:
+        return [(done, total) for _, done, total in self.calls]
+
+    @property
+    def ends(self) -> dict[str, tuple[int, int]]:
+        """Task -> its last (done, total)."""
+        return {task: (done, total) for task, done, total in self.calls}
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
 
 
 @pytest.fixture

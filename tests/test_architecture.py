@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "landmarkfer"
 
 # A package imports only packages of a smaller number; modules beside the packages have numbers too.
 LAYERS = {
-    **dict.fromkeys(["", "errors", "files"], 0),
+    **dict.fromkeys(["", "errors", "files", "progress"], 0),
     **dict.fromkeys(["face", "config", "metrics"], 1),
     **dict.fromkeys(["calibration", "data"], 2),
     **dict.fromkeys(["extraction", "models"], 3),

@@ -34,8 +34,8 @@ from _bench import memory_mb, write_page
 
 from landmarkfer.extraction import create_detector, detect_face, extract, open_source
 from landmarkfer.extraction.decode import decode_image, pixels_of_grey
-from landmarkfer.extraction.pipeline import Tally
 from landmarkfer.extraction.sources import Source
+from landmarkfer.progress import Progress
 
 RESULTS = Path("experiments/results/bench-extraction.csv")
 WARM_UP = 32  # images for each process before the clock starts
@@ -117,19 +117,30 @@ def scaling(source: Source, images: int, workers: int, repeats: int) -> list[tup
     return pair_rows("scaling", "1 worker", one, f"{workers} workers", several)
 
 
+class Watch(Progress):
+    """Calls a function with the numbers of images done and in all."""
+
+    def __init__(self, watch: Callable[[int, int], None]) -> None:
+        self._watch = watch
+
+    def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Pass the numbers on."""
+        self._watch(done, total)
+
+
 def memory(source: Source, images: int, workers: int) -> list[tuple]:
     """Follow the resident memory of the workers and the parent through a long run."""
     seen: dict[int, tuple[float, float]] = {}
 
-    def watch(tally: Tally) -> None:
-        if tally.done in CHECKPOINTS or tally.done == tally.total:
+    def watch(done: int, total: int) -> None:
+        if done in CHECKPOINTS or done == total:
             held = [memory_mb(child.pid) for child in multiprocessing.active_children() if child.pid]
-            seen[tally.done] = (max(held), memory_mb(os.getpid()))
-            worker, parent = seen[tally.done]
-            click.echo(f"memory after {tally.done:,}: worker {worker:.0f} MB, parent {parent:.0f} MB")
+            seen[done] = (max(held), memory_mb(os.getpid()))
+            worker, parent = seen[done]
+            click.echo(f"memory after {done:,}: worker {worker:.0f} MB, parent {parent:.0f} MB")
 
     with tempfile.TemporaryDirectory() as folder:
-        extract(sample(source, images), Path(folder) / "cache", workers=workers, progress=watch)
+        extract(sample(source, images), Path(folder) / "cache", workers=workers, progress=Watch(watch))
     rows = []
     for count, (worker, parent) in seen.items():
         rows.append(("memory", f"after {count:,} images", "cpu", 1, "largest_worker_mb", worker))
@@ -142,14 +153,14 @@ def pipeline(source: Source, workers: int) -> Speed:
     start: dict[str, Any] = {}
     cpu: list[float] = []
 
-    def watch(tally: Tally) -> None:
-        if tally.done == WARM_UP * workers:
-            start.update(time=time.perf_counter(), done=tally.done, cpu=family_cpu())
-        if tally.done == tally.total:
+    def watch(done: int, total: int) -> None:
+        if done == WARM_UP * workers:
+            start.update(time=time.perf_counter(), done=done, cpu=family_cpu())
+        if done == total:
             cpu.append(family_cpu())
 
     with tempfile.TemporaryDirectory() as folder:
-        summary = extract(source, Path(folder) / "cache", workers=workers, progress=watch)
+        summary = extract(source, Path(folder) / "cache", workers=workers, progress=Watch(watch))
         seconds = time.perf_counter() - start["time"]
     images = len(summary.cache) - start["done"]
     return Speed(images / seconds, (cpu[0] - start["cpu"]) / images * 1000)

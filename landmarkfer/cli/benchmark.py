@@ -73,20 +73,22 @@ def benchmark(
     from landmarkfer.cli.benchmark_report import plan_table
     from landmarkfer.evaluation.benchmark.run import benchmark as run_benchmark
     from landmarkfer.evaluation.benchmark.run import plan
+    from landmarkfer.progress import show_progress
 
     console = Console()
     rows = only.split(",") if only else []
-    if dry_run:
-        console.print(plan_table(plan(recipe, seeds=seeds, only=rows, console=console)))
-        return
-    page = run_benchmark(
-        recipe,
-        seeds=seeds,
-        only=rows,
-        jobs=jobs,
-        train=not no_train,
-        latency=latency,
-        results_root=out,
-        console=console,
-    )
+    with show_progress() as progress:
+        if dry_run:
+            console.print(plan_table(plan(recipe, seeds=seeds, only=rows, progress=progress)))
+            return
+        page = run_benchmark(
+            recipe,
+            seeds=seeds,
+            only=rows,
+            jobs=jobs,
+            train=not no_train,
+            latency=latency,
+            results_root=out,
+            progress=progress,
+        )
     console.print(f"Page: {page}; figures: {page.with_suffix('.csv')}", highlight=False, soft_wrap=True)

@@ -59,11 +59,11 @@ def compare(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.bars import bars_by_work
     from landmarkfer.cli.compare_report import print_differences
     from landmarkfer.evaluation.compare.run import compare_runs
+    from landmarkfer.progress import show_progress
 
-    with bars_by_work() as progress:
+    with show_progress() as progress:
         found = compare_runs(
             first, second, out, average=average, cache=cache, images=images, progress=progress
         )

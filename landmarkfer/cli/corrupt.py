@@ -35,15 +35,16 @@ def corrupt(
       landmarkfer train --model mlp --cache fer2013 --set 'data.also=["fer2013-corrupted"]'
       landmarkfer corrupt fer2013 --corruptions occluded-eyes,mask --cache fer2013-hidden --seed 1
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.extract_report import cache_folder, live_progress, print_summary
+    from landmarkfer.cli.extract_report import cache_folder, print_summary
     from landmarkfer.data.cache import LandmarkCache, find_cache
     from landmarkfer.extraction.corrupt import make_training_copies
     from landmarkfer.extraction.corruptions import CORRUPTIONS
+    from landmarkfer.progress import show_progress
 
     found = LandmarkCache.open(find_cache(source))
     folder = cache_folder(cache or f"{found.path.name}-corrupted", found.path)
     try:
-        with live_progress(folder.name) as progress:
+        with show_progress() as progress:
             summary = make_training_copies(
                 found,
                 folder,

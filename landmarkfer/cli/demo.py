@@ -34,20 +34,22 @@ def demo(
     from rich.console import Console
 
     from landmarkfer.cli.demo_report import print_demo, print_opening
-    from landmarkfer.cli.extract_report import live_progress, print_summary
+    from landmarkfer.cli.extract_report import print_summary
     from landmarkfer.demo import run_demo
+    from landmarkfer.progress import show_progress
 
     console = Console()
     print_opening(out, console)
-    made = run_demo(
-        out,
-        console,
-        per_class=per_class,
-        seed=seed,
-        epochs=epochs,
-        workers=workers,
-        landmarker=landmarker,
-        detecting=live_progress,
-        summarise=print_summary,
-    )
+    with show_progress(console) as progress:
+        made = run_demo(
+            out,
+            console,
+            per_class=per_class,
+            seed=seed,
+            epochs=epochs,
+            workers=workers,
+            landmarker=landmarker,
+            progress=progress,
+            summarise=print_summary,
+        )
     print_demo(made, console)

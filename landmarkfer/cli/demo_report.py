@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from landmarkfer.cli.extract_report import duration
 from landmarkfer.demo import Demo
 from landmarkfer.evaluation.files import PREDICTIONS_FILE
 from landmarkfer.metrics.report import Evaluation
 from landmarkfer.metrics.significance import mcnemar
+from landmarkfer.progress import duration
 
 DISCLAIMER = (
     "All faces are warps of one photograph, moved by a table of facial muscles. The figures prove that the "

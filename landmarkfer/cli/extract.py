@@ -79,10 +79,11 @@ def extract(
     with the columns emotion,pixels,Usage, or a folder with a table of labels (--labels). A run that was
     stopped goes on where it was; run again on a finished cache, nothing is detected.
     """
-    from landmarkfer.cli.extract_report import cache_folder, live_progress, print_summary
+    from landmarkfer.cli.extract_report import cache_folder, print_summary
     from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
     from landmarkfer.extraction.settings import make_settings
+    from landmarkfer.progress import show_progress
 
     settings = make_settings({name: value for name, value in options.items() if value is not None})
     images = open_source(
@@ -97,8 +98,16 @@ def extract(
         click.echo(remark, err=True)
     folder = cache_folder(cache, source)
     try:
-        with live_progress(images.name) as progress:
-            summary = run(images, folder, settings, workers=workers, landmarker=landmarker, progress=progress)
+        with show_progress() as progress:
+            summary = run(
+                images,
+                folder,
+                settings,
+                workers=workers,
+                landmarker=landmarker,
+                task=images.name,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         click.echo(
             f"Stopped. What is done is safe in {folder}; the same command goes on from there.", err=True

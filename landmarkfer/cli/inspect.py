@@ -34,15 +34,15 @@ def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None
       landmarkfer inspect fer2013 --contact-sheet faces.png
       landmarkfer inspect fer2013 --json > audit.json
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.bars import bars_by_work
     from landmarkfer.cli.inspect_report import print_audit
     from landmarkfer.data.audit import audit
     from landmarkfer.data.cache import LandmarkCache, find_cache
     from landmarkfer.data.duplicates import NEAR_RADIUS
+    from landmarkfer.progress import show_progress
     from landmarkfer.reporting.contact_sheet import write_contact_sheet
 
     opened = LandmarkCache.open(find_cache(cache))
-    with bars_by_work() as progress:
+    with show_progress() as progress:
         found = audit(opened, near_radius=NEAR_RADIUS if near_duplicates else None, progress=progress)
     sheet = contact_sheet or opened.path / "contact-sheet.png"
     write_contact_sheet(opened, sheet)

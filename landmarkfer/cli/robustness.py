@@ -70,25 +70,22 @@ def robustness(
         return
     if not runs:
         raise click.UsageError("Missing argument 'RUN...'.")
-    from rich.console import Console
-
-    from landmarkfer.cli.extract_report import live_progress
     from landmarkfer.evaluation.robustness.run import read_systems
     from landmarkfer.evaluation.robustness.run import robustness as run_robustness
     from landmarkfer.extraction.corruptions import CORRUPTIONS
+    from landmarkfer.progress import show_progress
 
-    console = Console(stderr=True)
-    written = run_robustness(
-        read_systems(runs),
-        images=images,
-        corruptions=corruptions.split(",") if corruptions else list(CORRUPTIONS),
-        baseline=baseline,
-        page=page,
-        results_root=out,
-        caches_root=caches,
-        workers=workers,
-        landmarker=landmarker,
-        console=console,
-        detecting=live_progress,
-    )
+    with show_progress() as progress:
+        written = run_robustness(
+            read_systems(runs),
+            images=images,
+            corruptions=corruptions.split(",") if corruptions else list(CORRUPTIONS),
+            baseline=baseline,
+            page=page,
+            results_root=out,
+            caches_root=caches,
+            workers=workers,
+            landmarker=landmarker,
+            progress=progress,
+        )
     click.echo(f"Page: {written}; figures: {written.with_suffix('.csv')}")

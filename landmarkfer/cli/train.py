@@ -81,6 +81,7 @@ def train(
     from rich.console import Console
 
     from landmarkfer.config.recipes import changed_settings, load_settings
+    from landmarkfer.progress import show_progress
     from landmarkfer.runs.folder import find_run
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
@@ -88,7 +89,8 @@ def train(
 
     console = Console()
     if resumed:
-        runs = [resume(find_run(resumed), console=console)]
+        with show_progress() as progress:
+            runs = [resume(find_run(resumed), progress=progress)]
     else:
         overrides: dict[str, Any] = {"model.name": model, "model.graph": graph, "cache": cache, "init": init}
         overrides |= {
@@ -106,11 +108,13 @@ def train(
         settings = load_settings(recipe, overrides, assignments)
         changed = ", ".join(f"{key}={value}" for key, value in changed_settings(settings).items())
         console.print(f"model {settings.model.name}; settings changed: {changed or 'none'}", highlight=False)
+        with show_progress() as progress:
+            if seeds or folds:
+                base = recipe.stem if recipe and not name else None
+                runs = train_all(repetitions(settings, seeds, folds or 0, base), progress=progress)
+            else:
+                runs = [train_one(settings, progress=progress)]
         if seeds or folds:
-            base = recipe.stem if recipe and not name else None
-            runs = train_all(repetitions(settings, seeds, folds or 0, base), console=console)
             console.print(outcome_table([outcome(run) for run in runs]))
-        else:
-            runs = [train_one(settings, console=console)]
     console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
     console.print(f"Next: landmarkfer evaluate {' '.join(run.name for run in runs)}", highlight=False)

@@ -46,16 +46,18 @@ def tune(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
+    from landmarkfer.progress import show_progress
     from landmarkfer.training.tune import tune as search
 
     console = Console()
-    folder = search(
-        recipe,
-        name=name,
-        trials=trials,
-        overrides={"cache": cache, "fit.epochs": epochs},
-        assignments=assignments,
-        console=console,
-    )
+    with show_progress() as progress:
+        folder = search(
+            recipe,
+            name=name,
+            trials=trials,
+            overrides={"cache": cache, "fit.epochs": epochs},
+            assignments=assignments,
+            progress=progress,
+        )
     console.print(f"Trials: {folder / 'trials.csv'}; picture: {folder / 'tuning.png'}", highlight=False)
     console.print(f"Next: landmarkfer train --recipe {folder / 'best.toml'} --seeds 0,1,2", highlight=False)

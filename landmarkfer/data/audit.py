@@ -8,7 +8,7 @@ image plays no part.
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,14 @@ from PIL import Image
 from landmarkfer.data.audit_report import Audit, Count, Group, Leak, NearPair, Unreadable
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.duplicates import HASH_BITS, NEAR_RADIUS, count_groups, near_pairs, perceptual_hash
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+from landmarkfer.progress import SILENT, Progress
 
 # Large JPEGs are decoded at a fraction of their size, which still is several times what the hash looks at.
 _DECODE_SIZE = (256, 256)
 
 
 def audit(
-    cache: LandmarkCache, *, near_radius: int | None = NEAR_RADIUS, progress: Progress | None = None
+    cache: LandmarkCache, *, near_radius: int | None = NEAR_RADIUS, progress: Progress = SILENT
 ) -> Audit:
     """Audit a cache, complete or not.
 
@@ -35,7 +33,7 @@ def audit(
         cache: The cache.
         near_radius: Bits, of 64, in which the perceptual hashes of near-duplicates may differ; None not to
             look for them.
-        progress: Called as the work goes on.
+        progress: Told of the tasks `looking at images` and `comparing images`.
 
     Raises:
         CacheError: If a part of the cache is damaged.
@@ -47,7 +45,7 @@ def audit(
     pairs, distances = np.empty((0, 2), np.int64), np.empty(0, np.int64)
     if near_radius is not None:
         candidates = np.flatnonzero(~constant)
-        pairs, distances = _near(hashes[candidates], near_radius, progress)
+        pairs, distances = near_pairs(hashes[candidates], near_radius, progress)
         pairs = candidates[pairs]  # positions among candidates -> groups
     ids = frame["id"].to_numpy()
     crop = cache.manifest.settings.get("crop")
@@ -86,7 +84,7 @@ def _pixel_groups(sha256: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def _look(
-    cache: LandmarkCache, rows: NDArray[np.int64], with_hashes: bool, progress: Progress | None
+    cache: LandmarkCache, rows: NDArray[np.int64], with_hashes: bool, progress: Progress
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the stored image of each of `rows` `[K]`, ascending, is constant, and its hash `[K, 64]`."""
     constant = np.zeros(len(rows), bool)
@@ -103,23 +101,8 @@ def _look(
             constant[place] = np.ptp(rgb.getextrema(), axis=1).max() == 0
             if with_hashes:
                 hashes[place] = perceptual_hash(rgb)
-        if progress is not None:
-            progress("looking at images", min(start + step, len(rows)), len(rows))
+        progress("looking at images", min(start + step, len(rows)), len(rows))
     return constant, hashes
-
-
-def _near(
-    hashes: NDArray[np.bool_], radius: int, progress: Progress | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress("comparing images", done, len(hashes))
-
-    return near_pairs(hashes, radius, advance)
 
 
 def _counts(frame: pd.DataFrame, classes: Sequence[str]) -> list[Count]:

@@ -14,10 +14,11 @@ import torch
 from landmarkfer.config.train import DataSettings, NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.images import ImageInfo, Progress, load_images
+from landmarkfer.data.images import ImageInfo, load_images
 from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def load_dataset(
     normalisation: NormalisationSettings,
     labels: tuple[pd.DataFrame, tuple[str, ...]] | None = None,
     images: ImageInfo | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     shuffled: bool = False,
 ) -> FaceDataset:
     """Read and normalise a cache's landmarks, and decode its images where they are wanted.

@@ -4,11 +4,11 @@ A perceptual hash is 64 bits of an image's low frequencies, so that a re-compres
 watermarked copy differs in few of them. Distances are Hamming distances.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from landmarkfer.progress import SILENT, Progress
 
 HASH_BITS = 64
 NEAR_RADIUS = 4
@@ -26,7 +26,7 @@ def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
 
 
 def near_pairs(
-    hashes: NDArray[np.bool_], radius: int = NEAR_RADIUS, progress: Callable[[int], None] | None = None
+    hashes: NDArray[np.bool_], radius: int = NEAR_RADIUS, progress: Progress = SILENT
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All pairs of hashes at most `radius` bits apart, found exactly.
 
@@ -36,7 +36,7 @@ def near_pairs(
     Args:
         hashes: `[K, 64]`.
         radius: Largest distance of a pair.
-        progress: Called with the number of hashes that are newly done.
+        progress: Told of the task `comparing images`.
 
     Returns:
         Pairs `[P, 2]`, the smaller index first, sorted, and their distances `[P]`.
@@ -53,8 +53,7 @@ def near_pairs(
         first, second = first[ordered], second[ordered]
         pairs.append(np.stack([first, second], axis=1) + start)
         distances.append(((HASH_BITS - products[first, second]) / 2).astype(np.int64))
-        if progress is not None:
-            progress(min(block, count - start))
+        progress("comparing images", min(start + block, count), count)
     return np.concatenate(pairs), np.concatenate(distances)
 
 

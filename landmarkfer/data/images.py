@@ -7,7 +7,6 @@ where it is large.
 
 import io
 import logging
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
 from landmarkfer.files import replacing
+from landmarkfer.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,6 @@ _LARGEST_NATIVE = 128
 _CHUNK = 512
 
 Pixels = NDArray[np.uint8]
-Progress = Callable[[Iterable[int], int], Iterable[int]]
-"""Wraps a loop, given it and its length, to show how far it is."""
 
 
 class ImageInfo(BaseModel):
@@ -70,7 +68,7 @@ def load_images(
     cache: LandmarkCache,
     size: int,
     channels: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Pixels:
     """All faces of a cache, decoded; from the array that was kept if there is one.
 
@@ -78,7 +76,7 @@ def load_images(
         cache: A complete cache.
         size: S, the side of the images in pixels.
         channels: C: 1 for grey, 3 for RGB.
-        progress: Shows how far the decoding is.
+        progress: Told of the task `decoding images`.
 
     Returns:
         `uint8 [N, C, S, S]`; may be mapped from the disk, copy on write.
@@ -125,7 +123,7 @@ def _decode_to(
     cache: LandmarkCache,
     size: int,
     channels: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Pixels:
     path.parent.mkdir(exist_ok=True)
     # Trainings side by side want the same array at the same time: one decodes, the others wait for it.
@@ -135,9 +133,7 @@ def _decode_to(
     return _read(path, cache, size, channels)
 
 
-def _decode_alone(
-    path: Path, cache: LandmarkCache, size: int, channels: int, progress: Progress | None
-) -> None:
+def _decode_alone(path: Path, cache: LandmarkCache, size: int, channels: int, progress: Progress) -> None:
     with replacing(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", np.uint8, _shape(cache, size, channels))
         _fill(out, cache, progress)
@@ -147,12 +143,10 @@ def _decode_alone(
             old.unlink()
 
 
-def _fill(out: Pixels, cache: LandmarkCache, progress: Progress | None) -> None:
-    starts: Iterable[int] = range(0, len(out), _CHUNK)
-    if progress is not None:
-        starts = progress(starts, -(-len(out) // _CHUNK))
+def _fill(out: Pixels, cache: LandmarkCache, progress: Progress) -> None:
     ids = cache.frame(["id"])["id"]
-    for start in starts:
+    progress("decoding images", 0, len(out))
+    for start in range(0, len(out), _CHUNK):
         rows = range(start, min(start + _CHUNK, len(out)))
         for row, data in zip(rows, cache.faces(rows), strict=True):
             if data is None:
@@ -165,6 +159,7 @@ def _fill(out: Pixels, cache: LandmarkCache, progress: Progress | None) -> None:
                 raise CacheError(
                     f"the stored image of {ids[row]} in {cache.path} is damaged ({error}); extract it anew."
                 ) from error
+        progress("decoding images", rows.stop, len(out))
 
 
 def _read(path: Path, cache: LandmarkCache, size: int, channels: int) -> Pixels:

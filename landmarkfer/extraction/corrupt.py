@@ -6,8 +6,7 @@ looked for, so that a face which can no longer be found counts; where the corrup
 landmarks that were found in the clean image.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
 from landmarkfer.face.alignment import crop_landmarks
+from landmarkfer.progress import SILENT, Progress
 
 CLEAN = "clean"
 _BLOCK = 64  # images that a worker reads together, since a part of a cache is read as a whole
@@ -197,7 +197,7 @@ def make_corrupted(
     *,
     workers: int | None = None,
     landmarker: Path | None = None,
-    progress: Callable[[Tally], None] | None = None,
+    progress: Progress = SILENT,
 ) -> dict[Variant, LandmarkCache]:
     """Make the corrupted copies of a cache that are not there yet, by the cache's own detector and settings.
 
@@ -208,7 +208,7 @@ def make_corrupted(
         wanted: Corruptions and strengths, see `variants`.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Called after every row with the tally over all copies.
+        progress: Told of every row, over all copies.
 
     Returns:
         The copies.
@@ -234,8 +234,8 @@ def make_corrupted(
         job = Job(sources[missing[0]].reader, settings, cache.manifest.detector.name, landmarker)
         with start_workers(job, len(rows) * len(missing), workers) as pool:
             for variant in missing:
-                told = partial(_tell, progress, done) if progress is not None else None
-                summary = make(sources[variant], folders[variant], progress=told, pool=pool)
+                within = _Within(progress, done.done, done.total)
+                summary = make(sources[variant], folders[variant], progress=within, pool=pool)
                 made[variant] = summary.cache
                 done.counts.update(summary.counts)
                 done.reused += summary.reused
@@ -250,7 +250,7 @@ def make_training_copies(
     seed: int = 0,
     workers: int | None = None,
     landmarker: Path | None = None,
-    progress: Callable[[Tally], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ExtractionSummary:
     """Make a cache of all images but the test images, each corrupted in one way at one strength, drawn.
 
@@ -261,7 +261,7 @@ def make_training_copies(
         seed: Of the draw.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Called after every row.
+        progress: Told of every row.
 
     Returns:
         What was done.
@@ -280,9 +280,17 @@ def make_training_copies(
     return extract(source, folder, settings, workers=workers, landmarker=landmarker, progress=progress)
 
 
-def _tell(progress: Callable[[Tally], None], before: Tally, now: Tally) -> None:
-    """Pass the tally of one copy on as that of all."""
-    progress(Tally(before.total, before.reused + now.reused, Counter(before.counts + now.counts)))
+class _Within(Progress):
+    """Passes the progress of one copy on as that of all."""
+
+    def __init__(self, progress: Progress, before: int, total: int) -> None:
+        self._progress = progress
+        self._before = before
+        self._total = total
+
+    def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Report where all copies stand."""
+        self._progress(task, self._before + done, self._total)
 
 
 def _is_finished(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from landmarkfer.extraction.pool import WorkerPool, interrupts_held
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources import Source
 from landmarkfer.extraction.worker import Job
+from landmarkfer.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,12 @@ class Tally:
     def done(self) -> int:
         """Rows there are now."""
         return self.counts.total()
+
+    @property
+    def text(self) -> str:
+        """The outcomes in words."""
+        found, missed, unreadable = (self.counts[name] for name in ("ok", "no_face", "unreadable"))
+        return f"{found:,} found, {missed:,} no face, {unreadable:,} unreadable"
 
     @property
     def extracted(self) -> int:
@@ -80,7 +88,8 @@ def extract(
     *,
     workers: int | None = None,
     landmarker: Path | None = None,
-    progress: Callable[[Tally], None] | None = None,
+    progress: Progress = SILENT,
+    task: str = "finding landmarks",
     part_rows: int = 512,
     pool: WorkerPool | None = None,
 ) -> ExtractionSummary:
@@ -92,7 +101,8 @@ def extract(
         settings: How faces are found and what is stored.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Called with the tally after every row.
+        progress: Told of every row, with counts of what came of them.
+        task: What the progress calls it.
         part_rows: Rows per part of a new cache.
         pool: Workers that run already, with the source's reader and these settings, instead of new ones; it
             saves their start where many small sources are extracted in a row.
@@ -136,7 +146,9 @@ def extract(
         if missing:
             images = sum(len(writer.manifest.part_range(part)) for part in missing)
             with nullcontext(pool) if pool is not None else start_workers(job, images, workers) as running:
-                for part, rows in _parts(running, source, writer.manifest, missing, tally, progress):
+                report = partial(_report, progress, task, tally)
+                report()
+                for part, rows in _parts(running, source, writer.manifest, missing, tally, report):
                     writer.write_part(part, rows)
         complete = writer.finish()
     return _summary(complete, tally.extracted, started)
@@ -152,6 +164,10 @@ def start_workers(job: Job, images: int, workers: int | None = None) -> WorkerPo
     """
     count = min(workers or os.cpu_count() or 1, images)
     return WorkerPool(job, count, max(1, min(MAX_BATCH, images // (4 * count))))
+
+
+def _report(progress: Progress, task: str, tally: Tally) -> None:
+    progress(task, tally.done, tally.total, tally.text)
 
 
 def _finished(folder: Path) -> LandmarkCache | None:
@@ -176,7 +192,7 @@ def _parts(
     manifest: Manifest,
     missing: list[int],
     tally: Tally,
-    progress: Callable[[Tally], None] | None,
+    report: Callable[[], None],
 ) -> Iterator[tuple[int, list[Row]]]:
     """Yield the missing parts in order, each as soon as its rows are there."""
     ahead = (number for part in missing for number in manifest.part_range(part))
@@ -195,8 +211,7 @@ def _parts(
                 rows[number] = row
                 lacking -= number in numbers
                 tally.counts[row.status] += 1
-                if progress is not None:
-                    progress(tally)
+                report()
         yield part, [rows.pop(number) for number in numbers]
 
 

@@ -14,8 +14,9 @@ from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.augment import mirror_faces
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import mirror_images
-from landmarkfer.data.images import Progress, seen_side
+from landmarkfer.data.images import seen_side
 from landmarkfer.models.base import FaceModel
+from landmarkfer.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from landmarkfer.models.classical.base import ClassicalModel
@@ -28,7 +29,7 @@ def view_embeddings(
     settings: PredictionSettings,
     *,
     batch_size: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """What the model makes of each view before it classifies, `[V, B, D]` on the CPU.
 
@@ -37,7 +38,7 @@ def view_embeddings(
         faces: Normalised landmarks and stored images, as far as the model looks at them.
         settings: Which views there are.
         batch_size: See `batches`.
-        progress: Shows how far the loop over batches is.
+        progress: Told of the faces done.
     """
     return _each_view(model.embed, model, faces, settings, batch_size, progress)
 
@@ -49,7 +50,7 @@ def view_logits(
     settings: PredictionSettings,
     *,
     batch_size: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Logits of each view, `[V, B, C]` on the CPU.
 
@@ -64,7 +65,7 @@ def _each_view(
     faces: FaceBatch,
     settings: PredictionSettings,
     batch_size: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Tensor:
     device = next(model.parameters()).device
     parts = [
@@ -80,7 +81,7 @@ def mean_probabilities(
     settings: PredictionSettings,
     *,
     batch_size: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Probabilities of each class, averaged over the views and not tempered, float64 `[B, C]` on the CPU.
 
@@ -94,7 +95,8 @@ def batches(
     faces: FaceBatch,
     model: "FaceModel | ClassicalModel",
     size: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
+    task: str = "predicting",
 ) -> Iterator[FaceBatch]:
     """The faces in parts, at least one.
 
@@ -103,15 +105,15 @@ def batches(
         model: What will look at them.
         size: Faces of a part; if 0, as many as leave activations in a processor's cache, or fill a GPU.
         progress: See `view_embeddings`.
+        task: What the progress calls it.
     """
     if not size and isinstance(model, FaceModel) and next(model.parameters()).device.type == "cuda":
         size = 1024
     size = size or (64 if "image" in model.inputs else 512)
-    starts: Iterable[int] = range(0, max(1, len(faces)), size)
-    if progress is not None:
-        starts = progress(starts, -(-len(faces) // size))
-    for start in starts:
-        yield faces.rows(torch.arange(start, min(start + size, len(faces))))
+    for start in range(0, max(1, len(faces)), size):
+        end = min(start + size, len(faces))
+        yield faces.rows(torch.arange(start, end))
+        progress(task, end, len(faces))
 
 
 def views(batch: FaceBatch, model: object, settings: PredictionSettings) -> Iterator[FaceBatch]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from landmarkfer.metrics.classification import Floats, scores_from_confusion
+from landmarkfer.progress import SILENT, Progress
 
 RESAMPLES = 2000
 PERMUTATIONS = 9999
@@ -192,7 +193,8 @@ def paired_differences(
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    task: str = "drawing",
+    progress: Progress = SILENT,
 ) -> PairedDifferences:
     """Compare two systems in many figures at once, as `paired_difference` does in accuracy.
 
@@ -207,7 +209,8 @@ def paired_differences(
         resamples: Of the bootstrap.
         permutations: Of the test; no p-value is below 1 / (permutations + 1).
         seed: Of both.
-        progress: Called with the number of draws done and that of all.
+        task: What the progress calls the draws.
+        progress: Told of the draws done.
 
     Raises:
         ValueError: The arrays are not about the same images, or about none.
@@ -224,15 +227,13 @@ def paired_differences(
         size = min(_BATCH, resamples - start)
         times = rng.multinomial(images, np.full(images, 1 / images), size).astype(float)
         drawn.append(figures(times @ first) - figures(times @ second))
-        if progress is not None:
-            progress(start + size, total)
+        progress(task, start + size, total)
     gaps, sums = second - first, (first.sum(axis=0), second.sum(axis=0))
     for start in range(0, permutations, _BATCH):
         size = min(_BATCH, permutations - start)
         moved = rng.integers(0, 2, (size, images), dtype=np.int8).astype(float) @ gaps
         exchanged.append(figures(sums[0] + moved) - figures(sums[1] - moved))
-        if progress is not None:
-            progress(resamples + start + size, total)
+        progress(task, resamples + start + size, total)
     null = np.abs(np.concatenate(exchanged))
     # Sums that are equal but for the order of their terms must count as equal.
     extreme = np.sum(null >= np.abs(difference) - _ROUNDING, axis=0)

@@ -11,17 +11,17 @@ from landmarkfer.calibration.conformal import find_thresholds
 from landmarkfer.calibration.temperature import find_temperature, temper
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.images import Progress
 from landmarkfer.inference.tta import view_embeddings
 from landmarkfer.models.base import FaceModel
 from landmarkfer.models.fusion import FusionModel
+from landmarkfer.progress import SILENT, Progress
 
 LARGEST_WEIGHT = 3.0
 
 
 @torch.inference_mode()
 def fit_afterwards(
-    model: FaceModel, faces: FaceBatch, settings: PredictionSettings, progress: Progress | None = None
+    model: FaceModel, faces: FaceBatch, settings: PredictionSettings, progress: Progress = SILENT
 ) -> None:
     """Choose the weight of a fused model's second branch, raise classes of low recall, and calibrate.
 
@@ -33,7 +33,7 @@ def fit_afterwards(
         faces: Validation images, with labels.
         settings: Over which views predictions are averaged, how low a recall may be, and whether
             probabilities are tempered.
-        progress: Shows how far the pass over the images is.
+        progress: Told of the images that are predicted.
     """
     seen = model.sees(faces)
     if not seen.any():

@@ -1,7 +1,7 @@
 """What happens around the training loop: the table of epochs, the progress shown, whole checkpoints."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,10 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor
 
 from landmarkfer.files import replacing
+from landmarkfer.progress import Progress
 from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, read_epochs
 from landmarkfer.training.samplers import AdaptiveSampler, ClassSampler
 
@@ -200,62 +192,42 @@ class EpochTable(pl.Callback):
 
 
 class TrainingProgress(pl.Callback):
-    """A bar over all steps, with rate and ETA, and the figures of the last epoch; plain lines elsewhere.
+    """Steps of all epochs, with the figures of the last one.
 
     Args:
-        console: Where to show it.
-        report: Called with a line per epoch where the console is no terminal.
+        progress: Told of them.
     """
 
-    def __init__(self, console: Console, report: Callable[[str], None] | None = None) -> None:
-        self._console = console
-        self._report = report or console.print
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._best = float("-inf")
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._clock = (0.0, 0)
+        self._note = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar where the run stands."""
-        total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
-        self._bar.start()
-        self._task = self._bar.add_task("training", total=total, completed=trainer.global_step, rate="")
-        self._clock = (time.perf_counter(), trainer.global_step)
+        """Begin where the run stands."""
+        self._report(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        """Move the bar."""
-        started, first = self._clock
-        rate = (trainer.global_step - first) / max(time.perf_counter() - started, 1e-9)
-        self._bar.update(self._task, completed=trainer.global_step, rate=f"{rate:.1f} steps/s")
+        """Count the step."""
+        self._report(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch's figures."""
+        """Note the epoch's figures."""
         figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
         accuracy = figures.get("val_accuracy", float("nan"))
         self._best = max(self._best, accuracy)
-        line = (
+        self._note = (
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             f"  loss {figures.get('train_loss', float('nan')):.3f}"
             f"  val accuracy {accuracy:.1%}  best {self._best:.1%}"
         )
-        self._bar.update(self._task, description=line)
-        if not self._console.is_terminal:
-            self._report(line)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the last state of the bar on the screen."""
-        self._bar.stop()
+        """Leave the figures of the last epoch on the screen."""
+        self._progress("training", trainer.global_step, trainer.global_step, self._note)
+        self._progress.say(self._note)
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Give the terminal back."""
-        self._bar.stop()
+    def _report(self, trainer: pl.Trainer) -> None:
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+        # The last step is reported at the end, when the last epoch is validated.
+        self._progress("training", min(trainer.global_step, total - 1), total, self._note)

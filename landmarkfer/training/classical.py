@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
 
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows, Splits
 from landmarkfer.files import replacing
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
+from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def fit_classical(
     model: "ClassicalModel",
     dataset: FaceDataset,
     splits: Splits,
-    console: Console | None,
+    progress: Progress,
 ) -> None:
     """Fit a classical model and write its run folder: `metrics.csv` of one row, and `model.skops`.
 
@@ -35,7 +35,7 @@ def fit_classical(
         model: A fresh one, with its prior.
         dataset: The cache in memory.
         splits: Of its rows.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
     """
     faces = dataset.faces
     assert faces.labels is not None
@@ -48,9 +48,8 @@ def fit_classical(
         return chosen, chosen.labels.numpy()
 
     started = time.perf_counter()
-    report = None if console is None else (lambda text: console.print(text, highlight=False))
     batch, labels = part(train)
-    model.fit(batch, labels, validation=part(val), seed=settings.seed, report=report)
+    model.fit(batch, labels, validation=part(val), seed=settings.seed, report=progress.say)
     seconds = time.perf_counter() - started
     row: dict[str, float] = {"epoch": 1, "step": 1, "lr": np.nan}
     for stage, rows in (("train", train), ("val", splits.val)):
@@ -67,6 +66,5 @@ def fit_classical(
     row["seconds"] = round(seconds, 3)
     with replacing(run.metrics_file) as path:
         pd.DataFrame([row]).to_csv(path, index=False)
-    if console is not None:
-        console.print(f"val accuracy {row['val_accuracy']:.1%} after {seconds:.0f} s", highlight=False)
+    progress.say(f"val accuracy {row['val_accuracy']:.1%} after {seconds:.0f} s")
     model.save(run.estimator_file)  # last, since this file says that the run is finished

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.console import Console
-from rich.progress import track
 from safetensors import SafetensorError
 
 from landmarkfer.config.recipes import changed_settings
@@ -21,11 +19,11 @@ from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.datamodule import FaceDataModule
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
-from landmarkfer.data.images import Progress
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
 from landmarkfer.inference.device import accelerator, precision
 from landmarkfer.models.base import FaceModel
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.learning_curves import draw_curves
 from landmarkfer.runs.folder import (
     RUNS_ROOT,
@@ -66,7 +64,7 @@ def train(
     settings: TrainSettings,
     *,
     runs_root: Path = RUNS_ROOT,
-    console: Console | None = None,
+    progress: Progress = SILENT,
     callbacks: Sequence[pl.Callback] = (),
 ) -> RunFolder:
     """Train a new run.
@@ -74,7 +72,7 @@ def train(
     Args:
         settings: All that decides the run.
         runs_root: The folder of all runs.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
         callbacks: What else is called along the way.
 
     Returns:
@@ -91,8 +89,7 @@ def train(
     splits = make_splits(labels[0], settings.split, settings.data.per_class)
     check_sampling(settings.sampling, labels[1], _counts(labels, splits))
     images = image_info(settings, cache)
-    decoding = show_progress(console, "decoding images")
-    dataset = load_dataset(cache, settings.normalisation, labels, images, decoding, settings.data.shuffled)
+    dataset = load_dataset(cache, settings.normalisation, labels, images, progress, settings.data.shuffled)
     model = new_model(settings, dataset, splits)
     dataset = _with_targets(settings, dataset, model, splits)
     graph = GraphInfo.of(model)
@@ -115,12 +112,12 @@ def train(
         run.write_splits(splits.as_ids(dataset.frame["id"]))
         run.write_config(config)
     with run.writing():
-        _fit(run, config, model, dataset, splits, copies, None, console, callbacks)
+        _fit(run, config, model, dataset, splits, copies, None, progress, callbacks)
     return run
 
 
 def resume(
-    run: RunFolder, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
+    run: RunFolder, *, progress: Progress = SILENT, callbacks: Sequence[pl.Callback] = ()
 ) -> RunFolder:
     """Go on with a run where its last checkpoint stands; from the start if there is none.
 
@@ -128,7 +125,7 @@ def resume(
 
     Args:
         run: The run's folder.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
         callbacks: What else is called along the way.
 
     Returns:
@@ -147,9 +144,8 @@ def resume(
         if opened.fingerprint != info.fingerprint:
             raise RunError(f"{opened.path} has changed since run '{run.name}' began; train a new run.")
     labels = label_images(cache, settings.data)
-    decoding = show_progress(console, "decoding images")
     dataset = load_dataset(
-        cache, settings.normalisation, labels, config.images, decoding, settings.data.shuffled
+        cache, settings.normalisation, labels, config.images, progress, settings.data.shuffled
     )
     splits = _splits_of_ids(run, dataset.frame["id"])
     model = new_model(settings, dataset, splits, fresh=not run.last_checkpoint.exists())
@@ -162,20 +158,8 @@ def resume(
     with run.writing():
         run.note_resume()
         checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
-        _fit(run, config, model, dataset, splits, copies, checkpoint, console, callbacks)
+        _fit(run, config, model, dataset, splits, copies, checkpoint, progress, callbacks)
     return run
-
-
-def show_progress(console: Console | None, what: str) -> Progress | None:
-    """A bar for a loop; None where nothing is to be shown."""
-    if console is None:
-        return None
-
-    def bar(loop: Iterable[int], length: int) -> Iterable[int]:
-        silent = not console.is_terminal
-        return track(loop, what, total=length, console=console, transient=True, disable=silent)
-
-    return bar
 
 
 def _variant(settings: TrainSettings, graph: GraphInfo | None) -> str | None:
@@ -213,15 +197,14 @@ def _fit(
     splits: Splits,
     copies: Sequence[LandmarkCache],
     checkpoint: Path | None,
-    console: Console | None,
+    progress: Progress,
     callbacks: Sequence[pl.Callback],
 ) -> None:
-    decoding = show_progress(console, "decoding further images")
-    dataset, train_rows = with_copies(dataset, splits.train, copies, config.settings, config.images, decoding)
+    dataset, train_rows = with_copies(dataset, splits.train, copies, config.settings, config.images, progress)
     splits = replace(splits, train=train_rows)
     if not isinstance(model, FaceModel):
         with _disk_errors(f"go on with `landmarkfer train --resume {run.address}`"):
-            fit_classical(run, config.settings, model, dataset, splits, console)
+            fit_classical(run, config.settings, model, dataset, splits, progress)
         return
     settings = config.settings
     # Lightning brings its loaders back only in the middle of an epoch, so the data begin at the right step.
@@ -249,7 +232,7 @@ def _fit(
             gradient_clip_val=settings.optimiser.clip or None,
             deterministic="warn",
             callbacks=[
-                *_callbacks(run, settings, per_epoch, sampler, dataset.classes, console),
+                *_callbacks(run, settings, per_epoch, sampler, dataset.classes, progress),
                 *callbacks,
             ],
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
@@ -267,7 +250,6 @@ def _fit(
         _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         validation = dataset.faces.rows(torch.as_tensor(splits.val))
-        progress = show_progress(console, "predicting validation images")
         model.to(accelerator(settings.fit.device))  # Lightning has taken it off
         fit_afterwards(model, validation, settings.prediction, progress)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
@@ -291,7 +273,7 @@ def _callbacks(
     steps_per_epoch: int,
     sampler: ClassSampler,
     classes: Sequence[str],
-    console: Console | None,
+    progress: Progress,
 ) -> list[pl.Callback]:
     fit = settings.fit
     mode = "min" if fit.monitor == "val_loss" else "max"
@@ -312,8 +294,7 @@ def _callbacks(
         callbacks.append(OneCheckpoint(run.last_checkpoint, every_n_train_steps=fit.checkpoint_every))
     if fit.patience:
         callbacks.append(Patience(fit.monitor, patience=fit.patience, mode=mode))
-    if console is not None:
-        callbacks.append(TrainingProgress(console))
+    callbacks.append(TrainingProgress(progress))
     return callbacks
 
 

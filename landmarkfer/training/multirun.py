@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import RunError
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.fit import resume, train
@@ -45,14 +45,14 @@ def repetitions(
 
 
 def train_all(
-    wanted: Sequence[TrainSettings], *, runs_root: Path = RUNS_ROOT, console: Console | None = None
+    wanted: Sequence[TrainSettings], *, runs_root: Path = RUNS_ROOT, progress: Progress = SILENT
 ) -> list[RunFolder]:
     """Train runs one after the other; what is finished is kept, and what was cut off goes on.
 
     Args:
         wanted: Settings with names.
         runs_root: The folder of all runs.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
 
     Raises:
         RunError: There is a run of such a name with other settings.
@@ -61,14 +61,13 @@ def train_all(
     for number, settings in enumerate(wanted, start=1):
         assert settings.name is not None
         run = RunFolder(runs_root / settings.name)
-        if console is not None:
-            console.print(f"run {number} of {len(wanted)}: {settings.name}", highlight=False)
+        progress.say(f"run {number} of {len(wanted)}: {settings.name}")
         if not run.config_file.exists():
-            run = train(settings, runs_root=runs_root, console=console)
+            run = train(settings, runs_root=runs_root, progress=progress)
         elif run.read_config().settings != resolved(settings):
             raise RunError(f"there is a run '{run.name}' with other settings; choose another --name.")
         elif not run.finished:
-            resume(run, console=console)
+            resume(run, progress=progress)
         runs.append(run)
     return runs
 

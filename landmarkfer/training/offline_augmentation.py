@@ -10,9 +10,10 @@ import torch
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
-from landmarkfer.data.images import ImageInfo, Progress
+from landmarkfer.data.images import ImageInfo
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError
+from landmarkfer.progress import SILENT, Progress
 
 
 def with_copies(
@@ -21,7 +22,7 @@ def with_copies(
     caches: Sequence[LandmarkCache],
     settings: TrainSettings,
     images: ImageInfo | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[FaceDataset, Rows]:
     """A dataset with what further caches hold of its training images at its end.
 

@@ -12,14 +12,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Self
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import LandmarkferError, RunError
+from landmarkfer.progress import SILENT, Progress, show_progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.multirun import train_all
@@ -32,7 +31,7 @@ def train_side_by_side(
     jobs: int,
     *,
     runs_root: Path = RUNS_ROOT,
-    console: Console | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Train runs, `jobs` at a time; what is finished is kept, and what was cut off goes on.
 
@@ -44,7 +43,7 @@ def train_side_by_side(
         wanted: Settings with names.
         jobs: How many at a time.
         runs_root: The folder of all runs.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
 
     Raises:
         RunError: A run failed, after all others are done; or runs begin with each other.
@@ -54,27 +53,27 @@ def train_side_by_side(
     running: dict[str, _Training] = {}
     failed: dict[str, str] = {}
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with _Bars(len(wanted), runs_root, console) as bars:
-        try:
-            while waiting or running:
-                unfinished = {settings.name for settings in waiting} | set(running)
-                ready = [settings for settings in waiting if not unfinished & _needed(settings)]
-                for settings in ready[: jobs - len(running)]:
-                    waiting.remove(settings)
-                    assert settings.name is not None
-                    bars.begin(settings.name, settings.epochs)
-                    running[settings.name] = _Training.begin(settings, runs_root, threads)
-                if not running:
-                    raise RunError(f"run '{waiting[0].name}' begins with one that begins with it.")
-                ended = wait([one.process.sentinel for one in running.values()], _POLL_SECONDS)
-                for name in [name for name, one in running.items() if one.process.sentinel in ended]:
-                    if error := running.pop(name).outcome():
-                        failed[name] = error
-                    bars.end(name, failed.get(name))
-                bars.update()
-        finally:
-            for one in running.values():
-                one.process.kill()  # its checkpoints stand, and Lightning would put a request to end off
+    bars = _Told(len(wanted), runs_root, progress)
+    try:
+        while waiting or running:
+            unfinished = {settings.name for settings in waiting} | set(running)
+            ready = [settings for settings in waiting if not unfinished & _needed(settings)]
+            for settings in ready[: jobs - len(running)]:
+                waiting.remove(settings)
+                assert settings.name is not None
+                bars.begin(settings.name, settings.epochs)
+                running[settings.name] = _Training.begin(settings, runs_root, threads)
+            if not running:
+                raise RunError(f"run '{waiting[0].name}' begins with one that begins with it.")
+            ended = wait([one.process.sentinel for one in running.values()], _POLL_SECONDS)
+            for name in [name for name, one in running.items() if one.process.sentinel in ended]:
+                if error := running.pop(name).outcome():
+                    failed[name] = error
+                bars.end(name, failed.get(name))
+            bars.update()
+    finally:
+        for one in running.values():
+            one.process.kill()  # its checkpoints stand, and Lightning would put a request to end off
     if failed:
         name, error = next(iter(failed.items()))
         others = f" ({len(failed)} runs failed)" if len(failed) > 1 else ""
@@ -135,7 +134,8 @@ def _train_logged(settings: TrainSettings, runs_root: Path, log: Path, threads: 
     with log.open("a", encoding="utf-8", buffering=1) as file:
         sys.stdout = sys.stderr = file
         try:
-            train_all([settings], runs_root=runs_root, console=Console(file=file, width=100))
+            with show_progress(Console(file=file, width=100)) as progress:
+                train_all([settings], runs_root=runs_root, progress=progress)
             say.send(None)
         except LandmarkferError as error:
             say.send(str(error))
@@ -154,37 +154,30 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-class _Bars:
-    """The epochs of each run that is being trained, and how many runs are done; plain lines elsewhere."""
+class _Told:
+    """Tells of the epochs of each run that is being trained, and how many runs are done."""
 
-    def __init__(self, runs: int, runs_root: Path, console: Console | None) -> None:
-        self._console = console or Console(quiet=True)
+    def __init__(self, runs: int, runs_root: Path, progress: Progress) -> None:
+        self._progress = progress
         self._runs_root = runs_root
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bars = Progress(
-            *columns, console=self._console, disable=console is None or not console.is_terminal
-        )
-        self._all = self._bars.add_task("runs", total=runs)
-        self._one: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._runs = runs
+        self._done = 0
+        self._epochs: dict[str, int] = {}
 
     def begin(self, name: str, epochs: int) -> None:
-        """Show a run."""
-        self._one[name] = self._bars.add_task(name, total=epochs)
+        """Tell of a run from now on."""
+        self._epochs[name] = epochs
 
     def update(self) -> None:
         """Look at how far the runs are."""
-        for name, bar in self._one.items():
-            self._bars.update(bar, completed=len(read_epochs(RunFolder(self._runs_root / name).metrics_file)))
+        for name, epochs in self._epochs.items():
+            done = len(read_epochs(RunFolder(self._runs_root / name).metrics_file))
+            self._progress(name, min(done, epochs - 1), epochs)
 
     def end(self, name: str, error: str | None = None) -> None:
         """Say that a run is trained, or why it is not."""
-        self._bars.remove_task(self._one.pop(name))
-        self._bars.advance(self._all)
-        self._console.print(f"{name}: {error or 'trained'}", highlight=False)
+        epochs = self._epochs.pop(name)
+        self._done += 1
+        self._progress(name, epochs, epochs)
+        self._progress("runs", self._done, self._runs)
+        self._progress.say(f"{name}: {error or 'trained'}")

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import pandas as pd
 from filelock import FileLock, Timeout
-from rich.console import Console
 
 from landmarkfer.config.recipes import changed_settings, load_settings
 from landmarkfer.config.search import Range, SearchSettings, read_search
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import DivergedError, LandmarkferError, RunError, SettingsError
 from landmarkfer.files import replacing
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.fit import resume, train
@@ -43,7 +43,7 @@ def tune(
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
     root: Path = TUNING_ROOT,
-    console: Console | None = None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Search, or go on with a search.
 
@@ -54,7 +54,7 @@ def tune(
         overrides: Settings of every trial, by dotted key.
         assignments: The same as `table.key=value`.
         root: The folder of all studies.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
 
     Returns:
         The study's folder.
@@ -81,7 +81,7 @@ def tune(
         )
         _check_same_search(study, search, base)
         wanted = search.trials if trials is None else trials
-        _search(study, search, base, folder, wanted, console)
+        _search(study, search, base, folder, wanted, progress)
     return folder
 
 
@@ -126,7 +126,7 @@ def _search(
     base: TrainSettings,
     folder: Path,
     wanted: int,
-    console: Console | None,
+    progress: Progress,
 ) -> None:
     from optuna import Trial
     from optuna.samplers import TPESampler
@@ -134,8 +134,8 @@ def _search(
 
     cut_off = [Trial(study, t._trial_id) for t in study.trials if t.state == TrialState.RUNNING]
     done = len(study.trials) - len(cut_off)
-    if console is not None and study.trials:
-        console.print(f"{done} of {wanted} trials are done.", highlight=False)
+    if study.trials:
+        progress.say(f"{done} of {wanted} trials are done.")
     started, first = time.monotonic(), done
     while done < wanted:
         # Seeded by the trial, so that a search that was stopped does not draw the same settings again.
@@ -143,15 +143,13 @@ def _search(
         trial = cut_off.pop(0) if cut_off else study.ask()
         drawn = {key: _draw(trial, key, values) for key, values in search.ranges.items()}
         settings = _settings_of(base, drawn, f"trial-{trial.number + 1:04}")
-        if console is not None:
-            console.print(f"trial {done + 1} of {wanted}: {_told(drawn)}", highlight=False)
-        value, state = _run(trial, settings, folder / "runs", console)
+        progress.say(f"trial {done + 1} of {wanted}: {_told(drawn)}")
+        value, state = _run(trial, settings, folder / "runs", progress)
         study.tell(trial, value, state=state)
         done += 1
         _write(study, base, search, folder)
-        if console is not None:
-            left = (time.monotonic() - started) / (done - first) * (wanted - done)
-            console.print(_outcome(study, trial.number, base.fit.monitor, left), highlight=False)
+        left = (time.monotonic() - started) / (done - first) * (wanted - done)
+        progress.say(_outcome(study, trial.number, base.fit.monitor, left))
 
 
 def _draw(trial: "Trial", key: str, values: Range | Sequence[Any]) -> Any:
@@ -174,9 +172,7 @@ def _told(drawn: Mapping[str, Any]) -> str:
     )
 
 
-def _run(
-    trial: "Trial", settings: TrainSettings, root: Path, console: Console | None
-) -> tuple[float | None, Any]:
+def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress) -> tuple[float | None, Any]:
     """Train a trial, or go on with it; its best validation figure, and how it ended."""
     from optuna.trial import TrialState
 
@@ -188,11 +184,11 @@ def _run(
         if _PRUNED in trial.user_attrs:
             pass  # the process was killed between that decision and the end of the trial
         elif not run.config_file.exists():
-            run = train(settings, runs_root=root, console=console, callbacks=[report])
+            run = train(settings, runs_root=root, progress=progress, callbacks=[report])
         elif run.read_config().settings != resolved(settings):
             raise RunError(f"{run.path} is of another study; choose another --name, or remove the folder.")
         elif not run.finished:
-            resume(run, console=console, callbacks=[report])
+            resume(run, progress=progress, callbacks=[report])
     except DivergedError:
         return None, TrialState.FAIL
     shutil.rmtree(run.checkpoints, ignore_errors=True)

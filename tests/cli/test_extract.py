@@ -2,13 +2,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from landmarkfer.cli import cli
-from landmarkfer.cli.extract_report import cache_folder, duration, live_progress
+from landmarkfer.cli.extract_report import cache_folder
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, SettingsError, SourceError
-from landmarkfer.extraction.pipeline import Tally
 
 
 @pytest.fixture
@@ -137,24 +135,3 @@ def test_where_a_cache_lies(tmp_path, monkeypatch):
         ("a/b", "fer.zip", "a/b"),
     ]
     assert [str(cache_folder(cache, Path(source))) for cache, source, _ in names] == [n[2] for n in names]
-
-
-def test_durations_are_said_as_people_do():
-    said = ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "2 h 5 min"]
-    assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == said
-
-
-def test_a_bar_is_drawn_on_a_terminal(monkeypatch, capsys):
-    from landmarkfer.cli import extract_report
-
-    console = Console(force_terminal=True, width=140, stderr=True)
-    monkeypatch.setattr(extract_report, "Console", lambda **_: console)
-    with live_progress("faces") as progress:
-        tally = Tally(200, reused=50)
-        tally.counts.update(ok=90, no_face=7, unreadable=3)
-        progress(tally)
-    shown = capsys.readouterr().err
-    assert "faces" in shown
-    assert "100/200" in shown
-    assert "90 found, 7 no face, 3 unreadable" in shown
-    assert "/s" in shown

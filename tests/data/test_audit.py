@@ -185,11 +185,9 @@ def test_the_crop_size_is_told(rows, tmp_path):
     assert audit(write_cache(tmp_path / "c", rows, settings={"crop": 96})).crop == 96
 
 
-def test_progress_reaches_the_end_of_each_kind_of_work(rows, tmp_path):
-    calls = []
-    audit(write_cache(tmp_path / "c", rows, part_rows=4), progress=lambda *call: calls.append(call))
-    last = {what: (done, total) for what, done, total in calls}
-    assert last == {"looking at images": (6, 6), "comparing images": (5, 5)}
+def test_progress_reaches_the_end_of_each_kind_of_work(rows, tmp_path, recorder):
+    audit(write_cache(tmp_path / "c", rows, part_rows=4), progress=recorder)
+    assert recorder.ends == {"looking at images": (6, 6), "comparing images": (5, 5)}
 
 
 def test_splits_in_their_usual_order():

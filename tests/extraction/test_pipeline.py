@@ -7,6 +7,7 @@ from landmarkfer.extraction.pipeline import MAX_BATCH, extract
 from landmarkfer.extraction.pool import DEPTH, WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.worker import Job
+from landmarkfer.progress import Progress
 
 SETTINGS = ExtractSettings(detector="landmarker")
 
@@ -42,25 +43,17 @@ def test_rows_are_in_order_however_long_each_takes(run, odd_source):
     }
 
 
-def test_progress_is_told_after_every_row(run, odd_source):
-    seen = []
-    run(odd_source(*"abcdefgh"), progress=lambda t: seen.append((t.done, t.counts["unreadable"], t.total)))
-    assert seen == [(n, n, 8) for n in range(1, 9)]
+def test_progress_is_told_after_every_row(run, odd_source, recorder):
+    run(odd_source(*"abcdefgh"), progress=recorder)
+    assert recorder.steps == [(n, 8) for n in range(9)]
+    assert recorder.notes == [f"0 found, 0 no face, {n} unreadable" for n in range(9)]
 
 
-class Stopped(Exception):
-    pass
-
-
-def test_a_run_that_stops_goes_on_where_it_was(run, odd_source, tmp_path):
+def test_a_run_that_stops_goes_on_where_it_was(run, odd_source, tmp_path, recorder):
     source = odd_source(*[f"key{n}" for n in range(40)])
-
-    def stop(tally):
-        if tally.done == 23:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run(source, progress=stop)
+    recorder.stop = 23
+    with pytest.raises(KeyboardInterrupt):
+        run(source, progress=recorder)
     cache = LandmarkCache.open(tmp_path / "cache")
     assert not cache.complete
     kept = len(cache)
@@ -81,7 +74,12 @@ def test_work_does_not_run_far_ahead_of_a_slow_image(run, odd_source):
     """Else a kill would lose more than a part, and rows would pile up in memory."""
     keys = ["wait:1.5", *[f"key{n}" for n in range(200)]]
     counts = []
-    run(odd_source(*keys), progress=lambda tally: counts.append((tally.done, len(odd_source.read()))))
+
+    class Watch(Progress):
+        def __call__(self, task, done, total, note=""):
+            counts.append((done, len(odd_source.read())))
+
+    run(odd_source(*keys), progress=Watch())
     # While the first image is waited for, the other worker gets what there is room for and no more.
     ahead = max(read - done for done, read in counts)
     assert ahead <= 2 * DEPTH * MAX_BATCH

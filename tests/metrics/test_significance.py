@@ -161,12 +161,9 @@ class TestPairedDifferences:
         assert [values[0] for values in found[2:]] == [0, 0, 0, 1]
         assert np.isnan([values[1] for values in found]).all()
 
-    def test_progress_ends_at_all_and_other_images_are_refused(self):
-        steps = []
+    def test_progress_ends_at_all_and_other_images_are_refused(self, recorder):
         hits = np.ones((4, 1))
-        paired_differences(
-            hits, hits, np.asarray, resamples=300, permutations=10, progress=lambda *step: steps.append(step)
-        )
-        assert steps == [(250, 310), (300, 310), (310, 310)]
+        paired_differences(hits, hits, np.asarray, resamples=300, permutations=10, progress=recorder)
+        assert recorder.steps == [(250, 310), (300, 310), (310, 310)]
         with pytest.raises(ValueError, match="same images"):
             paired_differences(hits, hits[:3], np.asarray)

@@ -1,4 +1,3 @@
-import io
 import re
 from types import SimpleNamespace
 
@@ -9,7 +8,6 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from matplotlib.axes import Axes
 from PIL import Image
-from rich.console import Console
 
 from landmarkfer.reporting.learning_curves import draw_curves
 from landmarkfer.runs.metrics_table import COLUMNS, read_epochs
@@ -17,27 +15,17 @@ from landmarkfer.training.callbacks import MovingWeightAverage, WholeCheckpointI
 from landmarkfer.training.fit import train
 
 
-def shown(console, settings, tmp_path):
-    train(settings, runs_root=tmp_path, console=console)
-    return console.file.getvalue()
-
-
-def test_plain_lines_where_there_is_no_terminal(tiny_settings, tmp_path):
-    console = Console(file=io.StringIO(), width=100)
-    lines = shown(console, tiny_settings(), tmp_path).splitlines()
+def test_progress_counts_steps_and_notes_the_figures_of_each_epoch(tiny_settings, tmp_path, recorder):
+    train(tiny_settings(), runs_root=tmp_path, progress=recorder)
+    steps = [(done, total) for task, done, total in recorder.calls if task == "training"]
+    assert steps[0] == (0, 10) and steps[-1] == (10, 10) and steps == sorted(steps)
+    notes = [note for note in dict.fromkeys(recorder.notes) if note]
     pattern = r"epoch (\d)/2  loss \d\.\d{3}  val accuracy \d+\.\d%  best \d+\.\d%"
-    assert [re.fullmatch(pattern, line)[1] for line in lines] == ["1", "2"]
+    assert [re.fullmatch(pattern, note)[1] for note in notes] == ["1", "2"]
     table = pd.read_csv(next(tmp_path.glob("*/metrics.csv")))
-    assert f"loss {table['train_loss'].iloc[1]:.3f}" in lines[1]
-    assert f"best {table['val_accuracy'].max():.1%}" in lines[1]
-
-
-def test_a_bar_over_all_steps_on_a_terminal(tiny_settings, tmp_path):
-    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
-    text = shown(console, tiny_settings(), tmp_path)
-    assert "10/10" in text
-    assert "steps/s" in text
-    assert "\x1b[?25h" in text, "the cursor is given back"
+    assert f"loss {table['train_loss'].iloc[1]:.3f}" in notes[1]
+    assert f"best {table['val_accuracy'].max():.1%}" in notes[1]
+    assert notes[1] in recorder.said
 
 
 def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path, monkeypatch):

@@ -44,17 +44,17 @@ class TestTraining:
         weights = {run.weights_file.read_bytes() for run in runs}
         assert len(weights) == 3, "what was learnt differs too"
 
-    def test_what_is_finished_is_kept_and_what_was_cut_off_goes_on(self, tiny_settings, tmp_path, console):
+    def test_what_is_finished_is_kept_and_what_was_cut_off_goes_on(self, tiny_settings, tmp_path, recorder):
         wanted = repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0, 1))
         first, second = train_all(wanted, runs_root=tmp_path)
         whole = second.weights_file.read_bytes()
         stamp = first.weights_file.stat().st_mtime_ns
         second.weights_file.unlink()
-        again = train_all(wanted, runs_root=tmp_path, console=console)
+        again = train_all(wanted, runs_root=tmp_path, progress=recorder)
         assert [run.name for run in again] == ["mlp-s0", "mlp-s1"]
         assert first.weights_file.stat().st_mtime_ns == stamp
         assert second.weights_file.read_bytes() == whole
-        assert "run 2 of 2: mlp-s1" in console.export_text()
+        assert "run 2 of 2: mlp-s1" in recorder.said
 
     def test_a_run_of_that_name_with_other_settings_is_refused(self, tiny_settings, tmp_path):
         train_all(repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0,)), runs_root=tmp_path)

@@ -1,11 +1,9 @@
-import io
 import multiprocessing
 import threading
 import time
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.errors import RunError
@@ -21,11 +19,10 @@ def wanted(cache, name, **overrides):
 
 @pytest.mark.slow
 def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
-    tiny_cache, tmp_path, monkeypatch
+    tiny_cache, tmp_path, monkeypatch, recorder
 ):
     monkeypatch.chdir(tmp_path)
     cache = tiny_cache.path.resolve().as_posix()
-    told = io.StringIO()
     runs = [
         wanted(cache, "second", init="first"),
         wanted("nowhere", "lost"),
@@ -33,12 +30,13 @@ def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
         wanted(cache, "third", seed=1),
     ]
     with pytest.raises(RunError, match=r"run 'lost' failed: .*nowhere"):
-        train_side_by_side(runs, 2, console=Console(file=told))
+        train_side_by_side(runs, 2, progress=recorder)
     for name in ("first", "second", "third"):
         assert find_run(name).finished
-        assert f"{name}: trained" in told.getvalue()
+        assert f"{name}: trained" in recorder.said
         assert "epoch 1/1" in (tmp_path / f"experiments/runs/{name}.log").read_text()
-    assert "lost: " in told.getvalue()
+    assert any(line.startswith("lost: ") for line in recorder.said)
+    assert recorder.ends["runs"] == (4, 4)
     before = find_run("first").weights_file.stat().st_mtime_ns
     train_side_by_side([runs[2]], 2)
     assert find_run("first").weights_file.stat().st_mtime_ns == before, "what is finished is kept"

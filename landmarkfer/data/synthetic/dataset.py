@@ -15,6 +15,7 @@ from PIL import Image
 from landmarkfer.data.synthetic.faces import CLASSES, make_face, make_faceless
 from landmarkfer.errors import SourceError
 from landmarkfer.files import replacing
+from landmarkfer.progress import SILENT, Progress
 
 _MARK = ".made-faces.json"
 _VERSION = 1  # of the generator: raised when the same seed gives other faces
@@ -72,7 +73,7 @@ def write_dataset(
     size: int = 192,
     test_share: float = 0.25,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> int:
     """Write a labelled data set of made faces, with one image without a face in each split.
 
@@ -85,7 +86,7 @@ def write_dataset(
         size: Side of the images, pixels.
         test_share: Share of the images of each class that goes to `test/`; at least one stays on either side.
         workers: Processes. More than one are started anew, so a script needs its `__main__` guard.
-        progress: Called with the numbers of images done and in all.
+        progress: Told of the task `making faces`.
 
     Returns:
         How many images the folder holds.
@@ -96,14 +97,13 @@ def write_dataset(
     """
     plan = plan_dataset(per_class, seed, size, test_share)
     total = len(plan.faces) + 2
-    report = progress or (lambda done, total: None)
     try:
         _claim(folder, plan)
         for path in {path.rpartition("/")[0] for path, _, _ in plan.faces}:
             (folder / path).mkdir(parents=True, exist_ok=True)
         for number, split in enumerate(("train", "test")):
             _save(make_faceless(number, size), folder / split / "neutral" / FACELESS)
-        _write_faces(folder, plan, workers, lambda done: report(done + 2, total))
+        _write_faces(folder, plan, workers, lambda done: progress("making faces", done + 2, total))
     except OSError as error:
         raise SourceError(f"cannot write made faces to {folder}: {error.strerror or error}.") from error
     return total

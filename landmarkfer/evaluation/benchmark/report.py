@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from landmarkfer.config.benchmark import BenchmarkSettings, RowSettings, plain_name, row_settings, run_name
 from landmarkfer.config.recipes import changed_settings
@@ -20,6 +19,7 @@ from landmarkfer.evaluation.compare.write import DIFFERENCES_PAGE, write_differe
 from landmarkfer.files import replacing
 from landmarkfer.metrics.predictions import PREFIX, average_predictions, probability_columns_of
 from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.figures import draw_comparison
 from landmarkfer.reporting.markdown import Header, package_versions
 from landmarkfer.reporting.results import (
@@ -68,7 +68,7 @@ def write_page(
     seeds: Sequence[int],
     runs_root: Path,
     results_root: Path,
-    console: Console | None = None,
+    progress: Progress = SILENT,
     *,
     latency: bool = False,
 ) -> Path:
@@ -91,13 +91,13 @@ def write_page(
             kept = kept_file(recipe, row, seed, results_root)
             if run.finished:
                 try:
-                    _evaluate(run, kept, settings, console, latency)
+                    _evaluate(run, kept, settings, progress, latency)
                 except (CacheError, RunError) as error:  # of another machine's cache, say
                     if not kept.exists():
                         raise
-                    _say(console, f"what is kept of {run.name} stands, since it cannot be evaluated: {error}")
+                    progress.say(f"what is kept of {run.name} stands, since it cannot be evaluated: {error}")
             if kept.exists():
-                _add(read_kept(kept), recipe, settings, row, seed, found, console)
+                _add(read_kept(kept), recipe, settings, row, seed, found, progress)
     for row in settings.rows:
         if row.average and all(part in found.tables for part in row.average):
             _measure_average(row, found)
@@ -129,20 +129,15 @@ def kept_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) -> 
 
 
 def _evaluate(
-    run: RunFolder, kept: Path, settings: BenchmarkSettings, console: Console | None, latency: bool
+    run: RunFolder, kept: Path, settings: BenchmarkSettings, progress: Progress, latency: bool
 ) -> None:
     """Bring what is kept of a finished run up to date."""
     if latency:
-        _say(console, f"measuring the latency of {run.name}")
+        progress.say(f"measuring the latency of {run.name}")
         measure_again(run, kept)
     if run.metrics_file.exists() or not kept.exists():  # weights alone tell no times
-        _say(console, f"evaluating {run.name}")
+        progress.say(f"evaluating {run.name}")
         write_kept(kept, kept_of(run, settings.other_data))
-
-
-def _say(console: Console | None, text: str) -> None:
-    if console is not None:
-        console.print(text, highlight=False)
 
 
 def _add(
@@ -152,12 +147,12 @@ def _add(
     row: RowSettings,
     seed: int,
     found: Measured,
-    console: Console | None,
+    progress: Progress,
 ) -> None:
     """Add what is kept of a run, if it was trained as the row says."""
     wanted = row_settings(recipe, settings, row, seed)
     if kept.changed != json.loads(json.dumps(changed_settings(wanted))):
-        _say(console, f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
+        progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
         return
     found.days.add(kept.created[:10])
     found.cache = found.cache or wanted.cache

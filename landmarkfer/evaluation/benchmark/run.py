@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from landmarkfer.config.benchmark import (
     BenchmarkSettings,
@@ -30,6 +28,7 @@ from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.device import accelerator, precision
 from landmarkfer.models import build_model
 from landmarkfer.models.base import FaceModel
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.multirun import train_all
@@ -63,7 +62,7 @@ def benchmark(
     latency: bool = False,
     runs_root: Path = RUNS_ROOT,
     results_root: Path = RESULTS_ROOT,
-    console: Console | None = None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Train what is missing, evaluate it, and write the page.
 
@@ -76,7 +75,7 @@ def benchmark(
         latency: Whether to measure that of every finished run again, one after another.
         runs_root: The folder of all runs.
         results_root: Where `<recipe>.md`, `.csv` and `.png` are written, and `<recipe>-predictions` is.
-        console: Where progress is shown; nowhere if None.
+        progress: Told how far it is.
 
     Returns:
         The page.
@@ -93,10 +92,10 @@ def benchmark(
         if train and one.seed == seeds[0]:
             build_model(model.name, 2, **model.keywords)
     if train and jobs > 1:
-        train_side_by_side(wanted, jobs, runs_root=runs_root, console=console)
+        train_side_by_side(wanted, jobs, runs_root=runs_root, progress=progress)
     elif train:
-        train_all(wanted, runs_root=runs_root, console=console)
-    return write_page(recipe, settings, seeds, runs_root, results_root, console, latency=latency)
+        train_all(wanted, runs_root=runs_root, progress=progress)
+    return write_page(recipe, settings, seeds, runs_root, results_root, progress, latency=latency)
 
 
 def _chosen(settings: BenchmarkSettings, only: Sequence[str]) -> list[RowSettings]:
@@ -113,17 +112,17 @@ def plan(
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
     runs_root: Path = RUNS_ROOT,
-    console: Console | None = None,
+    progress: Progress = SILENT,
 ) -> list[Planned]:
     """What a benchmark would still train, and how long that takes.
 
     The time is that of a finished seed of the same row, else that of a few steps on made-up faces, times the
-    steps that are left. The console, if there is one, shows which rows are timed.
+    steps that are left. The progress is told which rows are timed.
     """
     settings = read_benchmark(recipe)
     found = []
     rows = _chosen(settings, only)
-    for row in track(rows, "timing the rows", console=console, transient=True, disable=console is None):
+    for row in progress.track(rows, "timing the rows", len(rows)):
         measured: float | None = None
         for seed in seeds or settings.seeds:
             run = RunFolder(runs_root / run_name(recipe, row, seed))

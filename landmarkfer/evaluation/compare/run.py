@@ -13,10 +13,11 @@ from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.compare.disagreements import image_outcomes
 from landmarkfer.evaluation.compare.statistics import pair_systems
-from landmarkfer.evaluation.compare.write import Progress, write_differences
+from landmarkfer.evaluation.compare.write import write_differences
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import PREDICTIONS_FILE, write_evaluation
 from landmarkfer.metrics.predictions import PREFIX, average_predictions, read_predictions
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, find_run
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def compare_runs(
     average: bool = False,
     cache: str | None = None,
     images: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Compared:
     """Tell two systems apart, each given by its runs.
 
@@ -64,7 +65,7 @@ def compare_runs(
         average: Take the average of a system's runs as one system, not the runs as its seeds.
         cache: The cache of the images; by default that of the first run which still has its own.
         images: Whether to draw images of the data set.
-        progress: See `Progress`.
+        progress: Told of the tasks `slices`, `classes and confusions` and `images`.
 
     Raises:
         CacheError: There is no such cache, or it lacks some of the images.

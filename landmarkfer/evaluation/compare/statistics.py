@@ -36,8 +36,6 @@ SLICES = 3
 """Into how many slices of equal size a number is cut."""
 _FEW = 5  # a number of at most so many values is cut by value
 
-Progress = Callable[[int, int], None]
-
 
 class Difference(NamedTuple):
     """A figure of both systems on `images` images, and its difference between them."""
@@ -128,7 +126,7 @@ def confusion_differences(pair: Pair, **draws: Any) -> pd.DataFrame:
 
     Args:
         pair: The systems.
-        **draws: `resamples`, `permutations`, `seed` and `progress` of `paired_differences`.
+        **draws: `resamples`, `permutations`, `seed`, `task` and `progress` of `paired_differences`.
 
     Returns:
         Rows with `DIFFERENCE_COLUMNS` of the parts `all`, `class`, `told` and `either`, by class in their
@@ -184,7 +182,7 @@ def slice_differences(
             belong to no slice. A measure with a single slice is left out, as is one that slices the images as
             one before it does.
         bins: Edges between the slices of a measure, inside its range, in place of equal sizes.
-        **draws: `resamples`, `permutations`, `seed` and `progress` of `paired_differences`.
+        **draws: `resamples`, `permutations`, `seed`, `task` and `progress` of `paired_differences`.
 
     Returns:
         Rows with `DIFFERENCE_COLUMNS` of the parts `slice` and `trend`. The test of a trend exchanges systems

@@ -1,6 +1,6 @@
 """Where two systems differ, from prediction tables to files: figures, a page, pictures, images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +18,7 @@ from landmarkfer.evaluation.compare.statistics import (
     slice_differences,
 )
 from landmarkfer.files import replacing
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.markdown import Header, package_versions
 
 FIGURES_FILE, IMAGES_FILE = "differences.csv", "images.csv"
@@ -25,7 +26,6 @@ DIFFERENCES_PAGE = "differences.md"
 SHEET = 48
 """How many images a sheet shows at most."""
 
-Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
@@ -39,7 +39,7 @@ def write_differences(
     commands: Sequence[str],
     date: str,
     images: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Tell two systems apart and write what was found.
 
@@ -56,7 +56,7 @@ def write_differences(
         commands: How it was made, for the page.
         date: When it was measured, YYYY-MM-DD.
         images: Whether to draw images.
-        progress: See `Progress`.
+        progress: Told of the tasks `slices`, `classes and confusions` and `images`.
 
     Returns:
         Rows with `evaluation.differences.DIFFERENCE_COLUMNS`.
@@ -65,15 +65,11 @@ def write_differences(
         RunError: The tables differ in images, labels or classes.
         CacheError: The cache lacks some of the images.
     """
-
-    def part(what: str) -> Callable[[int, int], None] | None:
-        return None if progress is None else lambda done, total: progress(what, done, total)
-
     pair = pair_systems(first, second)
     outcomes = image_outcomes(pair)
     measures = _measures(pair, [*first, *second], cache)
-    slices = slice_differences(pair, measures, progress=part("slices"))
-    parts = [confusion_differences(pair, progress=part("classes and confusions")), slices]
+    slices = slice_differences(pair, measures, task="slices", progress=progress)
+    parts = [confusion_differences(pair, task="classes and confusions", progress=progress), slices]
     rows = pd.concat([one for one in parts if len(one)], ignore_index=True)
     pictures = Pictures(
         "differences.png",
@@ -138,7 +134,7 @@ def _draw_images(
     outcomes: pd.DataFrame,
     out: Path,
     names: tuple[str, str],
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[str | None, str | None]:
     """The names of the sheets of won and lost images that were drawn."""
     if cache is None:
@@ -148,8 +144,7 @@ def _draw_images(
     pixels = cache.frame(["id", "sha256"]).set_index("id")["sha256"].reindex(outcomes.index)
     distinct = outcomes[pixels.notna() & ~pixels.duplicated()]
     for number, outcome in enumerate(("won", "lost")):
-        if progress is not None:
-            progress("images", number, 2)
+        progress("images", number, 2)
         count = int((distinct["outcome"] == outcome).sum())
         shown = clearest(distinct, outcome, SHEET)
         drawn.append(f"{outcome}.png" if count else None)
@@ -159,6 +154,5 @@ def _draw_images(
                 f"{len(shown)} of {count:,} distinct images that {right} tells right and the other does not"
             )
             write_outcome_sheet(cache, shown, out / f"{outcome}.png", names, title)
-    if progress is not None:
-        progress("images", 2, 2)
+    progress("images", 2, 2)
     return drawn[0], drawn[1]

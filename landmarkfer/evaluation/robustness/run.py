@@ -5,15 +5,12 @@ was, and a second call does nothing again.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images
@@ -23,11 +20,11 @@ from landmarkfer.evaluation.benchmark.report import ENSEMBLE
 from landmarkfer.evaluation.evaluate import evaluate_run, split_ids
 from landmarkfer.evaluation.robustness.report import write_robustness_page
 from landmarkfer.evaluation.robustness.statistics import Key, Outcomes, outcomes_of
-from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, unfinished, variants
+from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, variants
 from landmarkfer.extraction.corruptions import CORRUPTIONS
-from landmarkfer.extraction.pipeline import Tally
 from landmarkfer.files import replacing
 from landmarkfer.metrics.predictions import average_predictions, check_same_images
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.results import NO_GRAPH
 from landmarkfer.runs.folder import RunFolder, find_run
 from landmarkfer.runs.groups import configurations
@@ -36,9 +33,6 @@ from landmarkfer.runs.records import find_runs, read_runs
 RESULTS_ROOT = Path("experiments/results")
 IMAGES = 500
 """Test images that are corrupted unless another number is asked for."""
-
-Detecting = Callable[[str], AbstractContextManager[Callable[[Tally], None] | None]]
-"""Shows how far the detection on the images of a cache is, given the cache's name."""
 
 PREDICTIONS = "predictions"
 """Folder beside the corrupted copies."""
@@ -115,8 +109,7 @@ def robustness(
     caches_root: Path = CACHE_ROOT,
     workers: int | None = None,
     landmarker: Path | None = None,
-    console: Console | None = None,
-    detecting: Detecting = lambda name: nullcontext(),
+    progress: Progress = SILENT,
 ) -> Path:
     """Corrupt test images, evaluate systems on them, and write the page.
 
@@ -130,8 +123,7 @@ def robustness(
         caches_root: Where `<cache>-robustness-<images>` is made for each cache that a run was trained on.
         workers: Worker processes of the detection; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        console: Where the evaluation shows how far it is; nowhere if None.
-        detecting: Shows how far the detection is.
+        progress: Told how far it is.
 
     Returns:
         The page.
@@ -149,9 +141,9 @@ def robustness(
         source = find_cache(run.read_config().cache.path)
         if source not in suites:
             suites[source] = _make_suite(
-                LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, detecting
+                LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, progress
             )
-    predictions = _predict_all(systems, suites, wanted, console)
+    predictions = _predict_all(systems, suites, wanted, progress)
     outcomes = _outcomes(systems, predictions, corruptions)
     return write_robustness_page(
         results_root / page,
@@ -195,16 +187,14 @@ def _make_suite(
     caches_root: Path,
     workers: int | None,
     landmarker: Path | None,
-    detecting: Detecting,
+    progress: Progress,
 ) -> Suite:
     """The corrupted copies of the test images of a run, made where they are not there yet."""
     rows = stratified_rows(cache.frame(["label"])["label"], _test_rows(cache, run), images)
     root = caches_root / f"{cache.path.name}-robustness-{len(rows)}"
-    showing = detecting(cache.path.name) if unfinished(root, wanted) else nullcontext()
-    with showing as progress:
-        copies = make_corrupted(
-            cache, rows, root, wanted, workers=workers, landmarker=landmarker, progress=progress
-        )
+    copies = make_corrupted(
+        cache, rows, root, wanted, workers=workers, landmarker=landmarker, progress=progress
+    )
     return Suite(root, copies)
 
 
@@ -226,21 +216,16 @@ def _predict_all(
     systems: Sequence[System],
     suites: Mapping[Path, Suite],
     wanted: Sequence[Variant],
-    console: Console | None,
+    progress: Progress,
 ) -> dict[tuple[Path, Variant], pd.DataFrame]:
     """The prediction table of every run on every copy."""
     runs = list({run.path: run for run in _runs(systems)}.values())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tables = {}
-    shown = console is not None and console.is_terminal
-    with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
-        task = bar.add_task("predicting", total=len(runs) * len(wanted))
-        for run in runs:
-            suite = suites[find_cache(run.read_config().cache.path)]
-            kept = suite.root / PREDICTIONS / f"{run.name}-{_digest(run)[:12]}"
-            for variant in wanted:
-                tables[run.path, variant] = _predictions(run, suite.copies[variant], kept)
-                bar.advance(task)
+    each = [(run, variant) for run in runs for variant in wanted]
+    for run, variant in progress.track(each, "predicting", len(each)):
+        suite = suites[find_cache(run.read_config().cache.path)]
+        kept = suite.root / PREDICTIONS / f"{run.name}-{_digest(run)[:12]}"
+        tables[run.path, variant] = _predictions(run, suite.copies[variant], kept)
     return tables
 
 

@@ -6,17 +6,27 @@ from PIL import Image
 
 from landmarkfer.data.synthetic import CLASSES, write_dataset
 from landmarkfer.errors import SourceError
+from landmarkfer.progress import Progress
 
 
 def content(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.jpg"))}
 
 
+class Steps(Progress):
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, task, done, total, note=""):
+        self.steps.append((done, total))
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "faces"
-    seen = []
-    total = write_dataset(folder, per_class=4, seed=2, size=64, progress=lambda *at: seen.append(at))
+    recorder = Steps()
+    total = write_dataset(folder, per_class=4, seed=2, size=64, progress=recorder)
+    seen = recorder.steps
     assert seen[-1] == (total, total)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert total == len(content(folder)) == 4 * 7 + 2

@@ -44,16 +44,15 @@ def compared(pictured_cache, tmp_path):
     return compare
 
 
-def test_a_benchmark_can_call_it(compared):
-    steps = []
-    rows, out = compared(progress=lambda *step: steps.append(step))
+def test_a_benchmark_can_call_it(compared, recorder):
+    rows, out = compared(progress=recorder)
     happy = rows[(rows["name"] == "happy") & (rows["metric"] == "recall")].iloc[0]
     assert (happy["first"], happy["second"]) == pytest.approx((1, 3 / 12))
     assert happy["p_holm"] < 0.05
     pd.testing.assert_frame_equal(
         pd.read_csv(out / "differences.csv", keep_default_na=False), rows, check_dtype=False, atol=1e-5
     )
-    assert {what for what, done, total in steps if done == total} == {
+    assert {what for what, done, total in recorder.calls if done == total} == {
         "classes and confusions",
         "slices",
         "images",

@@ -1,0 +1,70 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from landmarkfer import progress
+from landmarkfer.progress import SILENT, duration, rate_text, show_progress
+
+
+def test_durations_are_said_as_people_do():
+    said = ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "2 h 5 min"]
+    assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == said
+
+
+def test_rates_have_two_digits_or_more():
+    assert [rate_text(rate) for rate in (0.4231, 8.06, 215.3, 12345)] == ["0.42", "8.1", "215", "12,345"]
+
+
+def test_silent_progress_shows_nothing_and_yields_every_item(capsys):
+    SILENT.say("a word")
+    assert list(SILENT.track("abc", "letters", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_is_drawn_on_a_terminal():
+    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
+    with show_progress(console) as report:
+        report("faces", 50, 200)
+        report("faces", 100, 200, "90 found, 7 no face")
+        report.say("[red]a line that stays[/red]")
+    shown = console.file.getvalue()
+    for part in ("faces", "100/200", "90 found, 7 no face", "/s", "[red]a line that stays[/red]"):
+        assert part in shown
+    assert shown.endswith("\x1b[?25h") or "\x1b[?25h" in shown, "the cursor is given back"
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """Lines as they are written where there is no terminal, by a clock that the test sets."""
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    console = Console(file=io.StringIO(), width=100)
+    with show_progress(console) as report:
+        yield report, clock, lambda: console.file.getvalue().splitlines()
+
+
+def test_a_line_every_ten_seconds_and_at_the_end_where_there_is_no_terminal(lines):
+    report, clock, written = lines
+    report("faces", 50, 200)
+    for second, done in ((4, 60), (10, 100), (12, 120), (20, 150)):
+        clock[0] = 100 + second
+        report("faces", done, 200, "[b]")
+    clock[0] = 125
+    report("faces", 200, 200)
+    assert written() == [
+        "faces: 100 of 200, 5/s, 20 s left; [b]",
+        "faces: 150 of 200, 5/s, 10 s left; [b]",
+        "faces: 200 of 200, 6/s",
+    ]
+
+
+def test_a_task_that_begins_again_has_a_clock_of_its_own(lines):
+    report, clock, written = lines
+    for start in (100, 200):
+        clock[0] = start
+        list(report.track(range(1), "images", 1))
+        report("decoding", 0, 10)
+        clock[0] = start + 5
+        report("decoding", 10, 10)
+    assert [line for line in written() if line.startswith("decoding")] == ["decoding: 10 of 10, 2/s"] * 2
