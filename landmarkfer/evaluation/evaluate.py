@@ -19,7 +19,6 @@ from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.predictions import average_predictions, without_sets
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
-from landmarkfer.models.base import FaceModel
 from landmarkfer.runs.folder import RunFolder, TrainedModel
 
 
@@ -66,8 +65,7 @@ def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Ope
         CacheError: The cache is missing, or is no longer what the run was trained on.
     """
     trained = run.load()
-    if isinstance(trained.model, FaceModel):
-        trained.model.to(accelerator("auto"))
+    trained.model.to(accelerator("auto"))
     source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
     settings = trained.config.settings
     own = source.fingerprint == trained.config.cache.fingerprint

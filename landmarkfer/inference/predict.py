@@ -1,4 +1,4 @@
-"""Apply a trained model to faces: probabilities, sets of labels, and the table of predictions."""
+"""Apply a trained model to faces: probabilities, prediction sets, and the table of predictions."""
 
 import numpy as np
 import pandas as pd
@@ -13,43 +13,38 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import RunError
-from landmarkfer.inference.tta import batches, mean_probabilities, views
+from landmarkfer.inference.tta import mean_probabilities
 from landmarkfer.metrics.predictions import TEMPERATURE, probability_columns, set_columns
 from landmarkfer.metrics.sets import STATED
-from landmarkfer.models.base import FaceModel
-from landmarkfer.runs.folder import AnyModel, TrainedModel
+from landmarkfer.models.classifier import Classifier
+from landmarkfer.runs.folder import TrainedModel
 
 
 def predict_probabilities(
-    model: AnyModel, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
+    model: Classifier, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
 ) -> Tensor:
     """Probabilities of each class, float64 `[B, C]` on the CPU.
 
     Args:
         model: In evaluation mode; its device is used.
-        faces: Normalised landmarks and stored images, as far as the model looks at them; where it sees
-            nothing, the training prior is predicted.
-        settings: Over which views of a face the prediction is averaged; the average of a network is then
-            tempered.
-        batch_size: See `models.views.batches`.
+        faces: Normalised landmarks and stored images, as far as the model reads them; without usable input,
+            the training prior is predicted.
+        settings: Test-time augmentation, over which the prediction is averaged; the average of a network is
+            then temperature-scaled.
+        batch_size: See `tta.batches`.
     """
-    if isinstance(model, FaceModel):
-        mean = mean_probabilities(model, faces, settings, batch_size=batch_size)
-        return torch.from_numpy(temper(mean.numpy(), model.temperatures(faces).numpy()))
-    parts = []
-    for batch in batches(faces, model, batch_size):
-        found = [model.probabilities(view) for view in views(batch, model, settings)]
-        parts.append(sum(found[1:], found[0]) / len(found))
-    return torch.cat(parts).double()
+    mean = mean_probabilities(model, faces, settings, batch_size=batch_size)
+    temperatures = model.temperatures(faces)
+    return mean if temperatures is None else torch.from_numpy(temper(mean.numpy(), temperatures.numpy()))
 
 
-def has_sets(model: AnyModel) -> bool:
-    """Whether a model can give sets of labels; classical ones and networks of older versions cannot."""
-    return isinstance(model, FaceModel) and bool(model.set_thresholds.any())
+def has_sets(model: Classifier) -> bool:
+    """Whether a model predicts sets of labels; classical ones and networks of older versions do not."""
+    return model.prediction_set_thresholds is not None
 
 
-def predict_sets(model: AnyModel, probabilities: Tensor, coverage: float = STATED) -> NDArray[np.bool_]:
-    """Which labels are in the set of each image, `[B, C]`; see `evaluation.conformal`.
+def predict_sets(model: Classifier, probabilities: Tensor, coverage: float = STATED) -> NDArray[np.bool_]:
+    """Which labels are in the prediction set of each image, `[B, C]`; see `calibration.conformal`.
 
     Args:
         model: Of `has_sets`.
@@ -57,16 +52,16 @@ def predict_sets(model: AnyModel, probabilities: Tensor, coverage: float = STATE
         coverage: How often a set shall hold the label, a whole percent.
 
     Raises:
-        RunError: The model knows no sets.
+        RunError: The model has no thresholds of prediction sets.
         ValueError: The coverage is not a whole percent from 1 % to 99 %.
     """
-    if not has_sets(model):
+    thresholds = model.prediction_set_thresholds
+    if thresholds is None:
         raise RunError(
-            "this model has no thresholds for sets of labels; train a network with this version, which fits "
+            "this model has no thresholds of prediction sets; train a network with this version, which fits "
             "them."
         )
-    assert isinstance(model, FaceModel)
-    return label_sets(probabilities.numpy(), threshold_for(model.set_thresholds.cpu().numpy(), coverage))
+    return label_sets(probabilities.numpy(), threshold_for(thresholds, coverage))
 
 
 def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.DataFrame:
@@ -94,8 +89,9 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.
         }
     )
     table[probability_columns(classes)] = probabilities.numpy()
-    if isinstance(model, FaceModel):
-        table[TEMPERATURE] = model.temperatures(faces).numpy()
+    temperatures = model.temperatures(faces)
+    if temperatures is not None:
+        table[TEMPERATURE] = temperatures.numpy()
     if has_sets(model):
         table[set_columns(classes)] = predict_sets(model, probabilities)
     return table

@@ -5,7 +5,6 @@ Prediction averages over these views, so whatever is fitted to predictions must 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,10 +15,8 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import mirror_images
 from landmarkfer.data.images import seen_side
 from landmarkfer.models.base import FaceModel
+from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import SILENT, Progress
-
-if TYPE_CHECKING:
-    from landmarkfer.models.classical.base import ClassicalModel
 
 
 @torch.inference_mode()
@@ -40,60 +37,43 @@ def view_embeddings(
         batch_size: See `batches`.
         progress: Told of the faces done.
     """
-    return _each_view(model.embed, model, faces, settings, batch_size, progress)
-
-
-@torch.inference_mode()
-def view_logits(
-    model: FaceModel,
-    faces: FaceBatch,
-    settings: PredictionSettings,
-    *,
-    batch_size: int = 0,
-    progress: Progress = SILENT,
-) -> Tensor:
-    """Logits of each view, `[V, B, C]` on the CPU.
-
-    Arguments are those of `view_embeddings`.
-    """
-    return _each_view(model, model, faces, settings, batch_size, progress)
+    return _each_view(lambda view: model.embed(view).float(), model, faces, settings, batch_size, progress)
 
 
 def _each_view(
     function: Callable[[FaceBatch], Tensor],
-    model: FaceModel,
+    model: Classifier,
     faces: FaceBatch,
     settings: PredictionSettings,
     batch_size: int,
     progress: Progress,
 ) -> Tensor:
-    device = next(model.parameters()).device
     parts = [
-        torch.stack([function(view).float().cpu() for view in views(batch.to(device), model, settings)])
+        torch.stack([function(view).cpu() for view in views(batch.to(model.device), model, settings)])
         for batch in batches(faces, model, batch_size, progress)
     ]
     return torch.cat(parts, dim=1)
 
 
+@torch.inference_mode()
 def mean_probabilities(
-    model: FaceModel,
+    model: Classifier,
     faces: FaceBatch,
     settings: PredictionSettings,
     *,
     batch_size: int = 0,
     progress: Progress = SILENT,
 ) -> Tensor:
-    """Probabilities of each class, averaged over the views and not tempered, float64 `[B, C]` on the CPU.
+    """Probabilities averaged over the views, not temperature-scaled, float64 `[B, C]` on the CPU.
 
     Arguments are those of `view_embeddings`.
     """
-    logits = view_logits(model, faces, settings, batch_size=batch_size, progress=progress)
-    return logits.double().softmax(dim=-1).mean(dim=0)
+    return _each_view(model.probabilities, model, faces, settings, batch_size, progress).mean(dim=0).double()
 
 
 def batches(
     faces: FaceBatch,
-    model: "FaceModel | ClassicalModel",
+    model: Classifier,
     size: int = 0,
     progress: Progress = SILENT,
     task: str = "predicting",
@@ -107,7 +87,7 @@ def batches(
         progress: See `view_embeddings`.
         task: What the progress calls it.
     """
-    if not size and isinstance(model, FaceModel) and next(model.parameters()).device.type == "cuda":
+    if not size and model.device.type == "cuda":
         size = 1024
     size = size or (64 if "image" in model.inputs else 512)
     for start in range(0, max(1, len(faces)), size):

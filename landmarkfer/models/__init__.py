@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from landmarkfer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from landmarkfer.models.base import FaceModel
-    from landmarkfer.models.classical.base import ClassicalModel
+    from landmarkfer.models.classifier import Classifier
 
 MODELS: dict[str, str] = {
     "mlp": "landmarkfer.models.mlp:MLP",
@@ -27,7 +26,7 @@ MODELS: dict[str, str] = {
 }
 
 
-def model_class(name: str) -> type["FaceModel"] | type["ClassicalModel"]:
+def model_class(name: str) -> type["Classifier"]:
     """The class of a model.
 
     Raises:
@@ -68,7 +67,7 @@ def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
             ) from None
 
 
-def build_model(name: str, num_classes: int, **keywords: Any) -> "FaceModel | ClassicalModel":
+def build_model(name: str, num_classes: int, **keywords: Any) -> "Classifier":
     """Build a model with fresh weights.
 
     Args:
@@ -77,8 +76,7 @@ def build_model(name: str, num_classes: int, **keywords: Any) -> "FaceModel | Cl
         **keywords: Of the model's constructor.
 
     Returns:
-        The model; `forward(batch)` gives logits `[B, C]`, `embed(batch)` features `[B, D]`. A classical model
-        has `probabilities(batch)` instead.
+        The model. Called with a batch, a network gives logits `[B, C]`, and its `embed` features `[B, D]`.
 
     Raises:
         SettingsError: The name or a keyword is unknown, or a keyword's value does not fit.

@@ -1,24 +1,32 @@
-"""What all models have in common, and what those that see landmarks alone do.
+"""What all networks have in common, and what those on landmarks have.
 
-A model says something of every image: where it sees nothing (no face was found, or the image could not be
-read), it says what the training prior says.
+A model predicts every image: without usable input (no face was found, or the image could not be read), it
+predicts the training prior.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import landmarkfer
 from landmarkfer.calibration.conformal import PERCENTS
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import LEAST_SD, blendshape_statistics, landmark_statistics, whitening_matrix
-from landmarkfer.errors import CacheError
+from landmarkfer.errors import CacheError, RunError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.files import replacing
+from landmarkfer.models.classifier import Classifier
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
 Features = Literal["whitened", "displacement", "coordinates"]
@@ -28,24 +36,20 @@ Floor = Annotated[float, Field(gt=0)]
 
 WHITENING_FLOOR = 1e-3
 OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds")
-"""Buffers that tell of a model's own training and validation images: no other model begins with them."""
+"""Buffers fitted to a model's own training and validation images: no other model is initialised from them."""
 POINT_FEATURES = 3  # numbers that describe a point, of every kind of features
 
 
-class FaceModel(nn.Module, ABC):
-    """A model from a `FaceBatch` to logits `[B, C]`.
+class FaceModel(nn.Module, Classifier):
+    """A network from a `FaceBatch` to logits `[B, C]`.
 
-    Where it sees nothing, the logits are the logarithm of the training prior, whatever the batch holds there,
-    so that every image has a prediction and nobody has to treat it apart.
+    Without usable input, the logits are the logarithm of the training prior, whatever the batch holds there.
 
     Args:
         num_classes: C.
-
-    Attributes:
-        inputs: The fields of a batch that the model looks at: `landmarks`, `image`.
     """
 
-    inputs: ClassVar[frozenset[str]]
+    fitted_at_once: ClassVar[bool] = False
     log_prior: Tensor
     class_offset: Tensor
     temperature: Tensor
@@ -65,38 +69,99 @@ class FaceModel(nn.Module, ABC):
         state_dict.setdefault(f"{prefix}set_thresholds", torch.zeros(len(PERCENTS)))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    @property
+    def num_parameters(self) -> int:
+        """The number of trained parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.log_prior.device
+
     def set_prior(self, prior: Tensor) -> None:
-        """Take over the share of each class among the training images, `[C]`."""
+        """Set the share of each class among the training images, `[C]`."""
         self.log_prior.copy_(prior.clamp_min(1e-6).log())
 
     def set_offset(self, offset: Tensor) -> None:
-        """Take over what is added to the logits of each class, `[C]`; see `evaluation.offsets`."""
+        """Set what is added to the logits of each class, `[C]`; see `calibration.class_offsets`."""
         self.class_offset.copy_(offset)
 
     def set_calibration(self, temperature: float, thresholds: Tensor) -> None:
-        """Take over how sure the model may be.
+        """Set the calibration.
 
         Args:
-            temperature: Of probabilities that are averaged over views; see `evaluation.temperature`.
-            thresholds: Of sets of labels, `[99]`; see `evaluation.conformal`.
+            temperature: Of probabilities averaged over test-time augmentation; see `calibration.temperature`.
+            thresholds: Of prediction sets, `[99]`; see `calibration.conformal`.
         """
         self.temperature.fill_(temperature)
         self.set_thresholds.copy_(thresholds)
 
     def temperatures(self, batch: FaceBatch) -> Tensor:
-        """The temperature of each face, float64 `[B]` on the CPU: 1 where only the prior speaks."""
-        seen = self.sees(batch).cpu()
-        return torch.where(seen, self.temperature.cpu().double(), torch.ones(len(batch)).double())
+        """The temperature of each face, float64 `[B]` on the CPU: 1 where the prediction is the prior."""
+        usable = self.has_input(batch).cpu()
+        return torch.where(usable, self.temperature.cpu().double(), torch.ones(len(batch)).double())
+
+    @property
+    def prediction_set_thresholds(self) -> NDArray[np.float32] | None:
+        """Thresholds of prediction sets, `[99]`; None where none were fitted."""
+        return self.set_thresholds.cpu().numpy() if self.set_thresholds.any() else None
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors by name."""
+        return self.state_dict()
+
+    def save(self, path: Path) -> None:
+        """Write weights, statistics and, of a graph model, the graph, as safetensors.
+
+        The same tensors give the same bytes: with more than one entry of metadata, their order would not be
+        the same each time.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors().items()}
+        graph = getattr(self, "graph", None)
+        if graph is not None:
+            for field in ("edge_index", "edge_kind", "node_region"):
+                tensors[f"graph.{field}"] = torch.from_numpy(getattr(graph, field).copy())
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"landmarkfer": landmarkfer.__version__})
+
+    def load(self, path: Path) -> None:
+        """Read what `save` of a model with the same keywords has written, and set evaluation mode.
+
+        Raises:
+            RunError: The file is missing or damaged, or the tensors do not fit.
+        """
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{path} is damaged: {error}.") from error
+        try:
+            self.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith("graph.")})
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise RunError(f"{path} does not fit the settings of its model: {reason[:300]}") from error
+        self.eval()
+
+    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Set the weights of another model; the head's only if its classes are as many.
+
+        Raises:
+            ValueError: They do not fit; the message names one.
+        """
+        own = self.state_dict()
+        head = set(self.depth_groups()[-1])
+        fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
+        fresh |= set(OF_ITS_DATA)
+        for key, value in own.items():
+            if key not in fresh and (key not in weights or weights[key].shape != value.shape):
+                raise ValueError(f"'{key}' differs")
+        self.load_state_dict(own | {key: value for key, value in weights.items() if key not in fresh})
 
     @property
     def embedding_size(self) -> int:
         """D, what `embed` gives of each face."""
         assert isinstance(self.head, nn.Linear)
         return self.head.in_features
-
-    @abstractmethod
-    def sees(self, batch: FaceBatch) -> Tensor:
-        """Bool `[B]`: whether there is anything to look at."""
 
     @abstractmethod
     def embed(self, batch: FaceBatch) -> Tensor:
@@ -107,14 +172,18 @@ class FaceModel(nn.Module, ABC):
         """Logits `[B, C]` from features `[B, D]`."""
 
     def forward(self, batch: FaceBatch) -> Tensor:
-        """Logits `[B, C]`; the log prior where the model sees nothing."""
-        return self.logits(self.embed(batch), self.sees(batch))
+        """Logits `[B, C]`; the log prior without usable input."""
+        return self.logits(self.embed(batch), self.has_input(batch))
 
-    def logits(self, embedding: Tensor, seen: Tensor) -> Tensor:
-        """Logits `[B, C]` from features `[B, D]` and whether there was anything to see, bool `[B]`."""
+    def probabilities(self, batch: FaceBatch) -> Tensor:
+        """Probabilities of each class, float64 `[B, C]` on the CPU, not temperature-scaled."""
+        return self(batch).float().cpu().double().softmax(dim=-1)
+
+    def logits(self, embedding: Tensor, usable: Tensor) -> Tensor:
+        """Logits `[B, C]` from features `[B, D]` and whether there was usable input, bool `[B]`."""
         logits = self.classify(embedding)
         logits = logits + self.class_offset.to(logits.dtype)
-        return torch.where(seen[:, None], logits, self.log_prior.to(logits.dtype))
+        return torch.where(usable[:, None], logits, self.log_prior.to(logits.dtype))
 
     def freeze(self, groups: int) -> None:
         """Freeze the first groups of `depth_groups` and thaw the others.
@@ -154,6 +223,11 @@ class FaceModel(nn.Module, ABC):
         grouped = {name for group in groups for name in group}
         first, *others = [group for group in groups if group]
         return [[name for name in names if name not in grouped] + first, *others]
+
+
+def is_network(model: Classifier) -> TypeGuard[FaceModel]:
+    """Whether a model is a network, with layers, gradients and epochs."""
+    return not model.fitted_at_once
 
 
 class LandmarkModel(FaceModel):
@@ -196,12 +270,12 @@ class LandmarkModel(FaceModel):
             self.register_buffer("blendshape_std", torch.ones(N_BLENDSHAPES))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take over the mean normalised face and the SD of each coordinate, `[478, 3]` each."""
+        """Set the mean normalised face and the SD of each coordinate, `[478, 3]` each."""
         self.mean.copy_(mean)
         self.std.copy_(std.clamp_min(LEAST_SD))
 
     def learn_statistics(self, faces: FaceBatch) -> None:
-        """Take over all that the training faces say; every one of them was found.
+        """Set statistics of the landmarks and blendshapes of training faces, all of them with a face.
 
         Raises:
             CacheError: The model wants blendshapes, and there are none.
@@ -215,7 +289,7 @@ class LandmarkModel(FaceModel):
             self.blendshape_mean.copy_(mean)
             self.blendshape_std.copy_(std.clamp_min(LEAST_SD))
 
-    def sees(self, batch: FaceBatch) -> Tensor:
+    def has_input(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
         return batch.has_face
 

@@ -12,18 +12,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, InstanceOf, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import grid_sample
 
+from landmarkfer.calibration.branch_weight import second_branch_weight
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import check_keywords
 from landmarkfer.models.backbones.build import RESNET_WIDTH
 from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel, Share
+from landmarkfer.models.classifier import Branch
 from landmarkfer.models.fusion_heads import FUSIONS, MAP_STRIDE, Encoder, Gated, Late
 from landmarkfer.models.gnn import GNN
 from landmarkfer.models.image import ImageModel
@@ -158,12 +162,12 @@ class FusionModel(FaceModel):
         return self.image.embedding_size + self.joint.size
 
     def learn_statistics(self, faces: FaceBatch) -> None:
-        """Take over all that the training faces' landmarks say; every one of them was found."""
+        """Set statistics of the landmarks and blendshapes of training faces, all of them with a face."""
         if isinstance(self.encoder, LandmarkModel):
             self.encoder.learn_statistics(faces)
 
     def set_image_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take over what images are normalised by; see `ImageModel`."""
+        """Set what images are normalised by; see `ImageModel`."""
         for branch in self._image_branches():
             branch.set_image_statistics(mean, std)
 
@@ -174,13 +178,13 @@ class FusionModel(FaceModel):
     def _image_branches(self) -> list[ImageModel]:
         return [branch for branch in (self.image, self.encoder) if isinstance(branch, ImageModel)]
 
-    def sees(self, batch: FaceBatch) -> Tensor:
+    def has_input(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether there is an image."""
-        return self.image.sees(batch)
+        return self.image.has_input(batch)
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of the image branch and joint ones, zeros without a face, `[B, D_i + J]`."""
-        there = self.sees(batch) if isinstance(self.encoder, ImageModel) else batch.has_face
+        there = self.has_input(batch) if isinstance(self.encoder, ImageModel) else batch.has_face
         batch = self._filled(batch)
         image, map_ = (
             self.image.embed_with_map(batch, MAP_STRIDE)
@@ -201,20 +205,33 @@ class FusionModel(FaceModel):
         """Logits `[B, C]` of the image branch alone."""
         return self.image.classify(embedding[:, : self.image.embedding_size])
 
-    def scale_second(self, weight: float) -> None:
+    def fit_branch_weight(self, embedded: Tensor, labels: NDArray[np.int64]) -> None:
+        """Scale what the second branch adds to the logits so that validation labels become likely.
+
+        A branch is less reliable on new images than on the training images, which it knows.
+
+        Args:
+            embedded: Features of each face in each pass of test-time augmentation, `[V, N, D]`.
+            labels: int64 `[N]`.
+        """
+        whole = torch.stack([self.classify(view) for view in embedded]).double().cpu().numpy()
+        alone = torch.stack([self.classify_image(view) for view in embedded]).double().cpu().numpy()
+        self.scale_second_branch(second_branch_weight(alone, whole, labels))
+
+    def scale_second_branch(self, weight: float) -> None:
         """Multiply what the second branch adds to the logits."""
         with torch.no_grad():
             self.head.weight.mul_(weight)
 
-    def take_branch(self, name: Literal["image", "encoder"], weights: Mapping[str, Tensor]) -> None:
-        """Begin with the weights of a model that a branch is made like.
+    def initialise_branch(self, name: Branch, weights: Mapping[str, Tensor]) -> None:
+        """Set the weights of a model that a branch is made like.
 
-        Its classifier comes too: at first the logits are the sum of what both models said. Where the branches
+        Its classifier comes too: at first the logits are the sum of both models' logits. Where the branches
         meet in hidden layers, the second adds nothing at first.
 
         Args:
             name: Of the branch.
-            weights: `state_dict` of the model.
+            weights: Of the model.
 
         Raises:
             ValueError: The model is another one; the message names a weight that does not fit.
@@ -239,7 +256,7 @@ class FusionModel(FaceModel):
                 if logits.shape == self.head.weight.shape:
                     self.head.weight.data.copy_(logits)
 
-    def freeze_branch(self, name: Literal["image", "encoder"]) -> None:
+    def freeze_branch(self, name: Branch) -> None:
         """Train a branch no further; its norm layers keep their statistics too.
 
         Raises:

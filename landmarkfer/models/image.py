@@ -83,7 +83,7 @@ class ImageModel(FaceModel):
         self.head = nn.Linear(features, num_classes)
 
     def set_image_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take over what images are normalised by; three channels stand for one by their luma, one for all.
+        """Set what images are normalised by; three channels stand for one by their luma, one for all.
 
         Args:
             mean: `[1]` or `[3]`, of pixels in 0..1.
@@ -114,8 +114,8 @@ class ImageModel(FaceModel):
             self.set_image_statistics(statistics["image_mean"], statistics["image_std"])
         return bool(statistics)
 
-    def sees(self, batch: FaceBatch) -> Tensor:
-        """Bool `[B]`: whether there is an image; everywhere, if the batch does not say."""
+    def has_input(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether there is an image; true everywhere if the batch does not state it."""
         return torch.ones_like(batch.has_face) if batch.has_image is None else batch.has_image
 
     def seen_side(self, side: int) -> int:

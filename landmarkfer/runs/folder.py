@@ -13,14 +13,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
 
 import landmarkfer
 from landmarkfer.config.train import TrainSettings
@@ -30,16 +28,13 @@ from landmarkfer.errors import RunError
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.files import replacing
 from landmarkfer.models import build_model
-from landmarkfer.models.base import FaceModel
-
-if TYPE_CHECKING:
-    from landmarkfer.models.classical.base import ClassicalModel
+from landmarkfer.models.classifier import Classifier
 
 RUNS_ROOT = Path("experiments/runs")
 FORMAT = 1
 PARTS = ("train", "val", "test")
 _GRAPH = "graph."
-AnyModel: TypeAlias = "FaceModel | ClassicalModel"
+_GRAPH_ARRAYS = ("edge_index", "edge_kind", "node_region")
 _PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "numpy", "mediapipe")
 
 
@@ -74,7 +69,7 @@ class GraphInfo(BaseModel):
     edges: int
 
     @classmethod
-    def of(cls, model: AnyModel) -> "GraphInfo | None":
+    def of(cls, model: Classifier) -> "GraphInfo | None":
         """What there is to say of a model's graph; None if it has none."""
         graph = getattr(model, "graph", None)
         if graph is None:
@@ -108,7 +103,7 @@ class RunConfig(BaseModel):
 class TrainedModel:
     """A model ready to predict, with what it has to know of its training."""
 
-    model: AnyModel
+    model: Classifier
     config: RunConfig
 
 
@@ -209,19 +204,9 @@ class RunFolder:
             raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
         return content
 
-    def write_weights(self, model: FaceModel) -> None:
-        """Write `model.safetensors`: weights, statistics and, of a graph model, the graph.
-
-        The same tensors give the same bytes: with more than one entry of metadata, their order would not be
-        the same each time.
-        """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        graph = getattr(model, "graph", None)
-        if graph is not None:
-            for field in ("edge_index", "edge_kind", "node_region"):
-                tensors[_GRAPH + field] = torch.from_numpy(getattr(graph, field).copy())
-        with replacing(self.weights_file) as path:
-            save_file(tensors, path, metadata={"landmarkfer": landmarkfer.__version__})
+    def write_weights(self, model: Classifier) -> None:
+        """Write the file of the trained model."""
+        model.save(self.weights_file)
 
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
         """Read `global_step` and `state_dict` of a checkpoint; only tensors and plain data are unpickled.
@@ -251,38 +236,26 @@ class RunFolder:
                 f"{self.path} has no trained model: its training has not finished; "
                 f"go on with `landmarkfer train --resume {self.address}`."
             )
-        if self.estimator_file.is_file():
-            estimator = build_model(
-                config.settings.model.name, len(config.classes), **config.settings.model.keywords
-            )
-            assert not isinstance(estimator, FaceModel)
-            estimator.load(self.estimator_file)
-            return TrainedModel(estimator, config)
-        try:
-            tensors = load_file(self.weights_file)
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{self.weights_file} is damaged: {error}.") from error
+        file = self.weights_file if self.weights_file.is_file() else self.estimator_file
         keywords = config.settings.model.keywords
         if config.graph is not None:
-            keywords["graph"] = _read_graph(tensors, config.graph, self.weights_file)
+            keywords["graph"] = _read_graph(config.graph, file)
         model = build_model(config.settings.model.name, len(config.classes), **keywords)
-        assert isinstance(model, FaceModel)
-        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRAPH)}
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise RunError(
-                f"{self.weights_file} does not fit {self.config_file.name}: {reason[:300]}"
-            ) from error
-        return TrainedModel(model.eval(), config)
+        model.load(file)
+        return TrainedModel(model, config)
 
 
-def _read_graph(tensors: Mapping[str, Tensor], info: GraphInfo, origin: Path) -> FaceGraph:
+def _read_graph(info: GraphInfo, origin: Path) -> FaceGraph:
     try:
-        arrays = {name: tensors[_GRAPH + name].numpy() for name in ("edge_index", "edge_kind", "node_region")}
-    except KeyError as error:
-        raise RunError(f"{origin} lacks {error.args[0]}, and its config names graph '{info.name}'.") from None
+        with safe_open(origin, "np") as file:
+            there = file.keys()
+            if missing := [name for name in _GRAPH_ARRAYS if _GRAPH + name not in there]:
+                raise RunError(
+                    f"{origin} lacks {_GRAPH}{missing[0]}, and its config names graph '{info.name}'."
+                )
+            arrays = {name: file.get_tensor(_GRAPH + name) for name in _GRAPH_ARRAYS}
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{origin} is damaged: {error}.") from error
     return FaceGraph(info.name, kinds=info.kinds, num_nodes=len(arrays["node_region"]), **arrays)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from torch import Tensor
 
@@ -13,10 +12,7 @@ from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.inference.tta import view_embeddings
 from landmarkfer.models.base import FaceModel
-from landmarkfer.models.fusion import FusionModel
 from landmarkfer.progress import SILENT, Progress
-
-LARGEST_WEIGHT = 3.0
 
 
 @torch.inference_mode()
@@ -35,15 +31,14 @@ def fit_afterwards(
             probabilities are tempered.
         progress: Told of the images that are predicted.
     """
-    seen = model.sees(faces)
+    seen = model.has_input(faces)
     if not seen.any():
         return
     assert faces.labels is not None
     labels = faces.labels.numpy()
     model.eval()
     embedded = view_embeddings(model, faces, settings, progress=progress).to(model.log_prior.device)
-    if isinstance(model, FusionModel):
-        model.scale_second(_best_weight(model, embedded[:, seen], labels[seen.numpy()]))
+    model.fit_branch_weight(embedded[:, seen], labels[seen.numpy()])
     if settings.least_recall:
         logits = _view_logits(model, embedded, seen)[:, seen.numpy()]
         model.set_offset(torch.from_numpy(class_offsets(logits, labels[seen.numpy()], settings.least_recall)))
@@ -64,17 +59,3 @@ def _calibrate(
     temperature = find_temperature(mean[seen], labels[seen]) if settings.calibrate else 1.0
     given = temper(mean, np.where(seen, temperature, 1.0))[np.arange(len(labels)), labels]
     model.set_calibration(temperature, torch.from_numpy(find_thresholds(given)))
-
-
-def _best_weight(model: FusionModel, embedded: Tensor, labels: np.ndarray) -> float:
-    """By how much what the second branch adds to the logits is to be scaled, so that labels become likely."""
-    whole = torch.stack([model.classify(view) for view in embedded]).double().cpu().numpy()
-    alone = torch.stack([model.classify_image(view) for view in embedded]).double().cpu().numpy()
-    number = np.arange(len(labels))
-
-    def surprise(weight: float) -> float:
-        views = alone + weight * (whole - alone)
-        log_p = logsumexp(views - logsumexp(views, axis=2, keepdims=True), axis=0) - np.log(len(views))
-        return -float(log_p[number, labels].mean())
-
-    return float(minimize_scalar(surprise, bounds=(0.0, LARGEST_WEIGHT), method="bounded").x)

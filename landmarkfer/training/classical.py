@@ -1,7 +1,6 @@
 """Classical models train in one go: the same run folder as a network's, without epochs."""
 
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,17 +11,15 @@ from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows, Splits
 from landmarkfer.files import replacing
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
+from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from landmarkfer.models.classical.base import ClassicalModel
 
 
 def fit_classical(
     run: RunFolder,
     settings: TrainSettings,
-    model: "ClassicalModel",
+    model: Classifier,
     dataset: FaceDataset,
     splits: Splits,
     progress: Progress,
@@ -39,7 +36,7 @@ def fit_classical(
     """
     faces = dataset.faces
     assert faces.labels is not None
-    seen = model.sees(faces).numpy()
+    seen = model.has_input(faces).numpy()
     train, val = splits.train[seen[splits.train]], splits.val[seen[splits.val]]
 
     def part(rows: Rows) -> tuple:

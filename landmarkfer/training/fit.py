@@ -22,12 +22,12 @@ from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.splits import Splits, make_splits
 from landmarkfer.errors import RunError
 from landmarkfer.inference.device import accelerator, precision
-from landmarkfer.models.base import FaceModel
+from landmarkfer.models.base import is_network
+from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.learning_curves import draw_curves
 from landmarkfer.runs.folder import (
     RUNS_ROOT,
-    AnyModel,
     CacheInfo,
     GraphInfo,
     RunConfig,
@@ -106,7 +106,7 @@ def train(
             also=tuple(CacheInfo.of(copy) for copy in copies),
             graph=graph,
             images=images,
-            parameters=sum(p.numel() for p in model.parameters()) if isinstance(model, FaceModel) else None,
+            parameters=model.num_parameters,
             **environment(),
         )
         run.write_splits(splits.as_ids(dataset.frame["id"]))
@@ -168,7 +168,7 @@ def _variant(settings: TrainSettings, graph: GraphInfo | None) -> str | None:
 
 
 def _with_targets(
-    settings: TrainSettings, dataset: FaceDataset, model: AnyModel, splits: Splits
+    settings: TrainSettings, dataset: FaceDataset, model: Classifier, splits: Splits
 ) -> FaceDataset:
     """The dataset with what others say of the training faces, where the settings name it."""
     targets = soft_targets(settings.distillation, dataset, seen_rows(model, dataset, splits.train))
@@ -192,7 +192,7 @@ def _splits_of_ids(run: RunFolder, known: pd.Series) -> Splits:
 def _fit(
     run: RunFolder,
     config: RunConfig,
-    model: AnyModel,
+    model: Classifier,
     dataset: FaceDataset,
     splits: Splits,
     copies: Sequence[LandmarkCache],
@@ -202,7 +202,7 @@ def _fit(
 ) -> None:
     dataset, train_rows = with_copies(dataset, splits.train, copies, config.settings, config.images, progress)
     splits = replace(splits, train=train_rows)
-    if not isinstance(model, FaceModel):
+    if not is_network(model):
         with _disk_errors(f"go on with `landmarkfer train --resume {run.address}`"):
             fit_classical(run, config.settings, model, dataset, splits, progress)
         return

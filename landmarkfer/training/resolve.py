@@ -10,7 +10,6 @@ from landmarkfer.face.graph import FaceGraph
 from landmarkfer.inference.device import accelerator
 from landmarkfer.models import check_keywords, model_class, model_keywords
 from landmarkfer.models.backbones.weights import weights_file
-from landmarkfer.models.base import FaceModel
 from landmarkfer.training.mixup import check_mixing
 
 
@@ -36,7 +35,7 @@ def resolved(settings: TrainSettings) -> TrainSettings:
         # The graph is the whole model's.
         keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
     stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
-    if issubclass(model_class(name), FaceModel):
+    if not model_class(name).fitted_at_once:
         stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
     settings = settings.model_copy(update=stated)
     return TrainSettings.model_validate_json(settings.model_dump_json())  # lists for tuples, as in that file
@@ -50,7 +49,7 @@ def _check_agreement(settings: TrainSettings) -> None:
     """Refuse settings that mean nothing for the model they are given with."""
     kind = model_class(settings.model.name)
     name = settings.model.name
-    if not issubclass(kind, FaceModel):
+    if kind.fitted_at_once:
         tables = (
             "augment",
             "mixing",

@@ -1,6 +1,7 @@
 """What training needs before its first step: statistics of the faces, and a model with its first weights."""
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,8 @@ from landmarkfer.data.statistics import landmark_statistics
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.face.graph import build_graph
 from landmarkfer.models import build_model, model_class
-from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel
-from landmarkfer.models.fusion import FusionModel
-from landmarkfer.runs.folder import AnyModel, find_run
+from landmarkfer.models.classifier import Branch, Classifier
+from landmarkfer.runs.folder import find_run
 
 
 def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
@@ -36,14 +36,14 @@ def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | Non
     return ImageInfo(size=natural_size(cache), channels=channels, keypoints="keypoints" in inputs)
 
 
-def seen_rows(model: AnyModel, dataset: FaceDataset, rows: Rows) -> Rows:
+def seen_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
     """Of some rows, those in which the model sees something."""
-    return rows[model.sees(dataset.faces).numpy()[rows]]
+    return rows[model.has_input(dataset.faces).numpy()[rows]]
 
 
 def new_model(
     settings: TrainSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
-) -> AnyModel:
+) -> Classifier:
     """A model with the weights that training begins with and the statistics of its training faces.
 
     Args:
@@ -72,16 +72,14 @@ def new_model(
             f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
-    if isinstance(model, LandmarkModel | FusionModel) and fresh:
-        model.learn_statistics(faces.rows(torch.as_tensor(found)))
-    if isinstance(model, FaceModel) and fresh:
+    if fresh:
+        model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)))
         # Pretrained weights bring the statistics of the images that they were trained on.
-        if "image" in model.inputs and not model.load_pretrained():  # type: ignore[operator]
-            model.set_image_statistics(*image_statistics(faces, rows))  # type: ignore[operator]
+        if not model.load_pretrained():
+            model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
             begin_with(model, settings.init)
-    if isinstance(model, FusionModel):
-        begin_branches(model, settings.branches, fresh=fresh)
+    begin_branches(model, settings.branches, fresh=fresh)
     return model
 
 
@@ -93,7 +91,7 @@ def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
     return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
 
 
-def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool) -> None:
+def begin_branches(model: Classifier, settings: BranchSettings, *, fresh: bool) -> None:
     """Give the branches of a fused model the weights of finished runs, and freeze those that shall stay.
 
     Args:
@@ -105,7 +103,7 @@ def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool)
         RunError: There is no such run, it is not finished, or its model is another one.
         SettingsError: A branch cannot be frozen.
     """
-    runs: dict[Literal["image", "encoder"], str | None] = {
+    runs: dict[Branch, str | None] = {
         "image": settings.image,
         "encoder": settings.encoder,
     }
@@ -113,9 +111,8 @@ def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool)
         if wanted is None or not fresh:
             continue
         run = find_run(wanted)
-        source = run.load().model
         try:
-            model.take_branch(name, source.state_dict() if isinstance(source, FaceModel) else {})
+            model.initialise_branch(name, run.load().model.tensors())
         except ValueError as error:
             raise RunError(
                 f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
@@ -128,26 +125,16 @@ def begin_branches(model: FusionModel, settings: BranchSettings, *, fresh: bool)
             raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
 
 
-def begin_with(model: FaceModel, name: str) -> None:
+def begin_with(model: Classifier, name: str) -> None:
     """Take the weights of a finished run; the head's only if its classes are as many.
 
     Raises:
         RunError: There is no such run, it is not finished, or its model is another one.
     """
     run = find_run(name)
-    source = run.load().model
-    weights = source.state_dict() if isinstance(source, FaceModel) else {}
-    own = model.state_dict()
-    head = set(model.depth_groups()[-1])
-    fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
-    fresh |= set(OF_ITS_DATA)
-    wrong = [
-        key
-        for key in own
-        if key not in fresh and (key not in weights or weights[key].shape != own[key].shape)
-    ]
-    if wrong:
+    try:
+        model.initialise_from(run.load().model.tensors())
+    except ValueError as error:
         raise RunError(
-            f"the model of run '{run.name}' is not this one ('{wrong[0]}' differs); take its model settings."
-        )
-    model.load_state_dict(own | {key: value for key, value in weights.items() if key not in fresh})
+            f"the model of run '{run.name}' is not this one ({error}); take its model settings."
+        ) from error

@@ -57,7 +57,7 @@ class TestProbabilities:
     def test_sets_of_labels_hold_what_reaches_the_threshold(self, model, faces):
         given = predict_probabilities(model, faces, PredictionSettings())
         assert not has_sets(model)
-        with pytest.raises(RunError, match="no thresholds for sets of labels"):
+        with pytest.raises(RunError, match="no thresholds of prediction sets"):
             predict_sets(model, given)
         thresholds = torch.linspace(0.9, 0.02, 99)
         model.set_calibration(1.0, thresholds)

@@ -81,9 +81,9 @@ def test_late_adds_logits():
     batch = make_batch()
     with torch.inference_mode():
         whole, pixels = model(batch), model.image(batch)
-        model.scale_second(0.5)
+        model.scale_second_branch(0.5)
         torch.testing.assert_close(model(batch), pixels + (whole - pixels) / 2)
-        model.scale_second(0.0)
+        model.scale_second_branch(0.0)
         torch.testing.assert_close(model(batch), pixels)
 
 
@@ -133,8 +133,8 @@ class TestBranches:
         encoder = build_model("gnn", CLASSES, graph="anatomical", **ENCODER).eval()
         encoder.learn_statistics(make_batch(20))
         model = fused(fusion="late").eval()
-        model.take_branch("image", image.state_dict())
-        model.take_branch("encoder", encoder.state_dict())
+        model.initialise_branch("image", image.state_dict())
+        model.initialise_branch("encoder", encoder.state_dict())
         batch = make_batch()
         with torch.inference_mode():
             torch.testing.assert_close(model(batch), image(batch) + encoder(batch), rtol=1e-4, atol=1e-5)
@@ -144,7 +144,7 @@ class TestBranches:
         image.set_offset(torch.ones(CLASSES))
         image.set_calibration(3.0, torch.full((99,), 0.5))
         model = fused()
-        model.take_branch("image", image.state_dict())
+        model.initialise_branch("image", image.state_dict())
         assert torch.equal(model.image.head.weight, image.head.weight)
         for part in (model, model.image):
             assert part.temperature == 1
@@ -155,7 +155,7 @@ class TestBranches:
         encoder = build_model("gnn", CLASSES, graph="anatomical", **ENCODER).eval()
         encoder.learn_statistics(make_batch(20))
         model = fused(fusion="sampled").eval()
-        model.take_branch("encoder", encoder.state_dict())
+        model.initialise_branch("encoder", encoder.state_dict())
         batch = make_batch()
         with torch.inference_mode():
             map_ = model.image.embed_with_map(batch, 4)[1]
@@ -164,7 +164,7 @@ class TestBranches:
     def test_another_model_is_refused(self):
         other = build_model("image", CLASSES, **IMAGE | {"width": 8})
         with pytest.raises(ValueError, match=r"backbone.*differs"):
-            fused().take_branch("image", other.state_dict())
+            fused().initialise_branch("image", other.state_dict())
 
     def test_a_frozen_branch_stays_and_the_rest_learns(self):
         model = fused(fusion="gated")

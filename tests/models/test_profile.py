@@ -28,7 +28,7 @@ class Tiny(FaceModel):
         self.norm = nn.BatchNorm2d(2)
         self.head = nn.Linear(2 * 8 * 8, 3)
 
-    def sees(self, batch):
+    def has_input(self, batch):
         return batch.has_image
 
     def embed(self, batch):

@@ -221,7 +221,7 @@ class TestDamage:
         other = RunFolder(tmp_path / "other")
         save(other, "mlp", hidden=[7])
         saved.weights_file.write_bytes(other.weights_file.read_bytes())
-        with pytest.raises(RunError, match=r"does not fit config\.json.*size mismatch") as error:
+        with pytest.raises(RunError, match=r"does not fit the settings of its model.*size mismatch") as error:
             saved.load()
         sentence(error)
 

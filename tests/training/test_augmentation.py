@@ -17,7 +17,7 @@ class Both(FaceModel):
     crop = 1.0
     mean, std = torch.tensor(CANONICAL), torch.ones(478, 3)
 
-    def sees(self, batch):
+    def has_input(self, batch):
         return batch.has_image
 
     def embed(self, batch):

@@ -20,7 +20,7 @@ from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_ev
 from landmarkfer.files import replacing
 from landmarkfer.inference.predict import predict_probabilities
 from landmarkfer.metrics.report import evaluate_predictions
-from landmarkfer.models.base import FaceModel
+from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
 from landmarkfer.reporting.results import ELSEWHERE, RUN_SUBSET
 from landmarkfer.runs.folder import RunConfig, RunFolder
@@ -105,13 +105,12 @@ def measure_cost(opened: Opened) -> dict[str, float]:
     One core and the best of some calls: other work on the machine lengthens calls and never shortens one.
     """
     model, settings = opened.trained.model, opened.trained.config.settings.prediction
-    if isinstance(model, FaceModel):
-        model.cpu()
-    seen = np.flatnonzero(model.sees(opened.dataset.faces).numpy())[:1]
+    model.to("cpu")
+    seen = np.flatnonzero(model.has_input(opened.dataset.faces).numpy())[:1]
     one = opened.dataset.faces.rows(torch.as_tensor(seen))
     one = replace(one, labels=None, targets=None)
     cost: dict[str, float] = {}
-    if isinstance(model, FaceModel):
+    if is_network(model):
         cost["macs"] = count_cost(model, one)[1]
     with threadpool_limits(1):
         calls = partial(predict_probabilities, model, one, settings)

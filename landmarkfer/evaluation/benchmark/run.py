@@ -27,7 +27,7 @@ from landmarkfer.evaluation.benchmark.report import write_page
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.device import accelerator, precision
 from landmarkfer.models import build_model
-from landmarkfer.models.base import FaceModel
+from landmarkfer.models.base import is_network
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
@@ -159,7 +159,7 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     images = int(((frame["split"] == "train") & frame["label"].notna()).sum()) or len(frame)
     steps = settings.epochs * max(1, int(images * (1 - settings.split.validation)) // settings.fit.batch_size)
     model = build_model(settings.model.name, len(cache.manifest.classes), **settings.model.keywords)
-    if not isinstance(model, FaceModel):
+    if not is_network(model):
         return None
     device = accelerator(settings.fit.device)
     whole = settings.fit.batch_size

@@ -1,10 +1,10 @@
 """Classical baselines: what models have in common that scikit-learn fits to features written by hand.
 
-They are no torch modules: they are fitted once, on the CPU, and have no layers to train. They answer as every
-other model does: with probabilities for each image, and with the training prior where they see nothing.
+They are no torch modules: they are fitted once, on the CPU, and have no layers to train. As every
+other model, they predict probabilities for each image, and the training prior without usable input.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.models.classical.features import Floats, HogFeatures, LandmarkFeatures
 from landmarkfer.models.classical.serialization import load_estimator, save_estimator
+from landmarkfer.models.classifier import Classifier
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -33,19 +34,16 @@ _CHUNK = 1024
 _LEAST = 1e-6  # no class is ever impossible, as in the neural models' prior
 
 
-class ClassicalModel(ABC):
+class ClassicalModel(Classifier):
     """A model from a `FaceBatch` to probabilities `[B, C]` that is fitted once and has no gradients.
 
     Args:
         num_classes: C.
-        features: What it is told of a face.
+        features: What describes a face.
         mirror: Whether it learns from the mirrored faces too.
-
-    Attributes:
-        inputs: The fields of a batch that the model looks at: `landmarks`, `image`.
     """
 
-    inputs: ClassVar[frozenset[str]]
+    fitted_at_once: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, features: HogFeatures | LandmarkFeatures, mirror: bool) -> None:
         self.num_classes = num_classes
@@ -56,12 +54,12 @@ class ClassicalModel(ABC):
         self._temperature = 1.0
 
     def set_prior(self, prior: Tensor) -> None:
-        """Take over the share of each class among the training images, `[C]`."""
+        """Set the share of each class among the training images, `[C]`."""
         self._prior = _floored(prior.detach().cpu().double().numpy())
 
-    def sees(self, batch: FaceBatch) -> Tensor:
-        """Bool `[B]`: whether there is anything to look at."""
-        return self.features.sees(batch)
+    def has_input(self, batch: FaceBatch) -> Tensor:
+        """Bool `[B]`: whether there is anything that the features can be made of."""
+        return self.features.has_input(batch)
 
     def fit(
         self,
@@ -73,26 +71,26 @@ class ClassicalModel(ABC):
         sample_weight: Doubles | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """Learn from faces; those in which the model sees nothing are left out.
+        """Learn from faces; those without usable input are left out.
 
         Args:
             batch: Training faces.
             labels: int64 `[n]`, the class of each.
-            validation: Faces and classes that decide when to stop and how sure to be, not what to learn.
+            validation: Faces and classes for early stopping and calibration.
             seed: Of all that is random.
-            sample_weight: `[n]`, how much each face counts; all alike if None.
-            report: Told what is being done, and how far it is where that takes long.
+            sample_weight: `[n]`, the weight of each face; equal if None.
+            report: Called with a line about what is being done.
 
         Raises:
-            CacheError: There are fewer than two classes among the faces in which the model sees anything.
+            CacheError: The faces with usable input have fewer than two classes.
         """
-        rows = self._seen(batch)
+        rows = self._usable(batch)
         labels = labels[rows]
         known = np.unique(labels)
         if len(known) < 2:
             raise CacheError(
-                f"training needs two classes, and the {len(rows)} training images in which this model sees "
-                f"anything have {len(known)}."
+                f"training needs two classes, and the {len(rows)} training images with usable input have "
+                f"{len(known)}."
             )
         described = [self._describe(batch, rows, report)]
         weights = [] if sample_weight is None else [sample_weight[rows]]
@@ -101,7 +99,7 @@ class ClassicalModel(ABC):
             labels = np.concatenate([labels, labels])
             weights *= 2
         held_batch, held_labels = validation
-        held_rows = self._seen(held_batch)
+        held_rows = self._usable(held_batch)
         held_rows = held_rows[np.isin(held_labels[held_rows], known)]
         held = self._describe(held_batch, held_rows, report)
         learned = np.concatenate(described)
@@ -117,7 +115,7 @@ class ClassicalModel(ABC):
 
     @torch.inference_mode()
     def probabilities(self, batch: FaceBatch) -> Tensor:
-        """Probabilities of each class, float32 `[B, C]` on the CPU; the prior where nothing is seen.
+        """Probabilities of each class, float32 `[B, C]` on the CPU; the prior without usable input.
 
         Faces are described some at a time, so that what this takes of memory does not grow with their number.
 
@@ -126,9 +124,9 @@ class ClassicalModel(ABC):
         """
         estimator = self._fitted_estimator()
         found = np.tile(self._prior, (len(batch), 1))
-        seen = self._seen(batch)
-        for start in range(0, len(seen), _CHUNK):
-            rows = seen[start : start + _CHUNK]
+        usable = self._usable(batch)
+        for start in range(0, len(usable), _CHUNK):
+            rows = usable[start : start + _CHUNK]
             shares = np.zeros((len(rows), self.num_classes))
             shares[:, estimator.classes_] = self._shares(estimator, self._describe(batch, rows))
             found[rows] = _floored(shares)
@@ -144,7 +142,7 @@ class ClassicalModel(ABC):
         save_estimator(path, self._fitted_estimator(), values)
 
     def load(self, path: Path) -> None:
-        """Take over what `save` of a model with the same keywords has written.
+        """Read what `save` of a model with the same keywords has written.
 
         Raises:
             RunError: The file is missing, damaged, hostile or of another model.
@@ -181,8 +179,8 @@ class ClassicalModel(ABC):
         """Probabilities of the estimator's classes, `[b, K]`."""
         return estimator.predict_proba(features)
 
-    def _seen(self, batch: FaceBatch) -> NDArray[np.int64]:
-        return np.flatnonzero(self.sees(batch).cpu().numpy())
+    def _usable(self, batch: FaceBatch) -> NDArray[np.int64]:
+        return np.flatnonzero(self.has_input(batch).cpu().numpy())
 
     def _describe(
         self,

@@ -240,7 +240,7 @@ class LandmarkFeatures:
 
     kind: LandmarkKind
 
-    def sees(self, batch: FaceBatch) -> Tensor:
+    def has_input(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether a face was found."""
         return batch.has_face
 
@@ -287,7 +287,7 @@ class HogFeatures:
                 f"a block of {self.block} cells of {self.cell} pixels does not fit into {self.size} pixels"
             )
 
-    def sees(self, batch: FaceBatch) -> Tensor:
+    def has_input(self, batch: FaceBatch) -> Tensor:
         """Bool `[B]`: whether there is an image."""
         if batch.image is None:
             return torch.zeros(len(batch), dtype=torch.bool)

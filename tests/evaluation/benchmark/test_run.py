@@ -405,5 +405,5 @@ class TestRecipe:
             model = build_model(settings.model.name, 7, **settings.model.keywords)
             models |= {run_name(path, row, seed): model.state_dict() for seed in wanted.seeds}
             for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
-                model.take_branch(branch, models[getattr(settings.branches, branch)])
+                model.initialise_branch(branch, models[getattr(settings.branches, branch)])
         assert any("fusion" in run for run in models)

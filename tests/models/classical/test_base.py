@@ -78,7 +78,7 @@ def test_the_prior_is_told_where_nothing_is_seen(name):
     batch, _ = make_batch(5)
     nowhere = torch.tensor([True, False, True, False, True])
     blind = replace(batch, has_face=nowhere, has_image=nowhere)
-    assert model.sees(blind).tolist() == nowhere.tolist()
+    assert model.has_input(blind).tolist() == nowhere.tolist()
     found = model.probabilities(blind)
     torch.testing.assert_close(found[[1, 3]], PRIOR.expand(2, -1), rtol=0, atol=1e-5)
     torch.testing.assert_close(found[[0, 2, 4]], model.probabilities(batch)[[0, 2, 4]])

@@ -119,7 +119,7 @@ def test_landmark_features_are_what_their_kind_says():
         assert features.shape == (3, len(LandmarkFeatures(kind)))
     assert np.array_equal(found["landmarks"][1, 3:6], landmarks[1, 1].numpy())
     assert np.array_equal(found["both"], np.concatenate([found["landmarks"], found["geometry"]], axis=1))
-    assert LandmarkFeatures("both").sees(batch).tolist() == [True, False, True]
+    assert LandmarkFeatures("both").has_input(batch).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(("turned", "expected"), [(False, 0), (True, 2)])
@@ -159,11 +159,11 @@ def test_images_become_grey_of_one_size():
 def test_images_are_seen_where_there_are_any():
     hog = HogFeatures(size=8, cell=4, orientations=2, block=2)
     batch = pictures(np.zeros((2, 1, 8, 8), np.uint8))
-    assert hog.sees(batch).tolist() == [True, True]
+    assert hog.has_input(batch).tolist() == [True, True]
     some = FaceBatch(batch.landmarks, batch.has_face, batch.image, torch.tensor([False, True]))
-    assert hog.sees(some).tolist() == [False, True]
+    assert hog.has_input(some).tolist() == [False, True]
     none = FaceBatch(batch.landmarks, batch.has_face)
-    assert hog.sees(none).tolist() == [False, False]
+    assert hog.has_input(none).tolist() == [False, False]
     assert hog.describe(none).shape == (2, len(hog))
 
 
