@@ -1,5 +1,19 @@
 """The errors a user can cause and mend: one sentence that says what was given, expected, and to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "train": (
+        *("torch", "torchvision", "torch_geometric", "torchmetrics", "lightning", "timm", "kornia"),
+        *("sklearn", "skops", "huggingface_hub", "tensorboard"),
+    ),
+    "tune": ("optuna",),
+    "heif": ("pillow_heif",),
+    "tables": ("openpyxl",),
+}
+"""The modules that each extra of the package brings, and a plain installation lacks."""
+
 
 class LandmarkferError(Exception):
     """Base of every error whose message is meant for the user; the command line prints it and exits."""
@@ -11,6 +25,10 @@ class SettingsError(LandmarkferError):
     """A setting is unknown, of the wrong type or out of range: a matter of usage."""
 
     exit_code = 2
+
+
+class MissingExtra(LandmarkferError, ImportError):
+    """A package is not installed that one of the extras brings."""
 
 
 class SourceError(LandmarkferError):
@@ -39,3 +57,24 @@ class DivergedError(RunError):
 
 class WeightsError(LandmarkferError):
     """Pretrained weights cannot be fetched or read, or do not fit the model."""
+
+
+@contextmanager
+def extras_named() -> Iterator[None]:
+    """Make an import that fails for want of an extra say which one.
+
+    Raises:
+        MissingExtra: A module of `EXTRAS` is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        for extra, modules in EXTRAS.items():
+            if module in modules:
+                raise MissingExtra(
+                    f"this needs the package {module}, which is not installed; "
+                    f"install it with pip install 'landmarkfer[{extra}]'.",
+                    name=module,
+                ) from error
+        raise

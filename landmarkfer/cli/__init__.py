@@ -16,6 +16,7 @@ from landmarkfer.cli.benchmark import benchmark
 from landmarkfer.cli.compare import compare
 from landmarkfer.cli.corrupt import corrupt
 from landmarkfer.cli.demo import demo
+from landmarkfer.cli.env import env
 from landmarkfer.cli.evaluate import evaluate
 from landmarkfer.cli.extract import extract
 from landmarkfer.cli.graph import graph
@@ -24,7 +25,7 @@ from landmarkfer.cli.robustness import robustness
 from landmarkfer.cli.runs import runs
 from landmarkfer.cli.train import train
 from landmarkfer.cli.tune import tune
-from landmarkfer.errors import LandmarkferError
+from landmarkfer.errors import LandmarkferError, extras_named
 
 COMMANDS = (
     extract,
@@ -39,6 +40,7 @@ COMMANDS = (
     runs,
     graph,
     demo,
+    env,
 )
 
 
@@ -50,7 +52,7 @@ def cli(debug: bool) -> None:
 
     \b
     Start here:
-      landmarkfer demo                              the whole path on faces it makes itself
+      landmarkfer demo                              the whole path on synthetic faces
       landmarkfer extract PHOTOS                    images -> landmark cache
       landmarkfer train --model gnn                 cache -> trained model
       landmarkfer evaluate RUN                      the protocol's figures and pictures
@@ -76,7 +78,8 @@ def main() -> None:
     The exit code is 2 where the command or a setting is wrong, and 1 for every other failure.
     """
     try:
-        cli()
+        with extras_named():
+            cli(prog_name="landmarkfer")
     except Exception as error:
         if "--debug" in sys.argv:
             raise

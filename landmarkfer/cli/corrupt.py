@@ -7,48 +7,69 @@ import rich_click as click
 
 
 @click.command()
-@click.argument("source", metavar="CACHE")
-@click.option("--cache", metavar="NAME|FOLDER", help="Where to write. [CACHE's name, and -corrupted]")
-@click.option("--corruptions", metavar="NAME,...", help="Draw from these. [all]")
+@click.argument("cache", required=False)
+@click.option(
+    "--out", metavar="NAME|FOLDER", help="Where to write the new cache. [CACHE's name, and -corrupted]"
+)
+@click.option(
+    "--corruption",
+    "corruptions",
+    multiple=True,
+    metavar="NAME",
+    help="Draw from this corruption; repeated, from these. [all]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [number of cores]")
 @click.option(
     "--landmarker", type=click.Path(path_type=Path), help="The landmarker's model, face_landmarker.task."
 )
+@click.option(
+    "--preview",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only draw every corruption at every severity into this picture.",
+)
 def corrupt(
-    source: str,
     cache: str | None,
-    corruptions: str | None,
+    out: str | None,
+    corruptions: tuple[str, ...],
     seed: int,
     workers: int | None,
     landmarker: Path | None,
+    preview: Path | None,
 ) -> None:
-    """Blur, darken, turn or hide a part of every image of CACHE but the test images, and look for faces anew.
+    """Corrupt every image of CACHE but the test images, and look for faces in the corrupted images.
 
-    Each image is corrupted in one way, at one of five strengths, drawn at random (`robustness --show` draws
-    them all). `train --set data.also=...` trains on the copies beside the images themselves. Stopped, it goes
-    on where it was.
+    Each image is blurred, darkened, rotated, partly hidden or the like, in one way and at one of five
+    severities, both drawn at random; --preview draws them all. The result is a cache of its own, which
+    `train --set data.also=...` trains on beside the first. Interrupted, the same command resumes.
 
     \b
     Examples:
+      landmarkfer corrupt --preview corruptions.png
       landmarkfer corrupt fer2013
       landmarkfer train --model mlp --cache fer2013 --set 'data.also=["fer2013-corrupted"]'
-      landmarkfer corrupt fer2013 --corruptions occluded-eyes,mask --cache fer2013-hidden --seed 1
+      landmarkfer corrupt fer2013 --corruption occluded-eyes --corruption mask --out fer2013-hidden --seed 1
     """  # noqa: D301 (click wants the character, not a backslash)
+    if preview is not None:
+        from landmarkfer.reporting.corruption_sheet import write_corruption_sheet
+
+        write_corruption_sheet(preview)
+        click.echo(f"Wrote {preview}")
+        return
     from landmarkfer.cli.extract_report import cache_folder, print_summary
     from landmarkfer.data.cache import LandmarkCache, find_cache
     from landmarkfer.extraction.corrupt import make_training_copies
     from landmarkfer.extraction.corruptions import CORRUPTIONS
     from landmarkfer.progress import show_progress
 
-    found = LandmarkCache.open(find_cache(source))
-    folder = cache_folder(cache or f"{found.path.name}-corrupted", found.path)
+    found = LandmarkCache.open(find_cache(cache))
+    folder = cache_folder(out or f"{found.path.name}-corrupted", found.path)
     try:
         with show_progress() as progress:
             summary = make_training_copies(
                 found,
                 folder,
-                corruptions.split(",") if corruptions else tuple(CORRUPTIONS),
+                corruptions or tuple(CORRUPTIONS),
                 seed=seed,
                 workers=workers,
                 landmarker=landmarker,
@@ -56,7 +77,7 @@ def corrupt(
             )
     except KeyboardInterrupt:
         click.echo(
-            f"Stopped. What is done is safe in {folder}; the same command goes on from there.", err=True
+            f"Interrupted. {folder} holds what was done; the same command resumes from there.", err=True
         )
         sys.exit(130)
     print_summary(summary)

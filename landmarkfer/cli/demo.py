@@ -1,4 +1,4 @@
-"""`landmarkfer demo`: the whole path on faces it makes itself."""
+"""`landmarkfer demo`: the whole path on synthetic faces."""
 
 from pathlib import Path
 
@@ -25,12 +25,17 @@ import rich_click as click
 def demo(
     out: Path, per_class: int, seed: int, epochs: int | None, workers: int | None, landmarker: Path | None
 ) -> None:
-    """Go the whole path on made faces: no data, no download, no arguments, a few minutes.
+    """Run the whole path on synthetic faces: no data, no download, no arguments, a few minutes.
 
     Makes labelled faces by moving the mesh of a public-domain portrait into seven expressions, finds their
-    landmarks with MediaPipe, trains an mlp and a gnn, evaluates both, and leaves pictures. Called again, it
-    takes the faces and landmarks that are there and trains anew.
-    """
+    landmarks with MediaPipe, trains an mlp and a gnn, evaluates both, and draws pictures. Called again, it
+    reuses the faces and landmarks that are there and trains anew.
+
+    \b
+    Examples:
+      landmarkfer demo
+      landmarkfer demo --out quick --per-class 40 --epochs 5
+    """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
     from landmarkfer.cli.demo_report import print_demo, print_opening

@@ -73,12 +73,18 @@ def extract(
     split_column: str | None,
     **options: Any,
 ) -> None:
-    """Find the face and its 478 landmarks in every image of SOURCE and keep them in a cache.
+    """Find the face and its 478 landmarks in every image of SOURCE and store them in a cache.
 
     SOURCE is a folder or a .zip of images (class folders, with or without split folders above them), a CSV
-    with the columns emotion,pixels,Usage, or a folder with a table of labels (--labels). A run that was
-    stopped goes on where it was; run again on a finished cache, nothing is detected.
-    """
+    with the columns emotion,pixels,Usage, or a folder with a table of labels (--labels). Interrupted, the
+    same command resumes; on a finished cache it detects nothing.
+
+    \b
+    Examples:
+      landmarkfer extract photos/
+      landmarkfer extract fer2013.zip --passes 7 --threshold 0.3
+      landmarkfer extract photos.zip --labels labels.csv --label-column emotion --cache faces
+    """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.extract_report import cache_folder, print_summary
     from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
@@ -110,7 +116,7 @@ def extract(
             )
     except KeyboardInterrupt:
         click.echo(
-            f"Stopped. What is done is safe in {folder}; the same command goes on from there.", err=True
+            f"Interrupted. {folder} holds what was done; the same command resumes from there.", err=True
         )
         sys.exit(130)
     print_summary(summary)

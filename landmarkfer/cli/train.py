@@ -5,7 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-from landmarkfer.cli.train_options import given_options, merged_classes, numbers, split_shares
+from landmarkfer.cli.train_options import distinct, given_options, merged_classes, overrides, split_shares
 from landmarkfer.models import MODELS
 
 
@@ -20,45 +20,51 @@ from landmarkfer.models import MODELS
 @click.option("--graph", help="Facial graph of a graph model: a name (`landmarkfer graph list`) or a file.")
 @click.option("--fusion", help="How the branches of model 'fusion' meet: late, concat, gated, ...")
 @click.option("--epochs", type=int, help="Epochs to train.")
-@click.option("--seed", type=int, help="Seed of weights, order and augmentation.")
-@click.option("--seeds", metavar="N,N,...", callback=numbers, help="One run for each seed, and their mean.")
+@click.option(
+    "--seed",
+    "seeds",
+    type=int,
+    multiple=True,
+    callback=distinct,
+    help="Seed of weights, order and augmentation; repeated, one run for each, and their mean.",
+)
 @click.option("--folds", type=click.IntRange(min=2), help="One run for each fold of k, and their mean.")
-@click.option("--classes", metavar="NAME,...", help="Only these classes, as named after merging.")
-@click.option("--merge", multiple=True, metavar="NEW=OLD+OLD", help="Make one class of several.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="NAME",
+    help="Only this class, as named after merging; repeated, these.",
+)
+@click.option(
+    "--merge",
+    multiple=True,
+    metavar="NEW=OLD+OLD",
+    callback=merged_classes,
+    help="Make one class of several; may be repeated.",
+)
 @click.option("--per-class", type=int, help="This many training images of each class.")
 @click.option(
     "--split",
     "shares",
     metavar="70/10/20",
     callback=split_shares,
-    help="Carve train, validation and test anew from all images.",
+    help="Split all images anew into train, validation and test.",
 )
-@click.option("--init", metavar="RUN", help="Begin with the weights of a finished run.")
+@click.option("--init", metavar="RUN", help="Initialise from the weights of a finished run.")
 @click.option("--name", help="Name of the run; made from model, graph and seed by default.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated."
 )
-@click.option(
-    "--resume", "resumed", metavar="RUN", help="Go on with a run that was cut off; takes no other option."
-)
+@click.option("--resume", "resumed", metavar="RUN", help="Resume an interrupted run; takes no other option.")
 def train(
-    model: str | None,
-    cache: str | None,
     recipe: Path | None,
-    graph: str | None,
-    fusion: str | None,
-    epochs: int | None,
-    seed: int | None,
     seeds: tuple[int, ...],
     folds: int | None,
-    classes: str | None,
-    merge: tuple[str, ...],
-    per_class: int | None,
-    shares: dict[str, float | bool],
-    init: str | None,
     name: str | None,
     assignments: tuple[str, ...],
     resumed: str | None,
+    **options: Any,
 ) -> None:
     """Train a model from a landmark cache.
 
@@ -70,14 +76,12 @@ def train(
       landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
       landmarkfer train --model image --set model.backbone=resnet18 --set model.weights=pretrained
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
-      landmarkfer train --model mlp --seeds 0,1,2 --per-class 100
-      landmarkfer train --model mlp --folds 5 --classes angry,fear,happy
+      landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
+      landmarkfer train --model mlp --folds 5 --class angry --class fear --class happy
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and given_options() != ["resumed"]:
         raise click.UsageError("--resume takes its settings from the run; give no other option with it.")
-    if seed is not None and seeds:
-        raise click.UsageError("--seed and --seeds exclude each other.")
     from rich.console import Console
 
     from landmarkfer.config.recipes import changed_settings, load_settings
@@ -92,29 +96,17 @@ def train(
         with show_progress() as progress:
             runs = [resume(find_run(resumed), progress=progress)]
     else:
-        overrides: dict[str, Any] = {"model.name": model, "model.graph": graph, "cache": cache, "init": init}
-        overrides |= {
-            "model.fusion": fusion,
-            "name": name,
-            "seed": seed,
-            "fit.epochs": epochs,
-            "data.per_class": per_class,
-            **shares,
-        }
-        overrides |= {
-            "data.classes": classes.split(",") if classes else None,
-            "data.merge": merged_classes(merge),
-        }
-        settings = load_settings(recipe, overrides, assignments)
+        seed = seeds[0] if len(seeds) == 1 else None
+        settings = load_settings(recipe, overrides(name=name, seed=seed, **options), assignments)
         changed = ", ".join(f"{key}={value}" for key, value in changed_settings(settings).items())
         console.print(f"model {settings.model.name}; settings changed: {changed or 'none'}", highlight=False)
         with show_progress() as progress:
-            if seeds or folds:
+            if len(seeds) > 1 or folds:
                 base = recipe.stem if recipe and not name else None
                 runs = train_all(repetitions(settings, seeds, folds or 0, base), progress=progress)
             else:
                 runs = [train_one(settings, progress=progress)]
-        if seeds or folds:
+        if len(runs) > 1:
             console.print(outcome_table([outcome(run) for run in runs]))
     console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
     console.print(f"Next: landmarkfer evaluate {' '.join(run.name for run in runs)}", highlight=False)

@@ -1,8 +1,23 @@
 """What the options of `landmarkfer train` mean, where it is more than one value."""
 
+from typing import Any
+
 import rich_click as click
 from click import get_current_context
 from click.core import ParameterSource
+
+_SETTINGS = {
+    **{"model": "model.name", "graph": "model.graph", "fusion": "model.fusion"},
+    **{"epochs": "fit.epochs", "per_class": "data.per_class"},
+    **{"classes": "data.classes", "merge": "data.merge"},
+}
+"""Settings that options of another name stand for."""
+
+
+def overrides(*, shares: dict[str, float | bool], classes: tuple[str, ...], **options: Any) -> dict[str, Any]:
+    """The options that are settings, by the settings' names; None where an option is not given."""
+    given = {"classes": list(classes) or None, **options}
+    return {_SETTINGS.get(name, name): value for name, value in given.items()} | shares
 
 
 def given_options() -> list[str]:
@@ -20,6 +35,13 @@ def numbers(context: click.Context, parameter: click.Parameter, text: str | None
         raise click.BadParameter(f"'{text}' is no list of whole numbers such as 0,1,2") from None
     if len(set(found)) < len(found) or min(found, default=0) < 0:
         raise click.BadParameter("give different numbers, none below 0")
+    return found
+
+
+def distinct(context: click.Context, parameter: click.Parameter, found: tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of a repeated option, each given once."""
+    if len(set(found)) < len(found):
+        raise click.BadParameter("give different numbers")
     return found
 
 
@@ -42,12 +64,14 @@ def split_shares(
     }
 
 
-def merged_classes(texts: tuple[str, ...]) -> dict[str, list[str]] | None:
+def merged_classes(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[str]] | None:
     """Old names by new ones, from texts such as `negative=angry+sad`; None without any."""
     found = {}
     for text in texts:
         new, equals, old = text.partition("=")
         if not (new and equals and old):
-            raise click.UsageError(f"--merge takes NEW=OLD+OLD, such as negative=angry+sad, not '{text}'.")
+            raise click.BadParameter(f"'{text}' is not NEW=OLD+OLD, such as negative=angry+sad")
         found[new] = old.split("+")
     return found or None

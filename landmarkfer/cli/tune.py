@@ -26,8 +26,8 @@ def tune(
 ) -> None:
     """Search the ranges that RECIPE states in its [tune] table, by validation alone.
 
-    Trainings that are worse than the median at the same epoch are stopped early. A search that was cut off
-    goes on where it was when the command is given again; with more --trials, a finished one goes on too.
+    Trainings that are worse than the median at the same epoch are stopped early. Interrupted, the same
+    command resumes; with more --trials, it continues a finished search.
 
     \b
     In the recipe, besides what `train` reads:
@@ -42,7 +42,7 @@ def tune(
     Examples:
       landmarkfer tune experiments/recipes/fer2013-gnn-tune.toml
       landmarkfer tune mine.toml --trials 100 --cache faces
-      landmarkfer train --recipe experiments/tuning/mine/best.toml --seeds 0,1,2
+      landmarkfer train --recipe experiments/tuning/mine/best.toml --seed 0 --seed 1 --seed 2
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
@@ -60,4 +60,6 @@ def tune(
             progress=progress,
         )
     console.print(f"Trials: {folder / 'trials.csv'}; picture: {folder / 'tuning.png'}", highlight=False)
-    console.print(f"Next: landmarkfer train --recipe {folder / 'best.toml'} --seeds 0,1,2", highlight=False)
+    console.print(
+        f"Next: landmarkfer train --recipe {folder / 'best.toml'} --seed 0 --seed 1 --seed 2", highlight=False
+    )

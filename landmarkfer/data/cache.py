@@ -188,12 +188,12 @@ def find_cache(where: str | os.PathLike[str] | None = None) -> Path:
     if not known:
         raise CacheError(
             f"there is no landmark cache under ./{CACHE_ROOT}; make one with `landmarkfer extract PHOTOS`, "
-            "or name one with --cache."
+            "or give the folder of one."
         )
     if len(known) > 1:
         raise CacheError(
             f"there are {len(known)} caches under ./{CACHE_ROOT} ({', '.join(path.name for path in known)}); "
-            "choose one with --cache."
+            "name the one that is meant, as CACHE or with --cache."
         )
     return known[0]
 

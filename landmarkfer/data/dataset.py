@@ -123,7 +123,7 @@ def load_dataset(
     """
     frame, classes = label_images(cache, DataSettings()) if labels is None else labels
     landmarks = cache.landmarks()
-    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan)
+    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, na_value=np.nan, copy=True)
     unknown = np.isfinite(landmarks).all(axis=(1, 2)) & np.isnan(sizes).any(axis=1)
     if unknown.any():
         raise CacheError(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, SettingsError
@@ -67,6 +66,9 @@ def stratified_rows(labels: pd.Series, rows: NDArray[np.int64], count: int) -> N
     Raises:
         SettingsError: `count` is too small for the classes, or leaves too few images out to divide them.
     """
+    # Not at the top: a plain installation corrupts images too, and has no scikit-learn.
+    from sklearn.model_selection import train_test_split
+
     if count >= len(rows):
         return np.sort(rows)
     try:

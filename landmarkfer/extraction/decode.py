@@ -5,6 +5,7 @@ laid over white, and of an animation the first frame is taken. Whatever cannot b
 `UnreadableImage` with the reason, so that one bad file costs one row and not a run.
 """
 
+import contextlib
 import hashlib
 import io
 import warnings
@@ -13,19 +14,27 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+with contextlib.suppress(ImportError):  # the extra `heif`
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
 MAX_PIXELS = 100_000_000
 """More pixels than this are taken for a decompression bomb (a 100-megapixel camera still fits)."""
 
 MAX_BYTES = 512 * 2**20
 """Larger files are not read."""
 
-# File names that count as images; anything else in a folder is left out and counted. Some need a plug-in of
-# Pillow's (HEIC): without it they are rows that say so, rather than missing.
+# File names that count as images; anything else in a folder is left out and counted. HEIC needs the extra
+# `heif`: without it such files are rows that say so, rather than missing.
 IMAGE_SUFFIXES = frozenset(
     """
     .jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .jp2 .avif .heic .heif .tga
     """.split()
 )
+
+# What a HEIC file names in its first box, bytes 8 to 12 of the file.
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _WHITE = (255, 255, 255, 255)
 _ORIENTATION = 0x0112
@@ -85,6 +94,8 @@ def decode_image(data: bytes) -> DecodedImage:
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
+            if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+                raise UnreadableImage("HEIC images need pip install 'landmarkfer[heif]'") from None
             raise UnreadableImage("not an image of a known format") from None
         except Image.DecompressionBombError:
             raise UnreadableImage(f"too many pixels: {_BOMB}") from None

@@ -30,20 +30,28 @@ def find_landmarker(path: Path | None = None) -> Path:
     Raises:
         DetectorError: The named file is not there, or none can be fetched.
     """
-    named = path if path is not None else os.environ.get(LANDMARKER_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            origin = "--landmarker" if path is not None else LANDMARKER_VARIABLE
-            raise DetectorError(
-                f"{origin} names {named}, which is not a file; it must be face_landmarker.task."
-            )
-        return Path(named)
-    import platformdirs
+    found = located_landmarker(path)
+    named = path is not None or os.environ.get(LANDMARKER_VARIABLE)
+    if not named and not (found.is_file() and sha256_of(found) == LANDMARKER_SHA256):
+        _fetch(found)
+    return found
 
-    cached = Path(platformdirs.user_cache_dir("landmarkfer")) / "face_landmarker.task"
-    if not (cached.is_file() and sha256_of(cached) == LANDMARKER_SHA256):
-        _fetch(cached)
-    return cached
+
+def located_landmarker(path: Path | None = None) -> Path:
+    """Where the landmarker's model file is, or will be once it is fetched; see `find_landmarker`.
+
+    Raises:
+        DetectorError: The named file is not there.
+    """
+    named = path if path is not None else os.environ.get(LANDMARKER_VARIABLE)
+    if not named:
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("landmarkfer")) / "face_landmarker.task"
+    if not Path(named).is_file():
+        origin = "--landmarker" if path is not None else LANDMARKER_VARIABLE
+        raise DetectorError(f"{origin} names {named}, which is not a file; it must be face_landmarker.task.")
+    return Path(named)
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,7 @@ with spaces between) and `Usage` (`Training`, `PublicTest`, `PrivateTest`); the 
 
 import csv
 import math
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from landmarkfer.data.labels import FER2013_CLASSES, RAFDB_CLASSES, canonical_label
-from landmarkfer.errors import SourceError
+from landmarkfer.errors import SourceError, extras_named
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.layouts import FER2013_USAGE, canonical_split
 from landmarkfer.extraction.sources import Entry, Key, Source
@@ -116,7 +117,7 @@ def apply_label_table(
 
     Args:
         listed: The folder or archive with the image files.
-        path: The table: CSV (any separator), Parquet, or RAF-DB's list.
+        path: The table: CSV (any separator), Parquet, Excel (.xlsx), or RAF-DB's list.
         path_column: Column of paths relative to the source; by default the first of `PATH_COLUMNS` there is.
         label_column: Column of labels; by default the first of `LABEL_COLUMNS`.
         split_column: Column of splits; by default the first of `SPLIT_COLUMNS`, or none.
@@ -185,14 +186,18 @@ def _read_table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
+        if path.suffix.lower() == ".xlsx":
+            with extras_named():
+                import openpyxl  # noqa: F401 (what pandas reads it with)
+            return pd.read_excel(path, dtype=str, keep_default_na=False)
         if path.suffix.lower() in (".parquet", ".pq"):
             table = pd.read_parquet(path)
             return table.astype(object).where(table.notna(), "").astype(str)
         return pd.read_csv(
             path, sep=None, engine="python", dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
-    except (OSError, ValueError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read as a table (CSV or Parquet): {error}.") from error
+    except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile) as error:
+        raise SourceError(f"{path} cannot be read as a table (CSV, Parquet or Excel): {error}.") from error
 
 
 def _column(

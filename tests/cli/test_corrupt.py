@@ -1,14 +1,13 @@
-"""`landmarkfer corrupt` as a user calls it; what it makes is tested in tests/extract/test_corrupted.py."""
+"""`landmarkfer corrupt` as a user calls it; what it makes is tested in tests/extraction/test_corrupt.py."""
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from landmarkfer.cli import cli
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction import extract
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +21,10 @@ def run(*arguments):
     return CliRunner().invoke(cli, ["corrupt", *arguments], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_copies_that_are_trained_on(place, monkeypatch):
     monkeypatch.chdir(place)
-    told = run("made", "--corruptions", "mask,low-light", "--workers", "2")
+    told = run("made", "--corruption", "mask", "--corruption", "low-light", "--workers", "2")
     assert told.exit_code == 0, told.output
     assert "cache/made-corrupted" in told.output
     made, copies = (LandmarkCache.open(place / "cache" / name) for name in ("made", "made-corrupted"))
@@ -36,9 +36,18 @@ def test_copies_that_are_trained_on(place, monkeypatch):
     assert (place / "experiments/runs/both/model.safetensors").exists()
 
 
+def test_the_picture_of_all_corruptions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("--preview", "all.png").output == "Wrote all.png\n"
+    with Image.open("all.png") as picture:
+        assert picture.height > picture.width > 800
+
+
 def test_help_and_wrong_usage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "landmarkfer corrupt fer2013" in run("--help").output
-    assert run().exit_code == 2
+    assert run("--seed", "-1").exit_code == 2
+    with pytest.raises(CacheError, match="there is no landmark cache"):
+        run()
     with pytest.raises(CacheError, match="none"):
         run("none")

@@ -176,3 +176,17 @@ def test_hash_is_of_pixels_and_shape_not_of_the_file():
     assert DecodedImage(flat, True).sha256 != DecodedImage(flat.reshape(4, 4, 3), True).sha256
     grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
     assert pixels_of_grey(grey).sha256 == decode_image(encoded(grey)).sha256
+
+
+def test_heic_images_are_read():
+    smooth = np.full((64, 64, 3), (200, 100, 50), np.uint8)
+    image = decode_image(encoded(smooth, "HEIF"))
+    assert not image.plain
+    np.testing.assert_allclose(image.pixels, smooth, atol=4)
+
+
+def test_without_its_plug_in_a_heic_image_names_the_extra(monkeypatch):
+    data = encoded(np.zeros((16, 16, 3), np.uint8), "HEIF")
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    with pytest.raises(UnreadableImage, match=r"landmarkfer\[heif\]"):
+        decode_image(data)

@@ -1,10 +1,11 @@
 import pickle
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from landmarkfer.errors import SourceError
+from landmarkfer.errors import MissingExtra, SourceError
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.open_source import open_source
 
@@ -108,12 +109,14 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["comma", "semicolon", "parquet"])
+@pytest.mark.parametrize("kind", ["comma", "semicolon", "parquet", "xlsx"])
 def test_label_table(photos, tmp_path, kind):
     table = pd.DataFrame(TABLE, columns=["user.id", "image", "emotion", "part"])
-    path = tmp_path / ("t.parquet" if kind == "parquet" else "t.csv")
+    path = tmp_path / (f"t.{kind}" if kind in ("parquet", "xlsx") else "t.csv")
     if kind == "parquet":
         table.replace("", None).to_parquet(path)
+    elif kind == "xlsx":
+        table.to_excel(path, index=False)
     else:
         table.to_csv(path, index=False, sep="," if kind == "comma" else ";")
     source = open_source(
@@ -181,6 +184,16 @@ def test_a_table_goes_with_images_not_with_a_csv_of_pixels(tmp_path):
     path = write_csv(tmp_path / "x.csv", ["pixels", pixel_row(IMAGE)])
     with pytest.raises(SourceError, match="has its own labels"):
         open_source(path, labels=path)
+
+
+def test_an_excel_table_needs_an_extra(photos, tmp_path, monkeypatch):
+    path = tmp_path / "t.xlsx"
+    path.write_bytes(b"no workbook")
+    with pytest.raises(SourceError, match=r"t\.xlsx cannot be read as a table"):
+        open_source(photos, labels=path)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingExtra, match=r"landmarkfer\[tables\]"):
+        open_source(photos, labels=path)
 
 
 def test_raf_db_list(tmp_path):

@@ -236,7 +236,7 @@ def test_an_interrupted_run_says_where_it_is_and_leaves_no_process(faces, detect
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     _, message = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert f"What is done is safe in {folder}; the same command goes on from there." in message
+    assert f"{folder} holds what was done; the same command resumes from there." in message
     assert "Traceback" not in message
     assert gone(workers)
     assert not LandmarkCache.open(folder).complete
