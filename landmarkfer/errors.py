@@ -73,7 +73,7 @@ def extras_named() -> Iterator[None]:
         for extra, modules in EXTRAS.items():
             if module in modules:
                 raise MissingExtra(
-                    f"this needs the package {module}, which is not installed; "
+                    f"this needs {module}, which is not installed; "
                     f"install it with pip install 'landmarkfer[{extra}]'.",
                     name=module,
                 ) from error

@@ -54,6 +54,7 @@ def works(result: subprocess.CompletedProcess[str]) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_photos_are_extracted_inspected_and_drawn(plain, tmp_path, detector, made_faces):
     from PIL import Image
 
@@ -70,6 +71,7 @@ def test_photos_are_extracted_inspected_and_drawn(plain, tmp_path, detector, mad
     assert (tmp_path / "face.png").exists()
 
 
+@pytest.mark.slow
 def test_graphs_and_corruptions_are_listed_and_drawn(plain, tmp_path):
     assert "anatomical" in works(plain("graph", "list"))
     works(plain("graph", "plot", "anatomical", "--html"))
@@ -104,7 +106,7 @@ def test_a_command_that_needs_more_says_what_to_install(plain, tmp_path):
     said = iter(plain(*commands, script=EACH).stderr.splitlines())
     for command in commands:
         assert re.fullmatch(
-            r"Error: this needs the package \w+, which is not installed; "
+            r"Error: this needs \w+, which is not installed; "
             r"install it with pip install 'landmarkfer\[train\]'\.",
             next(said),
         ), command
