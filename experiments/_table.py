@@ -161,10 +161,9 @@ def _evaluate(table: Table, pairs: Sequence[tuple[Experiment, int]]) -> Iterator
 
 def _evaluate_ensemble(table: Table, name: str, members: Sequence[str], seed: int) -> Iterator[str]:
     """Put the figures of an ensemble into the CSV, if all its members of a seed are evaluated."""
-    import pandas as pd
-
     from landmarkfer.evaluation.files import PREDICTIONS_FILE
-    from landmarkfer.metrics.predictions import average_predictions
+    from landmarkfer.metrics.combine import average_predictions
+    from landmarkfer.metrics.predictions import read_predictions
     from landmarkfer.metrics.report import evaluate_predictions
     from landmarkfer.reporting.results import append_results, evaluation_rows
     from landmarkfer.runs.folder import RunFolder
@@ -173,8 +172,8 @@ def _evaluate_ensemble(table: Table, name: str, members: Sequence[str], seed: in
     runs = [RunFolder(RUNS / table.run_name(known[member], seed)) for member in members]
     if not all((run.path / PREDICTIONS_FILE).exists() for run in runs):
         return
-    average = average_predictions([pd.read_parquet(run.path / PREDICTIONS_FILE) for run in runs])
-    evaluation = evaluate_predictions(average, runs[0].read_config().classes)
+    average = average_predictions([read_predictions(run.path / PREDICTIONS_FILE) for run in runs])
+    evaluation = evaluate_predictions(average)
     rows = evaluation_rows(evaluation, experiment=name, model="ensemble", graph=None, seed=seed)
     append_results(RESULTS / f"{table.name}.csv", rows)
     yield f"{name}, seed {seed}: {evaluation.subsets['test'].accuracy:.2%} of all test images"

@@ -3,49 +3,47 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from landmarkfer.metrics.predictions import check_same_images, label_columns, probability_columns
+from landmarkfer.metrics.combine import align_predictions
+from landmarkfer.metrics.predictions import Predictions
 
 _LEAST = 1e-9
 
 
-def find_weights(tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> NDArray[np.float64]:
+def find_weights(members: Sequence[Predictions]) -> NDArray[np.float64]:
     """Shares of a weighted mean of probabilities that make the labels most likely.
 
     The likelihood is concave in the shares, so there is one best mixture; it is found by sequential quadratic
     programming from equal shares.
 
     Args:
-        tables: Prediction tables of the members, M of them, on the same validation images.
-        classes: All classes.
+        members: Predictions of M models on the same labelled validation images.
 
     Returns:
         `[M]`, not negative, of sum 1.
 
     Raises:
-        RunError: The tables are about different images or classes.
+        RunError: The members differ in images or classes.
     """
-    aligned = check_same_images(tables)
-    labels = label_columns(aligned[0], classes)
-    columns = probability_columns(classes)
+    aligned = align_predictions(members)
+    labels = aligned[0].labels
     rows = np.arange(len(labels))
     # [N, M], what each member gave to the label.
-    given = np.stack([table[columns].to_numpy(dtype=float)[rows, labels] for table in aligned], axis=1)
+    given = np.stack([one.probabilities[rows, labels] for one in aligned], axis=1)
 
     def loss(shares: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         mixed = np.maximum(given @ shares, _LEAST)
         return float(-np.log(mixed).mean()), -(given / mixed[:, None]).mean(axis=0)
 
-    members = len(tables)
+    count = len(members)
     found = minimize(
         loss,
-        np.full(members, 1 / members),
+        np.full(count, 1 / count),
         jac=True,
         method="SLSQP",
-        bounds=[(0.0, 1.0)] * members,
+        bounds=[(0.0, 1.0)] * count,
         constraints={"type": "eq", "fun": lambda shares: shares.sum() - 1, "jac": np.ones_like},
     )
     shares = np.clip(found.x, 0, 1)

@@ -3,13 +3,13 @@
 import shlex
 from pathlib import Path
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from landmarkfer.demo import Demo
 from landmarkfer.evaluation.files import PREDICTIONS_FILE
+from landmarkfer.metrics.predictions import read_predictions
 from landmarkfer.metrics.report import Evaluation
 from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.progress import duration
@@ -82,9 +82,8 @@ def _figures(evaluation: Evaluation) -> list[str]:
 
 def compare(demo: Demo) -> str:
     """One sentence: whether the two models differ on the test images, by McNemar's test."""
-    tables = [pd.read_parquet(run.folder.path / PREDICTIONS_FILE) for run in demo.runs.values()]
-    first, second = (table["predicted"] for table in tables)
-    test = mcnemar(tables[0]["label"], first, second)
+    first, second = (read_predictions(run.folder.path / PREDICTIONS_FILE) for run in demo.runs.values())
+    test = mcnemar(first.labels, first.predicted, second.predicted)
     names = list(demo.runs)
     verdict = "too few to tell them apart" if test.mid_p >= 0.05 else "hardly by chance"
     return (

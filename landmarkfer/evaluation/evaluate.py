@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,8 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.predict import predict_rows
-from landmarkfer.metrics.predictions import average_predictions, without_sets
+from landmarkfer.metrics.combine import average_predictions, join_predictions
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
 from landmarkfer.runs.folder import RunFolder, TrainedModel
 
@@ -32,17 +33,18 @@ class Opened:
     cache: LandmarkCache
     own: bool
 
-    def predict_test(self) -> pd.DataFrame:
-        """The prediction table of the test images; of a foreign cache without a test split, of all."""
+    def predict_test(self) -> Predictions:
+        """Predictions on the test images; of a foreign cache without a test split, on all labelled ones."""
         rows = _own_test_rows(self.run, self.dataset) if self.own else _foreign_test_rows(self)
-        table = predict_rows(self.trained, self.dataset, rows)
-        if self.own:
-            train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
-            table["clean"] = ~has_twin_in(self.dataset.frame, rows, train)
-        return table
+        predictions = predict_rows(self.trained, self.dataset, rows)
+        if not self.own:
+            return predictions
+        train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
+        twins = has_twin_in(self.dataset.frame, rows, train)
+        return replace(predictions, clean=(~twins).astype(object))
 
-    def predict_validation(self) -> pd.DataFrame:
-        """The prediction table of the images that validated the run, without the sets that it decided.
+    def predict_validation(self) -> Predictions:
+        """Predictions on the images that validated the run, without prediction sets, which they decided.
 
         Raises:
             RunError: The cache is not the run's own, so that there are none.
@@ -50,7 +52,7 @@ class Opened:
         if not self.own:
             raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
         wanted = self.dataset.frame["id"].isin(split_ids(self.run, self.dataset.frame)["val"])
-        return without_sets(predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())))
+        return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())).without_sets()
 
 
 def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
@@ -85,7 +87,7 @@ def evaluate_run(
     run: RunFolder,
     cache: str | os.PathLike[str] | None = None,
     also: Sequence[str | os.PathLike[str]] = (),
-) -> tuple[Evaluation, pd.DataFrame]:
+) -> tuple[Evaluation, Predictions]:
     """Evaluate a run on its test images, or on another cache.
 
     Args:
@@ -96,22 +98,23 @@ def evaluate_run(
             each image is averaged.
 
     Returns:
-        The evaluation and the prediction table it was made from. Nothing is written.
+        The evaluation and the predictions that it is of. Nothing is written.
 
     Raises:
         RunError: The run is not finished or damaged, or a further cache holds other images.
         CacheError: The cache is missing, or has no image of the run's classes.
     """
     opened = open_run(run, cache)
-    table = _test_table(opened, also)
-    return evaluate_predictions(table, opened.trained.config.classes), table
+    predictions = _predict_test(opened, also)
+    return evaluate_predictions(predictions), predictions
 
 
-def _test_table(opened: Opened, also: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
-    table = opened.predict_test()
+def _predict_test(opened: Opened, also: Sequence[str | os.PathLike[str]]) -> Predictions:
+    predictions = opened.predict_test()
     if not also:
-        return table
-    return average_predictions([table, *(open_run(opened.run, other).predict_test() for other in also)])
+        return predictions
+    others = [open_run(opened.run, other).predict_test() for other in also]
+    return average_predictions([predictions, *others])
 
 
 def evaluate_runs(
@@ -137,64 +140,57 @@ def evaluate_runs(
         Names and evaluations; the ensemble is the last.
     """
     found: list[tuple[str, Evaluation]] = []
-    tables, validation = [], []
+    predictions: list[Predictions] = []
+    validation: list[Predictions] = []
     for run in runs:
         opened = open_run(run, cache)
-        table = _test_table(opened, also)
-        evaluation = evaluate_predictions(table, opened.trained.config.classes)
+        predictions.append(_predict_test(opened, also))
+        found.append((run.name, evaluate_predictions(predictions[-1])))
         if cache is None and not also:
-            write_evaluation(run.path, evaluation, table)
-        found.append((run.name, evaluation))
-        tables.append(table)
+            write_evaluation(run.path, found[-1][1], predictions[-1])
         if len(runs) > 1 and weights == "validation":
             validation.append((opened if opened.own else open_run(run)).predict_validation())
     if len(runs) > 1:
-        classes = found[0][1].classes
-        shares = find_weights(validation, classes) if validation else None
+        shares = find_weights(validation) if validation else None
         name = f"average of {len(runs)} runs"
         if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
-        average = average_predictions(tables, shares)
-        found.append((name, evaluate_predictions(average, classes)))
-        tables.append(average)
+        predictions.append(average_predictions(predictions, shares))
+        found.append((name, evaluate_predictions(predictions[-1])))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_evaluation(out, found[-1][1], tables[-1])
+        write_evaluation(out, found[-1][1], predictions[-1])
     return found
 
 
-def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, pd.DataFrame]:
+def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Predictions]:
     """Evaluate runs together, each on the images that validated it: the folds of a cross-validation.
 
     Args:
         runs: Finished runs, no two of which were validated on the same image.
-        out: Folder for the files; its prediction table can be distilled (`training.distillation`).
+        out: Folder for the files; its predictions can be distilled (`training.distillation`).
 
     Returns:
-        The evaluation and the prediction table it was made from.
+        The evaluation and the predictions that it is of.
 
     Raises:
         RunError: Two runs were validated on the same image, or their classes differ.
     """
-    tables = []
-    classes: tuple[str, ...] | None = None
+    parts: list[Predictions] = []
     for run in runs:
-        opened = open_run(run)
-        if classes not in (None, opened.trained.config.classes):
+        part = open_run(run).predict_validation()
+        if parts and part.classes != parts[0].classes:
             raise RunError(f"run '{run.name}' has other classes than '{runs[0].name}'.")
-        classes = opened.trained.config.classes
-        tables.append(opened.predict_validation())
-    table = pd.concat(tables, ignore_index=True)
-    if table["id"].duplicated().any():
-        twice = table["id"][table["id"].duplicated()].iloc[0]
+        parts.append(part)
+    ids = pd.Index([name for part in parts for name in part.ids])
+    if ids.has_duplicates:
         raise RunError(
-            f"{twice} validated more than one of these runs; give the folds of one cross-validation."
+            f"{ids[ids.duplicated()][0]} validated more than one of these runs; give the folds of one "
+            "cross-validation."
         )
-    assert classes is not None
-    evaluation = evaluate_predictions(table, classes)
-    out.mkdir(parents=True, exist_ok=True)
-    write_evaluation(out, evaluation, table)
-    return evaluation, table
+    predictions = join_predictions(parts)
+    evaluation = evaluate_predictions(predictions)
+    write_evaluation(out, evaluation, predictions)
+    return evaluation, predictions
 
 
 def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """The files of an evaluation in a run's folder."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,10 @@ from landmarkfer.calibration.temperature import temper
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
 from landmarkfer.metrics.calibration import reliability_table
-from landmarkfer.metrics.predictions import TEMPERATURE, predicted_confidence, probability_columns
+from landmarkfer.metrics.predictions import Predictions, write_predictions
 from landmarkfer.metrics.report import Evaluation
 
 METRICS_FILE = "metrics.json"
-
-
 PREDICTIONS_FILE = "predictions.parquet"
 
 
@@ -33,7 +31,7 @@ def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) -> None:
+def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predictions) -> None:
     """Write the figures (`metrics.json`, `per_class.csv`), the predictions and the pictures.
 
     The pictures are `confusion.png`, `reliability.png` and `risk_coverage.png`, over all test images.
@@ -43,17 +41,14 @@ def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) 
     from landmarkfer.reporting.figures import draw_confusion, draw_reliability, draw_risk_coverage
 
     (folder / METRICS_FILE).unlink(missing_ok=True)
-    test = evaluation.subsets["test"]
-    confidence = predicted_confidence(frame, evaluation.classes)
-    correct = frame["label"] == frame["predicted"]
-    untempered = _untempered(frame, evaluation.classes)
-    before = None if untempered is None else reliability_table(untempered, correct)
-    with replacing(folder / PREDICTIONS_FILE) as path:
-        frame.to_parquet(path, index=False)
+    confidence, correct = predictions.confidence, predictions.correct
+    unscaled = _unscaled_confidence(predictions)
+    before = None if unscaled is None else reliability_table(unscaled, correct)
+    write_predictions(folder / PREDICTIONS_FILE, predictions)
     with replacing(folder / "per_class.csv") as path:
         per_class_frame(evaluation).to_csv(path, index=False, float_format="%.6f")
     with replacing(folder / "confusion.png") as path:
-        draw_confusion(path, np.array(test.confusion), evaluation.classes)
+        draw_confusion(path, np.array(evaluation.subsets["test"].confusion), evaluation.classes)
     with replacing(folder / "reliability.png") as path:
         draw_reliability(path, reliability_table(confidence, correct), before)
     with replacing(folder / "risk_coverage.png") as path:
@@ -62,13 +57,12 @@ def write_evaluation(folder: Path, evaluation: Evaluation, frame: pd.DataFrame) 
         path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _untempered(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64] | None:
-    """Confidence `[N]` as it was before tempering; None where nothing was tempered."""
-    if TEMPERATURE not in frame or (frame[TEMPERATURE] == 1).all():
+def _unscaled_confidence(predictions: Predictions) -> NDArray[np.float64] | None:
+    """Confidence `[N]` as it was before temperature scaling; None where nothing was scaled."""
+    temperature = predictions.temperature
+    if temperature is None or (temperature == 1).all():
         return None
-    columns = probability_columns(classes)
-    given = temper(frame[columns], 1 / frame[TEMPERATURE].to_numpy(dtype=float))
-    return predicted_confidence(frame.assign(**dict(zip(columns, given.T, strict=True))), classes)
+    return replace(predictions, probabilities=temper(predictions.probabilities, 1 / temperature)).confidence
 
 
 def read_evaluation(folder: Path) -> Evaluation:

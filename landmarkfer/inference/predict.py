@@ -14,7 +14,7 @@ from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import RunError
 from landmarkfer.inference.tta import mean_probabilities
-from landmarkfer.metrics.predictions import TEMPERATURE, probability_columns, set_columns
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.sets import STATED
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.runs.folder import TrainedModel
@@ -64,34 +64,28 @@ def predict_sets(model: Classifier, probabilities: Tensor, coverage: float = STA
     return label_sets(probabilities.numpy(), threshold_for(thresholds, coverage))
 
 
-def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> pd.DataFrame:
-    """The prediction table (`evaluation.predictions`) of some images of a dataset.
+def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> Predictions:
+    """Predictions on some images of a dataset, those without a face included.
 
     Args:
         trained: A trained model.
         dataset: Normalised as the model's training faces were.
         rows: Row numbers.
-
-    Returns:
-        One row per image, those without a face included.
     """
-    classes = list(trained.config.classes)
+    classes = trained.config.classes
     model, faces = trained.model, dataset.faces.rows(torch.as_tensor(rows))
     probabilities = predict_probabilities(model, faces, trained.config.settings.prediction)
-    known = dataset.frame.iloc[rows].reset_index(drop=True)
-    table = pd.DataFrame(
-        {
-            "id": known["id"],
-            "label": known["label"],
-            "predicted": np.array(classes, dtype=object)[probabilities.argmax(dim=1).numpy()],
-            "status": known["status"],
-            "subset": known["subset"],
-        }
-    )
-    table[probability_columns(classes)] = probabilities.numpy()
     temperatures = model.temperatures(faces)
-    if temperatures is not None:
-        table[TEMPERATURE] = temperatures.numpy()
-    if has_sets(model):
-        table[set_columns(classes)] = predict_sets(model, probabilities)
-    return table
+    known = dataset.frame.iloc[rows]
+    subset = known["subset"].astype(object)
+    return Predictions(
+        ids=known["id"].to_numpy(object),
+        labels=pd.Categorical(known["label"], categories=list(classes)).codes.astype(np.int64),
+        predicted=probabilities.argmax(dim=1).numpy(),
+        probabilities=probabilities.numpy(),
+        classes=tuple(classes),
+        status=known["status"].to_numpy(object),
+        temperature=None if temperatures is None else temperatures.numpy(),
+        sets=predict_sets(model, probabilities) if has_sets(model) else None,
+        subset=subset.where(subset.notna(), None).to_numpy(object),
+    )

@@ -1,6 +1,7 @@
-"""Prediction tables: what a model said of each image, checked, and averaged into an ensemble.
+"""Predictions of a model, or of an ensemble, on images: as arrays and as a table.
 
-A prediction table has one row per image, whether a face was found in it or not:
+The table, in `predictions.parquet` and in anybody's CSV or Parquet file, has one row per image, whether a
+face was found in it or not:
 
 | column | meaning |
 | --- | --- |
@@ -9,165 +10,275 @@ A prediction table has one row per image, whether a face was found in it or not:
 | `p_<class>` | probability of each class, rows sum to 1 |
 | `status` | `ok`, `no_face` or `unreadable` |
 | `subset` | optional: the data set's own name for a part, of which `public` and `private` are reported |
-| `temperature` | optional: what the probabilities were tempered by; 1 where only the prior speaks |
-| `set_<class>` | optional: whether the class is in the set of labels of coverage `conformal.STATED` |
+| `temperature` | optional: what the logits were divided by; 1 where the training prior is predicted |
+| `set_<class>` | optional: whether the class is in the prediction set of coverage `sets.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.errors import RunError
+from landmarkfer.files import replacing
 
-PREFIX = "p_"
-SET_PREFIX = "set_"
-TEMPERATURE = "temperature"
 STATUSES = ("ok", "no_face", "unreadable")
+UNKNOWN = -1
+"""Label of an image without one."""
+_PROBABILITY, _SET = "p_", "set_"
+ARRAYS = (
+    *("ids", "labels", "predicted", "probabilities", "status"),
+    *("temperature", "sets", "subset", "clean"),
+)
+"""What `Predictions` holds by image."""
+# What this version of pandas keeps text in, so that a column of nulls is written as text too.
+_TEXT = pd.Series([""]).dtype
+
+Strings = NDArray[np.object_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
-def probability_columns(classes: Sequence[str]) -> list[str]:
-    """Names of the probability columns, in the order of `classes`."""
-    return [PREFIX + name for name in classes]
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions on `N` images of `C` classes.
 
-
-def probability_columns_of(frame: pd.DataFrame) -> list[str]:
-    """Names of the probability columns that a table has, in its order."""
-    return [name for name in map(str, frame.columns) if name.startswith(PREFIX)]
-
-
-def set_columns(classes: Sequence[str]) -> list[str]:
-    """Names of the columns of label sets, in the order of `classes`."""
-    return [SET_PREFIX + name for name in classes]
-
-
-def without_sets(frame: pd.DataFrame) -> pd.DataFrame:
-    """A prediction table without its label sets."""
-    return frame.loc[:, [not str(name).startswith(SET_PREFIX) for name in frame.columns]]
-
-
-def predicted_confidence(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
-    """Probability `[N]` that was given to the class that was predicted."""
-    columns = pd.Categorical(frame["predicted"], categories=list(classes)).codes
-    return frame[probability_columns(classes)].to_numpy(dtype=float)[np.arange(len(frame)), columns]
-
-
-def check_predictions(frame: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Raise RunError unless `frame` is a prediction table over `classes` with a label in every row."""
-    needed = ["id", "label", "predicted", "status", *probability_columns(classes)]
-    if missing := [name for name in needed if name not in frame]:
-        raise RunError(
-            f"The prediction table has no column {', '.join(missing)}; it needs {', '.join(needed)}."
-        )
-    if extra := sorted(set(probability_columns_of(frame)) - set(needed)):
-        raise RunError(
-            f"The prediction table has {', '.join(extra)}, but the classes are {', '.join(classes)}."
-        )
-    if frame.empty:
-        raise RunError("There is no image to evaluate: the prediction table is empty.")
-    if frame["id"].duplicated().any():
-        twice = frame.loc[frame["id"].duplicated(), "id"].iloc[0]
-        raise RunError(f"The prediction table holds {twice} more than once.")
-    if unlabelled := int(frame["label"].isna().sum()):
-        raise RunError(f"{unlabelled} of {len(frame)} images have no label; evaluate labelled images only.")
-    for column, allowed in (("label", classes), ("predicted", classes), ("status", STATUSES)):
-        if unknown := sorted(set(map(str, frame[column])) - set(allowed)):
-            raise RunError(f"Unknown {column} {', '.join(unknown)}; expected one of {', '.join(allowed)}.")
-    p = frame[probability_columns(classes)].to_numpy(dtype=float)
-    good: NDArray[np.bool_] = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
-    if not good.all():
-        raise RunError(
-            f"The probabilities of {np.sum(~good)} images are negative, missing or do not sum to 1."
-        )
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """A prediction table that anybody has written, as CSV or Parquet.
-
-    It needs `id`, `label` and the probabilities. Where there is no `predicted`, that is the most probable
-    class; where there is no `status`, every image has a face.
+    Attributes:
+        ids: Str `[N]`, unique.
+        labels: Int `[N]`, numbers of the true classes, `UNKNOWN` where there is none.
+        predicted: Int `[N]`, numbers of the predicted classes. They are the most probable ones as long as no
+            probability is rounded, as archives do.
+        probabilities: `[N, C]`, rows sum to 1.
+        classes: `C` names.
+        status: Str `[N]`, of `STATUSES`.
+        temperature: `[N]`, what the logits were divided by.
+        sets: Bool `[N, C]`, the prediction sets.
+        subset: Str or None `[N]`, the data set's own name for a part.
+        clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
 
     Raises:
-        RunError: The file cannot be read, or holds no prediction table.
+        RunError: Arrays do not fit each other, an id occurs twice, a status is unknown, nothing is predicted
+            of an image, or a row holds no probabilities.
+    """
+
+    ids: Strings
+    labels: Ints
+    predicted: Ints
+    probabilities: Floats
+    classes: tuple[str, ...]
+    status: Strings
+    temperature: Floats | None = None
+    sets: Bools | None = None
+    subset: Strings | None = None
+    clean: Strings | None = None
+
+    def __post_init__(self) -> None:
+        # By column, as tables keep them: the last digit of a sum over classes depends on the order in memory.
+        object.__setattr__(self, "probabilities", np.asarray(self.probabilities, dtype=float, order="F"))
+        self._check()
+
+    def _check(self) -> None:
+        images, classes = len(self.ids), len(self.classes)
+        for name in ARRAYS:
+            value = getattr(self, name)
+            wanted = (images, classes) if name in ("probabilities", "sets") else (images,)
+            if value is not None and value.shape != wanted:
+                raise RunError(f"Predictions need {name} of shape {wanted}, not {value.shape}.")
+        index = pd.Index(self.ids)
+        if index.has_duplicates:
+            raise RunError(f"The predictions hold {index[index.duplicated()][0]} more than once.")
+        if (self.predicted < 0).any():
+            raise RunError(f"{np.sum(self.predicted < 0)} of {images} images have no prediction.")
+        if unknown := sorted(set(map(str, self.status)) - set(STATUSES)):
+            raise RunError(f"Unknown status {', '.join(unknown)}; expected one of {', '.join(STATUSES)}.")
+        p = self.probabilities
+        good = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
+        if not good.all():
+            raise RunError(
+                f"The probabilities of {np.sum(~good)} images are negative, missing or do not sum to 1."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability `[N]` of the predicted class."""
+        return self.probabilities[np.arange(len(self)), self.predicted]
+
+    @property
+    def correct(self) -> Bools:
+        """Bool `[N]`, whether the predicted class is the label."""
+        return self.predicted == self.labels
+
+    @property
+    def found(self) -> Bools:
+        """Bool `[N]`, whether a face was found."""
+        return self.status == "ok"
+
+    def rows(self, index: ArrayLike) -> "Predictions":
+        """Some of the images, by a mask `[N]` or by row numbers."""
+        rows = np.asarray(index)
+        chosen = {name: value[rows] for name in ARRAYS if (value := getattr(self, name)) is not None}
+        return replace(self, **chosen)
+
+    def by_class(self, classes: Sequence[str]) -> "Predictions":
+        """The same predictions with the classes in another order.
+
+        Raises:
+            RunError: These are other classes.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        if sorted(classes) != sorted(self.classes):
+            raise RunError(
+                f"The predictions are of {', '.join(self.classes)}, but the classes are {', '.join(classes)}."
+            )
+        order = [self.classes.index(name) for name in classes]
+        number = np.append(np.argsort(order), UNKNOWN)  # of a class in the new order; UNKNOWN stays
+        return replace(
+            self,
+            classes=tuple(classes),
+            labels=number[self.labels],
+            predicted=number[self.predicted],
+            probabilities=self.probabilities[:, order],
+            sets=None if self.sets is None else self.sets[:, order],
+        )
+
+    def without_sets(self) -> "Predictions":
+        """The same predictions without the prediction sets."""
+        return replace(self, sets=None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, with the columns told at the top of this module, in the order of the images."""
+        names = np.array([*self.classes, None], dtype=object)  # UNKNOWN is the last
+        frame = pd.DataFrame(
+            {
+                "id": pd.Series(self.ids, dtype=_TEXT),
+                "label": pd.Series(names[self.labels], dtype=_TEXT),
+                "predicted": pd.Series(names[self.predicted], dtype=_TEXT),
+                "status": pd.Series(self.status, dtype=_TEXT),
+            }
+        )
+        if self.subset is not None:
+            frame["subset"] = pd.Series(self.subset, dtype=_TEXT)
+        frame[[_PROBABILITY + name for name in self.classes]] = self.probabilities
+        if self.temperature is not None:
+            frame["temperature"] = self.temperature
+        if self.sets is not None:
+            frame[[_SET + name for name in self.classes]] = self.sets
+        if self.clean is not None:
+            known = all(value is not None for value in self.clean)
+            frame["clean"] = self.clean.astype(bool) if known else self.clean
+        return frame
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, classes: Sequence[str] | None = None) -> "Predictions":
+        """Predictions from their table; further columns are passed over.
+
+        Where there is no column `predicted`, that is the most probable class; where there is no `status`,
+        every image has a face.
+
+        Args:
+            frame: The table, with `id`, `label` and `p_<class>` at least.
+            classes: In the order wanted; by default those of the table, in its order.
+
+        Raises:
+            RunError: A column is missing, or its values do not fit.
+        """
+        there = [str(name).removeprefix(_PROBABILITY) for name in frame if str(name).startswith(_PROBABILITY)]
+        classes = tuple(there if classes is None else classes)
+        columns = [_PROBABILITY + name for name in classes]
+        needed = ["id", "label", *(columns or [f"{_PROBABILITY}<class>"])]
+        if missing := [name for name in needed if name not in frame]:
+            raise RunError(
+                f"The prediction table has no column {', '.join(missing)}; it needs {', '.join(needed)}."
+            )
+        if extra := [_PROBABILITY + name for name in there if name not in classes]:
+            raise RunError(
+                f"The prediction table has {', '.join(sorted(extra))}, but the classes are "
+                f"{', '.join(classes)}."
+            )
+        sets = [_SET + name for name in classes]
+        probabilities = frame[columns].to_numpy(dtype=float)
+        predicted = probabilities.argmax(axis=1)
+        if "predicted" in frame:
+            predicted = _numbers(frame["predicted"], classes)
+        return cls(
+            ids=frame["id"].astype(str).to_numpy(object),
+            labels=_numbers(frame["label"], classes),
+            predicted=predicted,
+            probabilities=probabilities,
+            classes=classes,
+            status=_objects(frame["status"]) if "status" in frame else np.full(len(frame), "ok", object),
+            temperature=frame["temperature"].to_numpy(dtype=float) if "temperature" in frame else None,
+            sets=frame[sets].to_numpy(dtype=bool) if set(sets) <= set(frame) else None,
+            subset=_objects(frame["subset"]) if "subset" in frame else None,
+            clean=_booleans(frame["clean"]) if "clean" in frame else None,
+        )
+
+
+def _numbers(names: pd.Series, classes: Sequence[str]) -> Ints:
+    """Numbers of the classes named, `UNKNOWN` for null."""
+    if unknown := sorted(set(map(str, names.dropna())) - set(classes)):
+        raise RunError(
+            f"Unknown {names.name} {', '.join(unknown)}; expected one of {', '.join(map(str, classes))}."
+        )
+    return pd.Categorical(names.astype(object), categories=list(classes)).codes.astype(np.int64)
+
+
+def _objects(values: pd.Series) -> Strings:
+    """Values with None for null."""
+    return values.astype(object).where(values.notna(), None).to_numpy(object)
+
+
+def _booleans(values: pd.Series) -> Strings:
+    objects = _objects(values)
+    found = np.full(len(objects), None, object)
+    for known in (True, False):
+        found[objects == known] = known
+    return found
+
+
+def read_predictions(path: Path, classes: Sequence[str] | None = None) -> Predictions:
+    """Predictions of labelled images that anybody has written, as CSV or Parquet.
+
+    Args:
+        path: The file; its columns are those told at the top of this module.
+        classes: See `Predictions.from_frame`.
+
+    Raises:
+        RunError: The file cannot be read, holds no prediction table, or an image without a label.
     """
     try:
         csv = path.suffix.lower() == ".csv"
         table = pd.read_csv(path, dtype={"id": str, "label": str}) if csv else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # of Arrow and of CSV alike
         raise RunError(f"{path} is no readable CSV or Parquet file ({error}).") from error
-    columns = probability_columns_of(table)
-    table.attrs = {}
-    if columns and "predicted" not in table:
-        names = np.array([name.removeprefix(PREFIX) for name in columns])
-        table["predicted"] = names[table[columns].to_numpy(dtype=float).argmax(axis=1)]
-    if "status" not in table:
-        table["status"] = "ok"
     try:
-        check_predictions(table, [name.removeprefix(PREFIX) for name in columns])
+        predictions = Predictions.from_frame(table, classes)
+        check_labelled(predictions)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
-    return table.astype(dict.fromkeys(columns, "float64"))
+    return predictions
 
 
-def average_predictions(
-    frames: Sequence[pd.DataFrame], weights: Sequence[float] | NDArray[np.float64] | None = None
-) -> pd.DataFrame:
-    """Ensemble: the mean of the probabilities of several models on the same images.
-
-    Rows are aligned by id and follow the first table, as do the order of classes and the optional columns.
-    Temperatures and label sets are left out: they belong to one model.
-    `predicted` is the class of the highest mean. An image counts as `ok` if any member had a face in it, and
-    as `unreadable` only if it was so for all, which matters when the members come from different detectors.
-
-    Args:
-        frames: Prediction tables as described at the top of this module.
-        weights: How much each counts, of sum 1; all alike if None.
-
-    Raises:
-        RunError: If there is no table, or they differ in ids, labels or classes.
-    """
-    aligned = check_same_images(frames)
-    first = aligned[0]
-    columns = probability_columns_of(first)
-    shares = np.full(len(aligned), 1 / len(aligned)) if weights is None else np.asarray(weights, float)
-    mean = np.tensordot(shares, [table[columns].to_numpy(dtype=float) for table in aligned], axes=1)
-    found = np.any([table["status"] == "ok" for table in aligned], axis=0)
-    unreadable = np.all([table["status"] == "unreadable" for table in aligned], axis=0)
-    result = without_sets(first).drop(columns=TEMPERATURE, errors="ignore")
-    result[columns] = mean
-    result["predicted"] = np.array([name.removeprefix(PREFIX) for name in columns])[mean.argmax(axis=1)]
-    result["status"] = np.select([found, unreadable], ["ok", "unreadable"], "no_face")
-    return result.reset_index()
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write the table of predictions as Parquet, under a temporary name first."""
+    with replacing(path) as partial:
+        predictions.to_frame().to_parquet(partial, index=False)
 
 
-def check_same_images(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The tables by id, in the order of the first one.
-
-    Raises:
-        RunError: If there is no table, or they differ in ids, labels or classes.
-    """
-    if not frames:
-        raise RunError("An ensemble needs at least one prediction table.")
-    tables = [frame.set_index("id") for frame in frames]
-    first, ids = tables[0], tables[0].index
-    columns = probability_columns_of(first)
-    for number, table in enumerate(tables, start=1):
-        if set(columns) != set(probability_columns_of(table)):
-            raise RunError(
-                f"Prediction tables 1 and {number} have different classes; an ensemble needs the same."
-            )
-        if len(table) != len(ids) or not table.index.is_unique or set(table.index) != set(ids):
-            raise RunError(
-                f"Prediction tables 1 and {number} are about different images; an ensemble needs the same."
-            )
-        if list(table.loc[ids, "label"].fillna("")) != list(first["label"].fillna("")):
-            raise RunError(f"Prediction tables 1 and {number} give different labels to the same images.")
-    return [table.loc[ids] for table in tables]
-
-
-def label_columns(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
-    """The number of each label among `classes`, `[N]`."""
-    return pd.Categorical(frame["label"], categories=list(classes)).codes.astype(np.int64)
+def check_labelled(predictions: Predictions) -> None:
+    """Raise RunError unless there is an image, and every image has a label."""
+    if not len(predictions):
+        raise RunError("There is no image to evaluate: the prediction table is empty.")
+    if unlabelled := int(np.sum(predictions.labels == UNKNOWN)):
+        raise RunError(
+            f"{unlabelled} of {len(predictions)} images have no label; evaluate labelled images only."
+        )

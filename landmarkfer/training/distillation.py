@@ -20,7 +20,7 @@ from landmarkfer.config.train import DistillationSettings
 from landmarkfer.data.dataset import FaceDataset
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import LandmarkferError, SettingsError
-from landmarkfer.metrics.predictions import check_predictions, probability_columns
+from landmarkfer.metrics.predictions import Predictions, read_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -43,25 +43,23 @@ def soft_targets(settings: DistillationSettings, dataset: FaceDataset, rows: Row
     assert labels is not None
     targets = one_hot(labels.clamp_min(0), len(dataset.classes)).float() * (labels >= 0)[:, None]
     ids = dataset.frame["id"]
-    told = rows[ids.iloc[rows].isin(table.index)]
-    if not len(told):
+    place = pd.Index(table.ids).get_indexer(pd.Index(ids.iloc[rows]))
+    known, place = rows[place >= 0], place[place >= 0]
+    if not len(known):
         raise SettingsError(
             f"'distillation.predictions': {settings.predictions} is about none of the training images; "
             "make it of runs on the same cache with `landmarkfer evaluate --out-of-fold`."
         )
-    if missing := len(rows) - len(told):
+    if missing := len(rows) - len(known):
         logger.warning("no prediction to learn from for %d of %d training images", missing, len(rows))
-    columns = probability_columns(dataset.classes)
-    said = torch.tensor(table.loc[ids.iloc[told], columns].to_numpy(), dtype=torch.float32)
-    said = said.clamp_min(1e-8).log().div(settings.temperature).softmax(dim=1)
-    targets[told] = (1 - settings.weight) * targets[told] + settings.weight * said
+    soft = torch.tensor(table.probabilities[place], dtype=torch.float32)
+    soft = soft.clamp_min(1e-8).log().div(settings.temperature).softmax(dim=1)
+    targets[known] = (1 - settings.weight) * targets[known] + settings.weight * soft
     return targets
 
 
-def _read(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+def _read(path: Path, classes: Sequence[str]) -> Predictions:
     try:
-        table = pd.read_parquet(path)
-        check_predictions(table, classes)
-    except (OSError, ValueError, LandmarkferError) as error:
+        return read_predictions(path, classes)
+    except LandmarkferError as error:
         raise SettingsError(f"'distillation.predictions' = '{path}' cannot be used: {error}") from error
-    return table.set_index("id")

@@ -4,15 +4,16 @@ import pytest
 
 from landmarkfer.calibration.ensemble import find_weights
 from landmarkfer.errors import RunError
-from landmarkfer.metrics.predictions import average_predictions
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ["happy", "sad"]
 
 
-def table(happy, labels):
-    """A prediction table by the probability of `happy`."""
+def predictions(happy, labels):
+    """Predictions by the probability of `happy`."""
     happy = np.asarray(happy, float)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "id": [f"{n}.png" for n in range(len(happy))],
             "label": labels,
@@ -22,11 +23,12 @@ def table(happy, labels):
             "p_sad": 1 - happy,
         }
     )
+    return Predictions.from_frame(frame)
 
 
-def loss(tables, weights):
-    mean = average_predictions(tables, weights)
-    given = np.where(mean["label"] == "happy", mean["p_happy"], mean["p_sad"])
+def loss(members, weights):
+    mean = average_predictions(members, weights)
+    given = mean.probabilities[np.arange(len(mean)), mean.labels]
     return -np.log(given).mean()
 
 
@@ -36,11 +38,11 @@ def members():
     labels = rng.choice(CLASSES, 400)
     sign = np.where(labels == "happy", 1, -1)
     logits = [skill * sign + rng.normal(0, 1, 400) for skill in (1.5, 0.5, 0.0)]
-    return [table(1 / (1 + np.exp(-x)), labels) for x in logits]
+    return [predictions(1 / (1 + np.exp(-x)), labels) for x in logits]
 
 
 def test_the_weights_are_the_best_there_are(members):
-    weights = find_weights(members, CLASSES)
+    weights = find_weights(members)
     assert weights.sum() == pytest.approx(1)
     assert (weights >= 0).all()
     assert weights[0] > weights[1] > weights[2] - 1e-6
@@ -51,23 +53,16 @@ def test_the_weights_are_the_best_there_are(members):
 
 def test_a_member_that_knows_everything_gets_all():
     labels = ["happy", "sad"] * 10
-    right = table([0.99, 0.01] * 10, labels)
-    wrong = table([0.2, 0.8] * 10, labels)
-    np.testing.assert_allclose(find_weights([wrong, right], CLASSES), [0, 1], atol=1e-4)
+    right = predictions([0.99, 0.01] * 10, labels)
+    wrong = predictions([0.2, 0.8] * 10, labels)
+    np.testing.assert_allclose(find_weights([wrong, right]), [0, 1], atol=1e-4)
 
 
 def test_the_order_of_the_images_does_not_matter(members):
-    shuffled = [members[0], members[1].sample(frac=1, random_state=1), members[2]]
-    np.testing.assert_allclose(find_weights(shuffled, CLASSES), find_weights(members, CLASSES), atol=1e-6)
+    shuffled = [members[0], members[1].rows(np.random.default_rng(1).permutation(400)), members[2]]
+    np.testing.assert_allclose(find_weights(shuffled), find_weights(members), atol=1e-6)
 
 
 def test_different_images_are_refused(members):
     with pytest.raises(RunError, match="different images"):
-        find_weights([members[0], members[1].iloc[1:]], CLASSES)
-
-
-def test_a_weighted_average_by_hand():
-    labels = ["happy", "sad"]
-    mean = average_predictions([table([0.9, 0.6], labels), table([0.1, 0.2], labels)], [0.75, 0.25])
-    assert mean["p_happy"].tolist() == pytest.approx([0.7, 0.5])
-    assert mean["predicted"].tolist()[0] == "happy"
+        find_weights([members[0], members[1].rows(range(1, 400))])

@@ -5,9 +5,8 @@ import pytest
 from rich.console import Console
 
 from landmarkfer.cli.evaluate_report import summary_table, sureness_table
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
-
-CLASSES = ["angry", "happy"]
 
 
 @pytest.fixture
@@ -33,14 +32,14 @@ def row(text, subset):
 
 
 def test_how_often_it_is_right(frame):
-    text = printed(summary_table(evaluate_predictions(frame, CLASSES, bootstrap=50), "a run"))
+    text = printed(summary_table(evaluate_predictions(Predictions.from_frame(frame), bootstrap=50), "a run"))
     assert "a run" in text
     assert row(text, "test")[1:4] == ["5", "1", "60.00"]
     assert row(text, "test_detected")[1:4] == ["4", "0", "75.00"]
 
 
 def test_how_sure_it_is(frame):
-    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=50)
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=50)
     text = printed(sureness_table(evaluation))
     test = evaluation.subsets["test"]
     assert row(text, "test")[1:3] == [f"{test.nll:.3f}", f"{test.brier:.3f}"]
@@ -50,7 +49,7 @@ def test_how_sure_it_is(frame):
 
 def test_sets_where_there_are_some(frame):
     sets = frame.assign(set_angry=[True, True, True, True, False], set_happy=[False, False, True, True, True])
-    text = printed(sureness_table(evaluate_predictions(sets, CLASSES, bootstrap=50)))
+    text = printed(sureness_table(evaluate_predictions(Predictions.from_frame(sets), bootstrap=50)))
     assert row(text, "test")[-3:] == ["80.00", "1.40", "60.00"]
     assert row(text, "test_detected")[-3:] == ["100.00", "1.50", "50.00"]
     assert "held the label" in text

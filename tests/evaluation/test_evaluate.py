@@ -13,7 +13,6 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs, open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
-from landmarkfer.metrics.predictions import check_predictions
 from landmarkfer.models.base import LandmarkModel
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import train
@@ -52,9 +51,13 @@ def second(own_cache, tmp_path_factory):
     )
 
 
+def table_of(predictions):
+    return predictions.to_frame().set_index("id")
+
+
 @pytest.fixture
 def table(run):
-    return evaluate_run(run)[1].set_index("id")
+    return table_of(evaluate_run(run)[1])
 
 
 class TestParity:
@@ -107,7 +110,6 @@ class TestOwnCache:
         assert list(table.index) == list(test.index)
         for column in ("label", "status", "subset"):
             assert list(table[column]) == list(test[column])
-        check_predictions(table.reset_index(), CLASSES)
         np.testing.assert_allclose(table[PROBABILITIES].sum(axis=1), 1, atol=1e-6)
         best = table[PROBABILITIES].idxmax(axis=1).str.removeprefix("p_")
         assert list(table["predicted"]) == list(best)
@@ -142,7 +144,7 @@ class TestOwnCache:
 
     def test_a_copy_of_the_cache_is_the_same_cache(self, run, own_cache, tmp_path, table):
         shutil.copytree(own_cache.path, tmp_path / "copy")
-        copied = evaluate_run(run, tmp_path / "copy")[1].set_index("id")
+        copied = table_of(evaluate_run(run, tmp_path / "copy")[1])
         pd.testing.assert_frame_equal(copied, table)
 
     def test_a_changed_cache_is_refused_by_default(self, run, make_rows, tmp_path):
@@ -162,9 +164,9 @@ class TestOwnCache:
         for file in (run.config_file, run.weights_file):
             (tmp_path / file.name).write_bytes(file.read_bytes())
         shipped = RunFolder(tmp_path)
-        pd.testing.assert_frame_equal(evaluate_run(shipped)[1].set_index("id"), table)
+        pd.testing.assert_frame_equal(table_of(evaluate_run(shipped)[1]), table)
         val = open_run(shipped).predict_validation()
-        assert val["id"].tolist() == open_run(run).predict_validation()["id"].tolist()
+        assert val.ids.tolist() == open_run(run).predict_validation().ids.tolist()
 
     def test_a_run_without_weights(self, run, tmp_path):
         unfinished = RunFolder(tmp_path / "cut")
@@ -174,7 +176,7 @@ class TestOwnCache:
             evaluate_run(unfinished)
 
     def test_prediction_changes_neither_seed_nor_data(self, run, table):
-        again = evaluate_run(run)[1].set_index("id")
+        again = table_of(evaluate_run(run)[1])
         pd.testing.assert_frame_equal(again, table)
 
 
@@ -203,8 +205,8 @@ class TestSureness:
 
     def test_the_images_that_decided_the_sets_and_averages_have_none(self, run, second):
         validation = open_run(run).predict_validation()
-        assert "temperature" in validation
-        assert not any(name.startswith("set_") for name in validation)
+        assert validation.temperature is not None
+        assert validation.sets is None
         assert [one.subsets["test"].sets is None for _, one in evaluate_runs([run, second])] == [0, 0, 1]
 
     def test_a_run_of_before_there_was_calibration(self, run, table, tmp_path):
@@ -213,7 +215,8 @@ class TestSureness:
         tensors = load_file(old.weights_file)
         del tensors["temperature"], tensors["set_thresholds"]
         save_file(tensors, old.weights_file)
-        evaluation, plain = evaluate_run(old)
+        evaluation, predictions = evaluate_run(old)
+        plain = table_of(predictions)
         assert set(plain["temperature"]) == {1}
         assert list(plain["predicted"]) == list(table["predicted"])
         assert not np.allclose(plain[PROBABILITIES], table[PROBABILITIES], atol=1e-3)
@@ -236,21 +239,21 @@ class TestOtherCache:
     def test_classes_are_matched_by_name(self, run, foreign, caplog):
         assert foreign.manifest.classes == ["happy", "sad", "contempt"]
         with caplog.at_level(logging.WARNING):
-            evaluation, table = evaluate_run(run, foreign.path)
+            evaluation, predictions = evaluate_run(run, foreign.path)
         assert "1 images" in caplog.text
         assert evaluation.classes == CLASSES
-        assert len(table) == 20 - 2, (
+        assert len(predictions) == 20 - 2, (
             "all labelled images of a class the model knows, where none is for testing"
         )
-        assert set(table["label"]) == {"happy", "sad"}
-        assert "clean" not in table
+        assert {predictions.classes[label] for label in predictions.labels} == {"happy", "sad"}
+        assert predictions.clean is None
         assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
 
     def test_only_its_test_images_where_it_has_some(self, run, make_rows, tmp_path):
         cache = write_cache(tmp_path / "split", make_rows(train=5, test=4, seed=9))
-        table = evaluate_run(run, cache.path)[1]
-        assert len(table) == 12
-        assert table["id"].str.startswith("test/").all()
+        predictions = evaluate_run(run, cache.path)[1]
+        assert len(predictions) == 12
+        assert all(name.startswith("test/") for name in predictions.ids)
 
     def test_none_of_its_classes_is_known(self, run, make_rows, tmp_path):
         rows = make_rows(train=5, test=4)
@@ -265,7 +268,7 @@ class TestSeveralRuns:
     def test_the_average_by_hand(self, run, second, tmp_path):
         found = evaluate_runs([run, second], out=tmp_path / "out")
         assert [name for name, _ in found] == ["first", "second", "average of 2 runs"]
-        tables = [evaluate_run(r)[1].set_index("id") for r in (run, second)]
+        tables = [table_of(evaluate_run(r)[1]) for r in (run, second)]
         mean = (tables[0][PROBABILITIES] + tables[1][PROBABILITIES]) / 2
         written = pd.read_parquet(tmp_path / "out" / "predictions.parquet").set_index("id")
         np.testing.assert_allclose(written[PROBABILITIES], mean)

@@ -108,10 +108,10 @@ def test_it_runs_from_the_cache_to_an_evaluation(path, cache, tmp_path):
     splits = run.read_splits()
     classes = settings.data.classes or CLASSES
     assert len(splits["train"]) == PER_CLASS * len(classes)
-    evaluation, table = evaluate_run(run)
-    assert len(table) == 20 * len(classes)
-    assert evaluation.subsets["test"].n == len(table)
-    probabilities = table[[f"p_{name}" for name in evaluation.classes]].to_numpy()
+    evaluation, predictions = evaluate_run(run)
+    assert len(predictions) == 20 * len(classes)
+    assert evaluation.subsets["test"].n == len(predictions)
+    probabilities = predictions.probabilities
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     assert np.isfinite(probabilities).all()
 

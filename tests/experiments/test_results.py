@@ -8,7 +8,6 @@ import pytest
 
 from landmarkfer.config.benchmark import read_benchmark, row_settings
 from landmarkfer.config.recipes import changed_settings
-from landmarkfer.data.labels import CLASS_ORDER
 from landmarkfer.evaluation.benchmark.archive import read_kept
 from landmarkfer.evaluation.benchmark.report import kept_file
 from landmarkfer.metrics.report import evaluate_predictions
@@ -55,8 +54,7 @@ def test_every_trained_row_has_its_predictions(page):
 def test_figures_are_those_of_the_predictions(page):
     _, rows, kept = page
     for (name, seed), one in kept.items():
-        classes = [c for c in CLASS_ORDER if f"p_{c}" in one.table]
-        found = evaluate_predictions(one.table, classes, bootstrap=1).subsets
+        found = evaluate_predictions(one.predictions, bootstrap=1).subsets
         for subset, report in found.items():
             for metric in ("n", "accuracy", "macro_f1", "ece", "nll"):
                 expected = rows[name, seed, subset, metric]
@@ -65,7 +63,7 @@ def test_figures_are_those_of_the_predictions(page):
 
 def test_differences_are_those_of_the_predictions(page):
     settings, rows, kept = page
-    right = {key: (one.table["label"] == one.table["predicted"]).mean() for key, one in kept.items()}
+    right = {key: one.predictions.correct.mean() for key, one in kept.items()}
 
     def mean(row):
         return np.mean([share for (name, _), share in right.items() if name == row])

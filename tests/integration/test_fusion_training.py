@@ -27,7 +27,8 @@ IMAGE = {"model.width": 4, "model.size": 16, "model.dropout": 0.0}
 def test_it_learns_and_is_evaluated(image_settings, tmp_path, fusion):
     settings = image_settings("fusion", **SMALL | {"model.fusion": fusion, "fit.epochs": 6})
     run = train(settings, runs_root=tmp_path)
-    evaluation, table = evaluate_run(run)
+    evaluation, predictions = evaluate_run(run)
+    table = predictions.to_frame()
     assert evaluation.subsets["test"].accuracy > 0.6
     assert evaluation.subsets["test"].n == 36
     prior = run.load().model.log_prior.exp().numpy()

@@ -33,7 +33,8 @@ def test_a_small_network_learns_the_bands(image_settings, tmp_path):
     assert run.name == "image-resnet-fer-s0"
     config = run.read_config()
     assert (config.images.size, config.images.channels) == (24, 1)
-    evaluation, table = evaluate_run(run)
+    evaluation, predictions = evaluate_run(run)
+    table = predictions.to_frame()
     report = evaluation.subsets["test"]
     assert report.accuracy > 0.9
     # A face that was not found has pixels all the same; an image that could not be read has none.
@@ -208,7 +209,7 @@ def test_subsets_and_merged_classes(image_settings, tmp_path):
     train_ids = run.read_splits()["train"]
     assert len(train_ids) == 40
     assert sum("happy" in name for name in train_ids) == 20
-    table = evaluate_run(run)[1]
+    table = evaluate_run(run)[1].to_frame()
     assert set(table["label"]) == {"happy", "negative"}
     assert (table.loc[table["id"].str.contains("sad"), "label"] == "negative").all()
 

@@ -1,16 +1,13 @@
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
-from landmarkfer.metrics.predictions import (
-    average_predictions,
-    check_predictions,
-    predicted_confidence,
-    read_predictions,
-    without_sets,
-)
+from landmarkfer.metrics.predictions import Predictions, check_labelled, read_predictions, write_predictions
 
-CLASSES = ["happy", "sad"]
+CLASSES = ("happy", "sad")
 
 
 def table(happy, *, ids=("a", "b", "c"), labels=("happy", "sad", "sad"), status=("ok", "ok", "no_face")):
@@ -20,71 +17,100 @@ def table(happy, *, ids=("a", "b", "c"), labels=("happy", "sad", "sad"), status=
     return frame
 
 
-def test_ensemble_averages_by_id_whatever_the_order_of_rows_and_classes():
-    first = table([0.9, 0.2, 0.6])
-    second = table([0.5, 0.1, 0.2])[["p_sad", "p_happy", "status", "label", "id", "predicted"]].iloc[
-        [2, 0, 1]
-    ]
-    mean = average_predictions([first, second])
-    assert mean["id"].tolist() == ["a", "b", "c"]
-    assert mean["p_happy"].tolist() == pytest.approx([0.7, 0.15, 0.4])
-    assert mean["predicted"].tolist() == ["happy", "sad", "sad"]
-    check_predictions(mean, CLASSES)
+@pytest.fixture
+def whole():
+    """A table with every column, in the order in which it is written."""
+    frame = table([0.9, 0.2, 0.6])[["id", "label", "predicted", "status"]]
+    frame["subset"] = ["public", "private", None]
+    frame[["p_happy", "p_sad"]] = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    frame["temperature"] = [1.5, 1.5, 1.0]
+    frame[["set_happy", "set_sad"]] = [[True, False], [True, True], [True, False]]
+    return frame.assign(clean=[True, False, None])
 
 
-def test_ensemble_has_a_face_where_any_member_has_one():
-    first = table([0.9, 0.2, 0.6], status=("ok", "no_face", "unreadable"))
-    second = table([0.9, 0.2, 0.6], status=("no_face", "unreadable", "unreadable"))
-    assert average_predictions([first, second])["status"].tolist() == ["ok", "no_face", "unreadable"]
+@pytest.fixture
+def predictions(whole):
+    return Predictions.from_frame(whole)
 
 
-def test_one_member_is_returned_as_it_is():
-    frame = table([0.9, 0.2, 0.6])
-    pd.testing.assert_frame_equal(average_predictions([frame])[frame.columns], frame)
+def test_arrays_of_a_table(predictions):
+    assert predictions.ids.tolist() == ["a", "b", "c"]
+    assert predictions.classes == CLASSES
+    assert predictions.labels.tolist() == [0, 1, 1]
+    assert predictions.predicted.tolist() == [0, 1, 0]
+    assert predictions.subset.tolist() == ["public", "private", None]
+    assert predictions.clean.tolist() == [True, False, None]
+    assert predictions.correct.tolist() == [True, True, False]
+    assert predictions.found.tolist() == [True, True, False]
+    assert len(predictions) == 3
 
 
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (table([0.9, 0.2, 0.6], ids=("a", "b", "d")), "different images"),
-        (table([0.9, 0.2], ids=("a", "b"), labels=("happy", "sad"), status=("ok", "ok")), "different images"),
-        (table([0.9, 0.2, 0.6], ids=("a", "b", "b")), "different images"),
-        (table([0.9, 0.2, 0.6], labels=("happy", "happy", "sad")), "different labels"),
-        (table([0.9, 0.2, 0.6]).rename(columns={"p_sad": "p_angry"}), "different classes"),
-    ],
-)
-def test_members_that_do_not_fit_are_refused(other, message):
-    with pytest.raises(RunError, match=message):
-        average_predictions([table([0.9, 0.2, 0.6]), other])
+def test_there_and_back(predictions, whole, tmp_path):
+    pd.testing.assert_frame_equal(predictions.to_frame(), whole)
+    plain = table([0.9, 0.2, 0.6])
+    pd.testing.assert_frame_equal(Predictions.from_frame(plain).to_frame()[plain.columns], plain)
+    write_predictions(tmp_path / "new" / "all.parquet", predictions)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "new" / "all.parquet").to_frame(), whole)
 
 
-def test_temperatures_and_sets_belong_to_one_model():
-    frame = table([0.9, 0.2, 0.6]).assign(temperature=2.0, set_happy=True, set_sad=False, subset="public")
-    assert set(average_predictions([frame, frame])) == {*table([0.9, 0.2, 0.6]), "subset"}
-    assert set(without_sets(frame)) == {*table([0.9, 0.2, 0.6]), "subset", "temperature"}
+def test_columns_of_nulls_keep_their_kind(whole):
+    unknown = whole.assign(label=pd.Series([None] * 3, dtype=whole["label"].dtype), clean=[True, False, True])
+    back = Predictions.from_frame(unknown)
+    assert back.labels.tolist() == [-1, -1, -1]
+    pd.testing.assert_frame_equal(back.to_frame(), unknown)
 
 
-def test_an_ensemble_of_nothing_is_refused():
-    with pytest.raises(RunError, match="at least one"):
-        average_predictions([])
+def test_rows_by_mask_and_by_number(predictions, whole):
+    some = predictions.rows([True, False, True])
+    pd.testing.assert_frame_equal(some.to_frame(), whole.iloc[[0, 2]].reset_index(drop=True))
+    turned = predictions.rows([2, 0])
+    assert turned.ids.tolist() == ["c", "a"]
+    assert turned.temperature.tolist() == [1.0, 1.5]
 
 
-def test_confidence_is_that_of_the_predicted_class():
-    frame = table([0.9, 0.2, 0.6])
-    assert predicted_confidence(frame, CLASSES).tolist() == pytest.approx([0.9, 0.8, 0.6])
-    assert predicted_confidence(frame, CLASSES[::-1]).tolist() == pytest.approx([0.9, 0.8, 0.6])
+def test_classes_in_another_order(predictions):
+    turned = predictions.by_class(CLASSES[::-1])
+    assert turned.labels.tolist() == [1, 0, 0]
+    assert turned.predicted.tolist() == [1, 0, 1]
+    assert turned.probabilities.tolist() == predictions.probabilities[:, ::-1].tolist()
+    assert turned.sets.tolist() == predictions.sets[:, ::-1].tolist()
+    assert turned.confidence.tolist() == predictions.confidence.tolist()
+    unknown = replace(predictions, labels=np.array([-1, 0, 1])).by_class(CLASSES[::-1])
+    assert unknown.labels.tolist() == [-1, 1, 0]
+    with pytest.raises(RunError, match="are of happy, sad, but the classes are happy, cross"):
+        predictions.by_class(["happy", "cross"])
+
+
+def test_three_classes_in_another_order():
+    frame = pd.DataFrame({"id": ["1", "2", "3"], "label": ["a", "b", "c"]})
+    frame[["p_a", "p_b", "p_c"]] = [[0.5, 0.3, 0.2], [0.1, 0.7, 0.2], [0.2, 0.3, 0.5]]
+    turned = Predictions.from_frame(frame).by_class(["b", "c", "a"])
+    assert [turned.classes[label] for label in turned.labels] == ["a", "b", "c"]
+    back = Predictions.from_frame(turned.to_frame(), ["a", "b", "c"])
+    assert back.probabilities.tolist() == frame[["p_a", "p_b", "p_c"]].to_numpy().tolist()
+    assert back.labels.tolist() == [0, 1, 2]
+
+
+def test_confidence_is_that_of_the_predicted_class(predictions):
+    assert predictions.confidence.tolist() == [0.9, 0.8, 0.6]
+
+
+def test_the_layout_in_memory_is_one(predictions):
+    for order in "CF":
+        given = np.array(predictions.probabilities, order=order)
+        assert replace(predictions, probabilities=given).probabilities.flags.f_contiguous
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda f: f.drop(columns="p_sad"), "no column p_sad"),
-        (lambda f: f.assign(p_angry=0.0), "has p_angry"),
-        (lambda f: f.iloc[:0], "no image"),
+        (lambda f: f.drop(columns="label"), "no column label; it needs id, label, p_happy, p_sad"),
+        (lambda f: f.assign(p_angry=0.0), "has p_angry, but the classes are happy, sad"),
         (lambda f: f.assign(id="a"), "a more than once"),
-        (lambda f: f.assign(label=[None, "sad", "sad"]), "1 of 3 images have no label"),
         (lambda f: f.assign(label=["cross", "sad", "sad"]), "Unknown label cross"),
         (lambda f: f.assign(predicted="cross"), "Unknown predicted cross"),
+        (lambda f: f.assign(predicted=["sad", None, "sad"]), "1 of 3 images have no prediction"),
         (lambda f: f.assign(status="lost"), "Unknown status lost"),
         (lambda f: f.assign(p_sad=[0.1, None, 0.9]), "of 2 images"),
         (lambda f: f.assign(p_happy=[1.1, 0.2, 0.6], p_sad=[-0.1, 0.8, 0.4]), "of 1 images"),
@@ -92,7 +118,22 @@ def test_confidence_is_that_of_the_predicted_class():
 )
 def test_what_is_no_prediction_table_is_refused(change, message):
     with pytest.raises(RunError, match=message):
-        check_predictions(change(table([0.9, 0.2, 0.6])), CLASSES)
+        Predictions.from_frame(change(table([0.9, 0.2, 0.6])), CLASSES)
+
+
+def test_arrays_of_different_lengths_are_refused(predictions):
+    with pytest.raises(RunError, match=r"temperature of shape \(3,\), not \(2,\)"):
+        replace(predictions, temperature=np.ones(2))
+    with pytest.raises(RunError, match=r"sets of shape \(3, 2\), not \(3, 3\)"):
+        replace(predictions, sets=np.ones((3, 3), bool))
+
+
+def test_only_labelled_images_can_be_evaluated(predictions):
+    check_labelled(predictions)
+    with pytest.raises(RunError, match="no image to evaluate"):
+        check_labelled(predictions.rows([False] * 3))
+    with pytest.raises(RunError, match="1 of 3 images have no label"):
+        check_labelled(replace(predictions, labels=np.array([-1, 0, 1])))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -101,21 +142,24 @@ def test_files_of_others_need_no_more_than_probabilities(tmp_path, kind):
     own = whole[["label", "id", "p_sad", "p_happy"]].astype({"p_happy": "float32", "p_sad": "float32"})
     path = tmp_path / f"own.{kind}"
     own.to_csv(path, index=False) if kind == "csv" else own.to_parquet(path)
-    pd.testing.assert_frame_equal(read_predictions(path)[whole.columns], whole, rtol=1e-6)
+    pd.testing.assert_frame_equal(read_predictions(path).to_frame()[whole.columns], whole, rtol=1e-6)
 
 
-def test_what_files_say_is_believed(tmp_path):
-    whole = table([0.9, 0.2, 0.6]).assign(predicted=["sad", "sad", "happy"], subset="public")
+def test_what_files_predict_is_believed(tmp_path):
+    whole = table([0.9, 0.2, 0.6]).assign(predicted=["sad", "sad", "happy"], subset="public", more=1)
     whole.to_csv(tmp_path / "own.csv", index=False)
-    pd.testing.assert_frame_equal(read_predictions(tmp_path / "own.csv"), whole)
+    read = read_predictions(tmp_path / "own.csv").to_frame()
+    assert "more" not in read
+    pd.testing.assert_frame_equal(read[whole.columns.drop("more")], whole.drop(columns="more"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame[["id", "label"]], "has no column predicted"),
+        (lambda frame: frame[["id", "label"]], "has no column p_<class>"),
         (lambda frame: frame.drop(columns="label"), "has no column label"),
         (lambda frame: frame.assign(label=["happy", "sad", "cat"]), "Unknown label cat"),
+        (lambda frame: frame.assign(label=["happy", None, "sad"]), "1 of 3 images have no label"),
         (lambda frame: frame.assign(p_happy=2.0), "do not sum to 1"),
         (lambda frame: frame.iloc[:0], "no image to evaluate"),
     ],

@@ -1,16 +1,15 @@
-import json
-from contextlib import nullcontext
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from landmarkfer.errors import RunError
-from landmarkfer.evaluation.files import per_class_frame, read_evaluation, write_evaluation
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
 
 CLASSES = ["angry", "happy", "sad"]
+
+
+def evaluated(frame, bootstrap=10):
+    return evaluate_predictions(Predictions.from_frame(frame, CLASSES), bootstrap=bootstrap)
 
 
 @pytest.fixture
@@ -35,14 +34,14 @@ def frame():
 
 
 def test_subsets_by_hand(frame):
-    subsets = evaluate_predictions(frame, CLASSES, bootstrap=50).subsets
+    subsets = evaluated(frame, bootstrap=50).subsets
     assert list(subsets) == ["test", "test_detected", "public", "private", "clean"]
     assert [report.n for report in subsets.values()] == [7, 4, 4, 3, 4]
     assert [round(report.accuracy * report.n) for report in subsets.values()] == [4, 3, 3, 1, 3]
 
 
 def test_figures_of_all_images_by_hand(frame):
-    test = evaluate_predictions(frame, CLASSES, bootstrap=50).subsets["test"]
+    test = evaluated(frame, bootstrap=50).subsets["test"]
     assert (test.no_face, test.unreadable) == (2, 1)
     assert test.confusion == [[1, 2, 0], [1, 3, 0], [0, 0, 0]]
     assert test.balanced_accuracy == pytest.approx((1 / 3 + 3 / 4) / 2)
@@ -70,94 +69,25 @@ def test_figures_of_all_images_by_hand(frame):
 def test_sets_by_hand(frame):
     held = [True, True, False, True, True, True, False]  # of angry images the first, the second and the sixth
     sets = frame.assign(set_angry=held, set_happy=True, set_sad=False)
-    subsets = evaluate_predictions(sets, CLASSES, bootstrap=10).subsets
+    subsets = evaluated(sets, bootstrap=10).subsets
     found = subsets["test"].sets
     assert (found.stated, found.coverage) == (0.9, 1.0)
     assert found.interval == (pytest.approx(0.025 ** (1 / 7)), 1.0)
     assert (found.size, found.single) == (pytest.approx(12 / 7), pytest.approx(2 / 7))
     none_happy = sets.assign(set_happy=False, set_sad=True)
-    assert evaluate_predictions(none_happy, CLASSES, bootstrap=10).subsets["test"].sets.coverage == 3 / 7
+    assert evaluated(none_happy, bootstrap=10).subsets["test"].sets.coverage == 3 / 7
     assert subsets["private"].sets.single == 0
 
 
 def test_what_the_table_does_not_know_is_not_reported(frame):
     plain = frame.drop(columns=["subset", "clean"])
-    assert list(evaluate_predictions(plain, CLASSES, bootstrap=10).subsets) == ["test", "test_detected"]
+    assert list(evaluated(plain, bootstrap=10).subsets) == ["test", "test_detected"]
     undetected = plain.assign(status="no_face")
-    assert list(evaluate_predictions(undetected, CLASSES, bootstrap=10).subsets) == ["test"]
+    assert list(evaluated(undetected, bootstrap=10).subsets) == ["test"]
     unknown = frame.assign(subset=None, clean=None)
-    assert list(evaluate_predictions(unknown, CLASSES, bootstrap=10).subsets) == ["test", "test_detected"]
+    assert list(evaluated(unknown, bootstrap=10).subsets) == ["test", "test_detected"]
 
 
 def test_order_of_rows_and_index_do_not_matter(frame):
     shuffled = frame.sample(frac=1, random_state=2)
-    assert evaluate_predictions(shuffled, CLASSES) == evaluate_predictions(frame, CLASSES)
-
-
-def test_written_and_read_again(frame, tmp_path):
-    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=50)
-    folder = tmp_path / "runs" / "a"
-    write_evaluation(folder, evaluation, frame)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.png", "metrics.json", "per_class.csv", "predictions.parquet", "reliability.png",
-        "risk_coverage.png",
-    ]  # fmt: skip
-    assert read_evaluation(folder) == evaluation
-    figures = json.loads((folder / "metrics.json").read_text())
-    assert figures["subsets"]["test"]["accuracy"] == pytest.approx(4 / 7)
-    assert figures["subsets"]["test"]["per_class"]["sad"]["recall"] is None
-    pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), frame, check_dtype=False)
-    for name in ("confusion.png", "reliability.png", "risk_coverage.png"):
-        with Image.open(folder / name) as picture:
-            assert picture.width > 500
-    write_evaluation(folder, evaluation, frame)
-    assert len(list(folder.iterdir())) == 6, "writing again replaces"
-
-
-def test_the_picture_also_shows_what_tempering_undid(frame, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("landmarkfer.reporting.figures.draw_reliability", lambda *given: drawn.append(given))
-    monkeypatch.setattr("landmarkfer.metrics.report.replacing", lambda path: nullcontext(path))
-    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=10)
-    for table in (frame, frame.assign(temperature=1.0), frame.assign(temperature=[0.5] * 6 + [1])):
-        write_evaluation(tmp_path, evaluation, table)
-    assert [before is None for _, _, before in drawn] == [True, True, False]
-    # At T = 0.5 they are the squares of what was: of 0.8, 0.1, 0.1 the roots are as 0.894 : 0.316 : 0.316.
-    before = drawn[2][2]
-    assert before["count"].sum() == 7
-    was = 0.8**0.5 / (0.8**0.5 + 2 * 0.1**0.5)
-    fullest = before.loc[before["count"].idxmax()]
-    assert fullest["count"] == 4
-    assert fullest["confidence"] == pytest.approx((3 * was + 0.6) / 4), "the last row was not tempered"
-
-
-def test_per_class_table_has_a_row_for_each_subset_and_class(frame, tmp_path):
-    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=50)
-    write_evaluation(tmp_path, evaluation, frame)
-    table = pd.read_csv(tmp_path / "per_class.csv")
-    assert len(table) == len(per_class_frame(evaluation)) == 5 * 3
-    row = table.set_index(["subset", "class"]).loc[("test", "happy")]
-    assert (row["support"], row["recall"], row["precision"]) == (4, 0.75, 0.6)
-    assert row["recall_low"] <= 0.75 <= row["recall_high"]
-
-
-def test_a_failed_write_leaves_no_metrics_behind(frame, tmp_path, monkeypatch):
-    evaluation = evaluate_predictions(frame, CLASSES, bootstrap=10)
-    write_evaluation(tmp_path, evaluation, frame)
-    monkeypatch.setattr(
-        "landmarkfer.reporting.figures.draw_reliability", lambda *_: (_ for _ in ()).throw(OSError("full"))
-    )
-    with pytest.raises(OSError, match="full"):
-        write_evaluation(tmp_path, evaluation, frame)
-    assert not (tmp_path / "metrics.json").exists(), (
-        "figures must never stand beside files of another evaluation"
-    )
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_reading_what_is_not_there_says_what_to_do(tmp_path):
-    with pytest.raises(RunError, match="landmarkfer evaluate"):
-        read_evaluation(tmp_path)
-    (tmp_path / "metrics.json").write_text('{"accuracy": 1}')
-    with pytest.raises(RunError, match="evaluate again"):
-        read_evaluation(tmp_path)
+    assert evaluated(shuffled, bootstrap=2000) == evaluated(frame, bootstrap=2000)

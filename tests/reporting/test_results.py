@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import LandmarkferError
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import SCORES, evaluate_predictions
 from landmarkfer.reporting.results import (
     BENCH_COLUMNS,
@@ -97,7 +98,7 @@ def test_rows_of_an_evaluation():
             "p_fear": 0.0,
         }
     )
-    evaluation = evaluate_predictions(frame, ["happy", "sad", "fear"], bootstrap=10)
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=10)
     table = evaluation_rows(
         evaluation, experiment="x", model="mlp", graph=None, seed=3, run={"train_seconds": 12.5}
     )
@@ -112,7 +113,7 @@ def test_rows_of_an_evaluation():
     assert {("test", name) for name in SCORES} <= set(values.index)
     assert ("test", "set_coverage") not in values
     sets = frame.assign(set_happy=[False, True, True], set_sad=True, set_fear=[False, True, False])
-    evaluation = evaluate_predictions(sets, ["happy", "sad", "fear"], bootstrap=10)
+    evaluation = evaluate_predictions(Predictions.from_frame(sets), bootstrap=10)
     table = evaluation_rows(evaluation, experiment="x", model="mlp", graph=None, seed=3)
     found = table.set_index(["subset", "metric"])["value"]["test"]
     assert (found["set_coverage"], found["set_size"], found["set_single"]) == (1, 2, pytest.approx(1 / 3))

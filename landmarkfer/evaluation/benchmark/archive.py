@@ -1,8 +1,8 @@
-"""What is kept of a run beside a results page: what it said of each test image, and its costs.
+"""What is stored of a run beside a results page: its predictions on the test images, and its costs.
 
-All that a page says of accuracy follows from it. So the tests and averages can be made again without
-training, and rows that were measured on different days or machines stand on one page. A file holds one run: a
-prediction table (see `predictions`) with probabilities in half precision, and the rest in its metadata.
+All that a page states of accuracy follows from it. So the tests and averages can be made again without
+training, and rows that were measured on different days or machines stand on one page. A file holds one run:
+the table of its `Predictions`, with probabilities in half precision, and the rest in its metadata.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pyarrow import ArrowException
 
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
-from landmarkfer.metrics.predictions import probability_columns_of
+from landmarkfer.metrics.predictions import Predictions
 
 _PARQUET: dict[str, Any] = {"index": False, "compression": "zstd", "compression_level": 19}
 
@@ -25,7 +26,7 @@ class Kept:
     """One run.
 
     Attributes:
-        table: Its prediction table.
+        predictions: On the test images.
         model: Name of the model.
         graph: Name of the graph; None where the model has none.
         created: When the run was begun, ISO 8601.
@@ -33,7 +34,7 @@ class Kept:
         figures: What does not follow from the predictions: `(subset, metric, value)` as in `results`.
     """
 
-    table: pd.DataFrame
+    predictions: Predictions
     model: str
     graph: str | None
     created: str
@@ -43,8 +44,8 @@ class Kept:
 
 def write_kept(path: Path, kept: Kept) -> None:
     """Write `path`; equal runs give equal files."""
-    table = kept.table.sort_values("id", ignore_index=True)
-    table = table.astype({name: "float16" for name in probability_columns_of(table)})
+    table = kept.predictions.rows(np.argsort(kept.predictions.ids)).to_frame()
+    table = table.astype({f"p_{name}": "float16" for name in kept.predictions.classes})
     table.attrs = {
         "model": kept.model,
         "graph": kept.graph,
@@ -66,8 +67,7 @@ def read_kept(path: Path) -> Kept:
         table = pd.read_parquet(path)
         about = table.attrs
         figures = [(subset, metric, float(value)) for subset, metric, value in about["figures"]]
-        table.attrs = {}
-        table = table.astype({name: "float64" for name in probability_columns_of(table)})
-        return Kept(table, about["model"], about["graph"], about["created"], about["changed"], figures)
-    except (OSError, KeyError, TypeError, ValueError, ArrowException) as error:
+        predictions = Predictions.from_frame(table)
+        return Kept(predictions, about["model"], about["graph"], about["created"], about["changed"], figures)
+    except (OSError, KeyError, TypeError, ValueError, ArrowException, RunError) as error:
         raise RunError(f"{path} holds no predictions of a run ({error}); delete it.") from error

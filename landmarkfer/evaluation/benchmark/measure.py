@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -19,6 +18,7 @@ from landmarkfer.evaluation.evaluate import Opened, evaluate_run, open_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
 from landmarkfer.files import replacing
 from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.metrics.predictions import Predictions, read_predictions
 from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
@@ -37,10 +37,10 @@ def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
         run: The run.
         other_data: Further caches by name, on whose test images it is evaluated too.
     """
-    table, config = evaluated(run), run.read_config()
+    predictions, config = evaluated(run), run.read_config()
     figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run, config).items()]
     return Kept(
-        table=table,
+        predictions=predictions,
         model=config.settings.model.name,
         graph=config.graph.name if config.graph else None,
         created=config.created,
@@ -49,23 +49,23 @@ def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
     )
 
 
-def evaluated(run: RunFolder) -> pd.DataFrame:
-    """What a run says of the test images; it is evaluated and its cost measured where need be."""
-    table = None
+def evaluated(run: RunFolder) -> Predictions:
+    """Predictions of a run on its test images; it is evaluated and its cost measured where need be."""
+    predictions = None
     if _up_to_date(run, PREDICTIONS_FILE) and _up_to_date(run, METRICS_FILE):
         with suppress(RunError):  # written by another version: evaluated again
             read_evaluation(run.path)
-            table = pd.read_parquet(run.path / PREDICTIONS_FILE)
+            predictions = read_predictions(run.path / PREDICTIONS_FILE)
     measured = _up_to_date(run, COST_FILE)
-    if table is not None and measured:
-        return table
+    if predictions is not None and measured:
+        return predictions
     opened = open_run(run)
-    if table is None:
-        table = opened.predict_test()
-        write_evaluation(run.path, evaluate_predictions(table, opened.trained.config.classes), table)
+    if predictions is None:
+        predictions = opened.predict_test()
+        write_evaluation(run.path, evaluate_predictions(predictions), predictions)
     if not measured:
         _write_cost(run, opened)
-    return table
+    return predictions
 
 
 def _up_to_date(run: RunFolder, name: str) -> bool:
@@ -135,9 +135,8 @@ def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str,
         try:
             evaluation = read_evaluation(folder)
         except RunError:  # not evaluated yet, or by another version
-            evaluation, table = evaluate_run(run, cache)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_evaluation(folder, evaluation, table)
+            evaluation, predictions = evaluate_run(run, cache)
+            write_evaluation(folder, evaluation, predictions)
         report = evaluation.subsets["test"]
         of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
         figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]

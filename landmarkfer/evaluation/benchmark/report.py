@@ -17,7 +17,8 @@ from landmarkfer.evaluation.benchmark.measure import kept_of, measure_again
 from landmarkfer.evaluation.benchmark.statistics import compare_with
 from landmarkfer.evaluation.compare.write import DIFFERENCES_PAGE, write_differences
 from landmarkfer.files import replacing
-from landmarkfer.metrics.predictions import PREFIX, average_predictions, probability_columns_of
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.figures import draw_comparison
@@ -42,14 +43,14 @@ class Measured:
     """What is known of the rows of a benchmark.
 
     Attributes:
-        tables: Prediction tables by row and seed.
+        predictions: By row and seed.
         keys: Experiment, model and graph of each row, for the CSV.
         parts: Parts of the CSV.
         days: When the runs were begun, YYYY-MM-DD.
         cache: The cache of the first run, as its recipe names it.
     """
 
-    tables: dict[str, dict[int, pd.DataFrame]] = field(default_factory=dict)
+    predictions: dict[str, dict[int, Predictions]] = field(default_factory=dict)
     keys: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     parts: list[pd.DataFrame] = field(default_factory=list)
     days: set[str] = field(default_factory=set)
@@ -99,15 +100,15 @@ def write_page(
             if kept.exists():
                 _add(read_kept(kept), recipe, settings, row, seed, found, progress)
     for row in settings.rows:
-        if row.average and all(part in found.tables for part in row.average):
+        if row.average and all(part in found.predictions for part in row.average):
             _measure_average(row, found)
     if not found.parts:
         raise SettingsError(f"no run of {recipe} is finished, so there is nothing to tell of.")
-    ordered = [row.name for row in settings.rows if row.name in found.tables]
-    if settings.base in found.tables:
-        others = {found.keys[name]: found.tables[name] for name in ordered if name != settings.base}
+    ordered = [row.name for row in settings.rows if row.name in found.predictions]
+    if settings.base in found.predictions:
+        others = {found.keys[name]: found.predictions[name] for name in ordered if name != settings.base}
         if others:
-            found.parts.append(compare_with(found.tables[settings.base], others))
+            found.parts.append(compare_with(found.predictions[settings.base], others))
     csv, page, picture = (results_root / f"{recipe.stem}.{kind}" for kind in ("csv", "md", "png"))
     order = {name: number for number, name in enumerate(ordered)}
     everything = pd.concat(found.parts, ignore_index=True)
@@ -158,28 +159,27 @@ def _add(
     found.cache = found.cache or wanted.cache
     key = row.name, kept.model, kept.graph or NO_GRAPH
     found.keys[row.name] = key
-    found.tables.setdefault(row.name, {})[seed] = kept.table
-    found.parts.append(_figures(kept.table, key, seed))
+    found.predictions.setdefault(row.name, {})[seed] = kept.predictions
+    found.parts.append(_figures(kept.predictions, key, seed))
     further = [(*key, seed, *figure) for figure in kept.figures]
     found.parts.append(pd.DataFrame(further, columns=RESULT_COLUMNS))
 
 
-def _figures(table: pd.DataFrame, key: tuple[str, str, str], seed: int) -> pd.DataFrame:
+def _figures(predictions: Predictions, key: tuple[str, str, str], seed: int) -> pd.DataFrame:
     """What follows from predictions, for the CSV, which has no intervals of one run."""
-    classes = [name.removeprefix(PREFIX) for name in probability_columns_of(table)]
-    evaluation = evaluate_predictions(table, classes, bootstrap=1)
+    evaluation = evaluate_predictions(predictions, bootstrap=1)
     experiment, model, graph = key
     return evaluation_rows(evaluation, experiment=experiment, model=model, graph=graph, seed=seed)
 
 
 def _measure_average(row: RowSettings, found: Measured) -> None:
     """Add an average of rows, for each seed that all its members have."""
-    members = [found.tables[part] for part in row.average]
+    members = [found.predictions[part] for part in row.average]
     found.keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
     for seed in sorted(set.intersection(*(set(member) for member in members))):
-        table = average_predictions([member[seed] for member in members])
-        found.tables.setdefault(row.name, {})[seed] = table
-        found.parts.append(_figures(table, found.keys[row.name], seed))
+        average = average_predictions([member[seed] for member in members])
+        found.predictions.setdefault(row.name, {})[seed] = average
+        found.parts.append(_figures(average, found.keys[row.name], seed))
 
 
 def _tell_apart(
@@ -196,11 +196,11 @@ def _tell_apart(
         cache = LandmarkCache.open(find_cache(found.cache))
     for pair in settings.pairs:
         names = pair.first, pair.second
-        if not all(name in found.tables for name in names):
+        if not all(name in found.predictions for name in names):
             continue
         folder = f"{recipe.stem}-{plain_name(pair.first)}-with-{plain_name(pair.second)}"
         page = results_root / folder / DIFFERENCES_PAGE
-        first, second = ([table for _, table in sorted(found.tables[name].items())] for name in names)
+        first, second = ([one for _, one in sorted(found.predictions[name].items())] for name in names)
         if cache is not None or not page.exists():
             write_differences(
                 first,

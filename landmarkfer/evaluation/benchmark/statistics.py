@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from landmarkfer.metrics.predictions import check_same_images
+from landmarkfer.metrics.combine import align_predictions
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.significance import holm, mcnemar, paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, RESULT_COLUMNS
 
-Tables = Mapping[int, pd.DataFrame]
-"""Prediction tables of one system by seed."""
+BySeed = Mapping[int, Predictions]
+"""Predictions of one system by seed."""
 
 
-def compare_with(baseline: Tables, others: Mapping[tuple[str, str, str], Tables]) -> pd.DataFrame:
+def compare_with(baseline: BySeed, others: Mapping[tuple[str, str, str], BySeed]) -> pd.DataFrame:
     """Test systems against a baseline on the same images.
 
     Args:
@@ -34,10 +35,10 @@ def compare_with(baseline: Tables, others: Mapping[tuple[str, str, str], Tables]
     """
     figures: list[tuple[tuple[str, str, str], int, str, float]] = []
     p_values = []
-    for key, tables in others.items():
-        first, second, labels = _aligned(tables, baseline)
+    for key, system in others.items():
+        first, second, labels = _aligned(system, baseline)
         found = paired_difference(
-            [table == labels for table in first.values()], [table == labels for table in second.values()]
+            [seed == labels for seed in first.values()], [seed == labels for seed in second.values()]
         )
         p_values.append(found.p)
         figures += [
@@ -56,13 +57,13 @@ def compare_with(baseline: Tables, others: Mapping[tuple[str, str, str], Tables]
 
 
 def _aligned(
-    first: Tables, second: Tables
-) -> tuple[dict[int, NDArray[np.object_]], dict[int, NDArray[np.object_]], NDArray[np.object_]]:
+    first: BySeed, second: BySeed
+) -> tuple[dict[int, NDArray[np.int64]], dict[int, NDArray[np.int64]], NDArray[np.int64]]:
     """What both systems predicted, by seed, and the labels, in one order of the images."""
-    aligned = check_same_images([*first.values(), *second.values()])
-    predicted = [table["predicted"].to_numpy() for table in aligned]
+    aligned = align_predictions([*first.values(), *second.values()])
+    predicted = [one.predicted for one in aligned]
     return (
         dict(zip(first, predicted[: len(first)], strict=True)),
         dict(zip(second, predicted[len(first) :], strict=True)),
-        aligned[0]["label"].to_numpy(),
+        aligned[0].labels,
     )

@@ -16,7 +16,8 @@ from landmarkfer.evaluation.compare.statistics import pair_systems
 from landmarkfer.evaluation.compare.write import write_differences
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import PREDICTIONS_FILE, write_evaluation
-from landmarkfer.metrics.predictions import PREFIX, average_predictions, read_predictions
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import Predictions, read_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, find_run
 
@@ -116,7 +117,7 @@ def _find(name: str) -> Told:
     return Told(run.name, run.path / PREDICTIONS_FILE, run)
 
 
-def _predictions(told: Told) -> pd.DataFrame:
+def _predictions(told: Told) -> Predictions:
     """What was said of the test images; a run is evaluated now if that was not done."""
     run, file = told.run, told.file
     if run is None:
@@ -136,19 +137,19 @@ def _predictions(told: Told) -> pd.DataFrame:
             run.address,
         )
     try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
+        return read_predictions(file)
+    except RunError as error:
         raise RunError(f"{file} is damaged ({error}); `landmarkfer evaluate {run.address}` again.") from error
 
 
-def _check_alike(one: str, table: pd.DataFrame, other: str, second: pd.DataFrame) -> None:
-    classes = [{str(name) for name in t.columns if str(name).startswith(PREFIX)} for t in (table, second)]
-    if classes[0] != classes[1]:
-        here, there = (", ".join(sorted(name.removeprefix(PREFIX) for name in c)) for c in classes)
+def _check_alike(one: str, first: Predictions, other: str, second: Predictions) -> None:
+    if set(first.classes) != set(second.classes):
+        here, there = (", ".join(sorted(predictions.classes)) for predictions in (first, second))
         raise RunError(
-            f"'{one}' tells {here}, and '{other}' tells {there}; compare runs of the same classes."
+            f"'{one}' distinguishes {here}, and '{other}' distinguishes {there}; compare runs of the same "
+            "classes."
         )
-    ids = [set(t["id"]) for t in (table, second)]
+    ids = set(first.ids), set(second.ids)
     if ids[0] != ids[1]:
         raise RunError(
             f"'{one}' was tested on {len(ids[0]):,} images and '{other}' on {len(ids[1]):,}, of which "

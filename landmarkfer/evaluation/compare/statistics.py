@@ -1,7 +1,7 @@
 """Where two systems differ: by class, by confusion, and by slice of the images.
 
-A system is one prediction table (`predictions`) for each of its seeds. Of all seeds together, each image has
-the share of them that told each class; so every seed counts, and an image counts once. Recalls, accuracies
+A system is its `Predictions` by seed. Of all seeds together, each image has the share of them that predicted
+each class; so every seed counts, and an image counts once. Recalls, accuracies
 and rates of confusion are then the means over the seeds, and precision and F1 those of the mean confusion
 matrix. Differences are the first system's figure minus the second's, as fractions.
 
@@ -29,7 +29,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from landmarkfer.metrics.classification import Floats, normalised_confusion, scores_from_confusion
-from landmarkfer.metrics.predictions import PREFIX, check_same_images, label_columns, probability_columns
+from landmarkfer.metrics.combine import align_predictions
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.significance import holm, paired_differences
 
 SLICES = 3
@@ -92,32 +93,26 @@ class Pair:
         return self.told[:, np.arange(len(self.labels)), self.labels]
 
 
-def pair_systems(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame]) -> Pair:
+def pair_systems(first: Sequence[Predictions], second: Sequence[Predictions]) -> Pair:
     """Two systems, image by image.
 
     Args:
-        first: Prediction tables of one system, one for each seed.
+        first: Predictions of one system, for each of its seeds.
         second: Those of the other; it need not have as many seeds.
 
     Raises:
-        RunError: A system has no table, or tables differ in images, labels or classes.
+        RunError: A system has no predictions, or they differ in images, labels or classes.
     """
-    aligned = check_same_images([*first, *second])
-    columns = [name for name in map(str, aligned[0].columns) if name.startswith(PREFIX)]
-    classes = tuple(name.removeprefix(PREFIX) for name in columns)
-    told, probabilities = [], []
-    for tables in (aligned[: len(first)], aligned[len(first) :]):
-        codes = [pd.Categorical(table["predicted"], categories=list(classes)).codes for table in tables]
-        told.append(np.mean([np.eye(len(classes))[code] for code in codes], axis=0))
-        probabilities.append(
-            np.mean([table[probability_columns(classes)].to_numpy(float) for table in tables], axis=0)
-        )
+    aligned = align_predictions([*first, *second])
+    ids, classes, labels = aligned[0].ids, aligned[0].classes, aligned[0].labels
+    systems = aligned[: len(first)], aligned[len(first) :]
+    one_hot = np.eye(len(classes))
     return Pair(
-        aligned[0].index.to_numpy(object),
+        ids,
         classes,
-        label_columns(aligned[0], classes),
-        np.stack(told),
-        np.stack(probabilities),
+        labels,
+        np.stack([np.mean([one_hot[one.predicted] for one in seeds], axis=0) for seeds in systems]),
+        np.stack([np.mean([one.probabilities for one in seeds], axis=0) for seeds in systems]),
     )
 
 

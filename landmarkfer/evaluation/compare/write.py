@@ -18,6 +18,7 @@ from landmarkfer.evaluation.compare.statistics import (
     slice_differences,
 )
 from landmarkfer.files import replacing
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.markdown import Header, package_versions
 
@@ -30,8 +31,8 @@ SHEET = 48
 
 
 def write_differences(
-    first: Sequence[pd.DataFrame],
-    second: Sequence[pd.DataFrame],
+    first: Sequence[Predictions],
+    second: Sequence[Predictions],
     out: Path,
     *,
     cache: LandmarkCache | None,
@@ -48,7 +49,7 @@ def write_differences(
     `lost.png`, which hold images of the data set.
 
     Args:
-        first: Prediction tables of one system, one for each seed.
+        first: Predictions of one system, for each of its seeds.
         second: Those of the other, on the same images.
         out: Folder, made if need be.
         cache: The cache of the images; without it, no slice by pose, size or detector, and no images.
@@ -62,7 +63,7 @@ def write_differences(
         Rows with `evaluation.differences.DIFFERENCE_COLUMNS`.
 
     Raises:
-        RunError: The tables differ in images, labels or classes.
+        RunError: The predictions differ in images, labels or classes.
         CacheError: The cache lacks some of the images.
     """
     pair = pair_systems(first, second)
@@ -111,12 +112,13 @@ def _introduction(
     return text
 
 
-def _measures(pair: Pair, tables: Sequence[pd.DataFrame], cache: LandmarkCache | None) -> pd.DataFrame:
-    """What the images can be sliced by: what any of the prediction tables tells, and what the cache does."""
+def _measures(pair: Pair, several: Sequence[Predictions], cache: LandmarkCache | None) -> pd.DataFrame:
+    """What the images can be sliced by: what any of the predictions tells, and what the cache does."""
     known: dict[str, pd.Series] = {}
-    for table in tables:
-        for name in {"status", "subset", "clean"} & set(table) - set(known):
-            known[name] = table.set_index("id")[name].reindex(pair.ids)
+    for name in ("status", "subset", "clean"):
+        for one in several:
+            if name not in known and getattr(one, name) is not None:
+                known[name] = pd.Series(getattr(one, name), index=one.ids).reindex(pair.ids)
     if cache is None:
         measures = pd.DataFrame({"face": known["status"].map({"ok": "found"}).fillna("not found")})
     else:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images
@@ -22,8 +21,8 @@ from landmarkfer.evaluation.robustness.report import write_robustness_page
 from landmarkfer.evaluation.robustness.statistics import Key, Outcomes, outcomes_of
 from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, variants
 from landmarkfer.extraction.corruptions import CORRUPTIONS
-from landmarkfer.files import replacing
-from landmarkfer.metrics.predictions import average_predictions, check_same_images
+from landmarkfer.metrics.combine import align_predictions, average_predictions
+from landmarkfer.metrics.predictions import Predictions, read_predictions, write_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.results import NO_GRAPH
 from landmarkfer.runs.folder import RunFolder, find_run
@@ -217,8 +216,8 @@ def _predict_all(
     suites: Mapping[Path, Suite],
     wanted: Sequence[Variant],
     progress: Progress,
-) -> dict[tuple[Path, Variant], pd.DataFrame]:
-    """The prediction table of every run on every copy."""
+) -> dict[tuple[Path, Variant], Predictions]:
+    """The predictions of every run on every copy."""
     runs = list({run.path: run for run in _runs(systems)}.values())
     tables = {}
     each = [(run, variant) for run in runs for variant in wanted]
@@ -229,14 +228,13 @@ def _predict_all(
     return tables
 
 
-def _predictions(run: RunFolder, copy: LandmarkCache, folder: Path) -> pd.DataFrame:
+def _predictions(run: RunFolder, copy: LandmarkCache, folder: Path) -> Predictions:
     path = folder / f"{copy.path.name}-{copy.fingerprint[:12]}.parquet"
     if path.exists():
-        return pd.read_parquet(path)
-    table = evaluate_run(run, copy.path)[1]
-    with replacing(path) as partial:
-        table.to_parquet(partial, index=False)
-    return table
+        return read_predictions(path)
+    predictions = evaluate_run(run, copy.path)[1]
+    write_predictions(path, predictions)
+    return predictions
 
 
 def _digest(run: RunFolder) -> str:
@@ -250,7 +248,7 @@ def _digest(run: RunFolder) -> str:
 
 def _outcomes(
     systems: Sequence[System],
-    predictions: Mapping[tuple[Path, Variant], pd.DataFrame],
+    predictions: Mapping[tuple[Path, Variant], Predictions],
     corruptions: Sequence[str],
 ) -> dict[str, Outcomes]:
     """What came of every image, by system; images in one order everywhere."""
@@ -260,7 +258,7 @@ def _outcomes(
         for seed, members in system.members.items()
         for variant in variants(corruptions)
     }
-    aligned = dict(zip(averaged, check_same_images(list(averaged.values())), strict=True))
+    aligned = dict(zip(averaged, align_predictions(list(averaged.values())), strict=True))
     return {
         system.name: outcomes_of(
             {

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.significance import holm, paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, RESULT_COLUMNS
 
@@ -132,32 +133,24 @@ def compare_robustness(baseline: Outcomes, others: Mapping[Key, Outcomes]) -> pd
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
-def outcomes_of(
-    tables: Mapping[int, Mapping[str, Sequence[pd.DataFrame]]],
-) -> Outcomes:
-    """Outcomes from prediction tables.
+def outcomes_of(predictions: Mapping[int, Mapping[str, Sequence[Predictions]]]) -> Outcomes:
+    """Outcomes from predictions.
 
     Args:
-        tables: By seed and corruption, a table for each strength, the clean one first; all of the same images
-            in the same order.
+        predictions: By seed and corruption, for each strength, on the clean images first; all on the same
+            images in the same order.
     """
-    names = list(next(iter(tables.values())))
+    names = list(next(iter(predictions.values())))
     right, found = (
         {
-            name: np.array([[told(table) for table in by_name[name]] for by_name in tables.values()])
+            name: np.array(
+                [[getattr(one, what) for one in by_name[name]] for by_name in predictions.values()]
+            )
             for name in names
         }
-        for told in (_right, _found)
+        for what in ("correct", "found")
     )
-    return Outcomes(tuple(tables), right, found)
-
-
-def _right(table: pd.DataFrame) -> Bools:
-    return (table["predicted"] == table["label"]).to_numpy(dtype=bool)
-
-
-def _found(table: pd.DataFrame) -> Bools:
-    return (table["status"] == "ok").to_numpy(dtype=bool)
+    return Outcomes(tuple(predictions), right, found)
 
 
 _MEASURES = {"area": image_areas, "loss": image_losses}

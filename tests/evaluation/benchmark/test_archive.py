@@ -4,7 +4,8 @@ import pytest
 
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation.benchmark.archive import Kept, read_kept, write_kept
-from landmarkfer.metrics.predictions import average_predictions, check_predictions
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ["angry", "happy", "sad"]
 
@@ -25,7 +26,7 @@ def kept():
     table[[f"p_{name}" for name in CLASSES]] = shares
     changed = {"cache": "faces", "model.hidden": [2], "seed": 1}
     figures = [("run", "parameters", 12.0), ("on others", "accuracy", 0.5)]
-    return Kept(table, "mlp", None, "2026-01-02T03:04:05", changed, figures)
+    return Kept(Predictions.from_frame(table), "mlp", None, "2026-01-02T03:04:05", changed, figures)
 
 
 def test_there_and_back(kept, tmp_path):
@@ -33,11 +34,9 @@ def test_there_and_back(kept, tmp_path):
     back = read_kept(tmp_path / "a" / "one.parquet")
     assert (back.model, back.graph, back.created) == (kept.model, kept.graph, kept.created)
     assert (back.changed, back.figures) == (kept.changed, kept.figures)
-    expected = kept.table.sort_values("id", ignore_index=True)
-    pd.testing.assert_frame_equal(back.table, expected, rtol=2**-11, atol=2**-24)
-    check_predictions(back.table, CLASSES)
-    average_predictions([back.table, back.table])
-    assert kept.table["id"].iloc[0] != "test/000.png", "the table that was given stays as it was"
+    expected = kept.predictions.to_frame().sort_values("id", ignore_index=True)
+    pd.testing.assert_frame_equal(back.predictions.to_frame(), expected, rtol=2**-11, atol=2**-24)
+    average_predictions([back.predictions, back.predictions])
 
 
 def test_equal_runs_give_equal_files(kept, tmp_path):
@@ -47,7 +46,7 @@ def test_equal_runs_give_equal_files(kept, tmp_path):
 
 
 def test_what_is_none(kept, tmp_path):
-    kept.table.to_parquet(tmp_path / "plain.parquet")
+    kept.predictions.to_frame().to_parquet(tmp_path / "plain.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
     for name in ("plain", "damaged", "missing"):
         with pytest.raises(RunError, match=f"{name}.parquet holds no predictions of a run"):

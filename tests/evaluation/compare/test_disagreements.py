@@ -4,13 +4,14 @@ import pytest
 
 from landmarkfer.evaluation.compare.disagreements import clearest, image_outcomes
 from landmarkfer.evaluation.compare.statistics import pair_systems
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ("happy", "sad", "angry")
 SHORT = dict(zip("hsa", CLASSES, strict=True))
 
 
-def table(told, labels, sure=0.8):
-    """A prediction table of letters; the other classes share what is left of the probability."""
+def predictions(told, labels, sure=0.8):
+    """Predictions by letters; the other classes share what is left of the probability."""
     frame = pd.DataFrame(
         {
             "id": [f"{number:03}" for number in range(len(told))],
@@ -21,12 +22,12 @@ def table(told, labels, sure=0.8):
     )
     for name in CLASSES:
         frame[f"p_{name}"] = np.where(frame["predicted"] == name, sure, (1 - sure) / 2)
-    return frame
+    return Predictions.from_frame(frame)
 
 
 def test_most_seeds_against_few():
-    firsts = [table("hhhs", "hhhh"), table("hhss", "hhhh"), table("hsss", "hhhh")]
-    seconds = [table("sssh", "hhhh"), table("ssha", "hhhh"), table("hhha", "hhhh")]
+    firsts = [predictions("hhhs", "hhhh"), predictions("hhss", "hhhh"), predictions("hsss", "hhhh")]
+    seconds = [predictions("sssh", "hhhh"), predictions("ssha", "hhhh"), predictions("hhha", "hhhh")]
     outcomes = image_outcomes(pair_systems(firsts, seconds))
     assert outcomes["right_first"].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
     assert outcomes["right_second"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1 / 3])
@@ -37,30 +38,35 @@ def test_most_seeds_against_few():
 
 
 def test_half_of_the_seeds_is_neither_most_nor_few():
-    outcomes = image_outcomes(pair_systems([table("hh", "hh"), table("sh", "hh")], [table("ss", "hh")]))
+    outcomes = image_outcomes(
+        pair_systems([predictions("hh", "hh"), predictions("sh", "hh")], [predictions("ss", "hh")])
+    )
     assert outcomes["outcome"].tolist() == ["even", "won"]
 
 
 def test_of_classes_told_equally_often_the_more_probable_counts():
-    outcomes = image_outcomes(pair_systems([table("h", "h", 0.6), table("s", "h", 0.9)], [table("s", "h")]))
+    outcomes = image_outcomes(
+        pair_systems([predictions("h", "h", 0.6), predictions("s", "h", 0.9)], [predictions("s", "h")])
+    )
     assert outcomes["told_first"].tolist() == ["sad"]
 
 
 def test_clearest_first_and_spread_over_classes():
     labels = "hhhhhhss"
-    first = table(labels, labels)
     sure = np.array([0.5, 0.9, 0.6, 0.7, 0.55, 0.65, 0.5, 0.95])
-    first["p_happy"] = np.where(first["label"] == "happy", sure, 1 - sure)
-    first["p_sad"], first["p_angry"] = 1 - first["p_happy"], 0.0
-    pair = pair_systems([first], [table("aaaaaaaa", labels)])
+    frame = predictions(labels, labels).to_frame()
+    frame["p_happy"] = np.where(frame["label"] == "happy", sure, 1 - sure)
+    frame["p_sad"], frame["p_angry"] = 1 - frame["p_happy"], 0.0
+    first = Predictions.from_frame(frame)
+    pair = pair_systems([first], [predictions("aaaaaaaa", labels)])
     chosen = clearest(image_outcomes(pair), "won", 5)
     assert chosen.index.tolist() == ["001", "003", "005", "007", "006"]
     assert clearest(image_outcomes(pair), "lost", 5).empty
 
 
 def test_where_both_tell_the_label_on_average_nothing_is_to_be_seen():
-    seeds = [table("h", "h", 0.9), table("s", "h", 0.5), table("a", "h", 0.5)]
-    outcomes = image_outcomes(pair_systems([table("h", "h")], seeds))
+    seeds = [predictions("h", "h", 0.9), predictions("s", "h", 0.5), predictions("a", "h", 0.5)]
+    outcomes = image_outcomes(pair_systems([predictions("h", "h")], seeds))
     assert outcomes["told_second"].tolist() == ["happy"]
     assert outcomes["outcome"].tolist() == ["won"]
     assert clearest(outcomes, "won", 5).empty

@@ -5,6 +5,7 @@ from PIL import Image
 
 from landmarkfer.evaluation.compare.figures import BLUE, ORANGE, draw_differences, draw_slices
 from landmarkfer.evaluation.compare.statistics import confusion_differences, pair_systems, slice_differences
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ("happy", "sad", "angry")
 FEW = {"resamples": 100, "permutations": 499}
@@ -14,15 +15,15 @@ def pair_of(better, images=300, seed=0):
     """Two systems; the first, or the second, is right where the other is by chance."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(CLASSES, images)
-    tables = []
+    systems = []
     for share in (0.9, 0.4) if better == "first" else (0.4, 0.9):
         told = np.where(rng.random(images) < share, labels, rng.choice(CLASSES, images))
         ids = [f"{number:03}" for number in range(images)]
         table = pd.DataFrame({"id": ids, "label": labels, "predicted": told, "status": "ok"})
         for name in CLASSES:
             table[f"p_{name}"] = np.where(told == name, 0.8, 0.1)
-        tables.append([table])
-    return pair_systems(*tables)
+        systems.append([Predictions.from_frame(table)])
+    return pair_systems(*systems)
 
 
 def pixels(path):
@@ -66,7 +67,8 @@ def test_equal_systems_can_be_drawn(tmp_path):
     table["predicted"] = table["label"]
     for name in CLASSES:
         table[f"p_{name}"] = (table["label"] == name).astype(float)
-    equal = pair_systems([table], [table])
+    same = [Predictions.from_frame(table)]
+    equal = pair_systems(same, same)
     measures = pd.DataFrame({"size": np.arange(300.0)}, index=equal.ids)
     draw_differences(tmp_path / "d", confusion_differences(equal, **FEW), ("one", "other"), CLASSES)
     draw_slices(tmp_path / "s", slice_differences(equal, measures, **FEW), ("one", "other"))

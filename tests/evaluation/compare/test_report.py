@@ -4,24 +4,25 @@ import pytest
 from landmarkfer.evaluation.compare.disagreements import image_outcomes
 from landmarkfer.evaluation.compare.report import Pictures, outcome_counts, render_differences
 from landmarkfer.evaluation.compare.statistics import confusion_differences, pair_systems, slice_differences
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.reporting.markdown import Header
 
 HEADER = Header("Where they differ", ["landmarkfer compare a --with b"], {"torch": "2.9"}, "2026-01-02")
 FEW = {"resamples": 100, "permutations": 499}
 
 
-def table(told, labels="hhhsss"):
+def predictions(told, labels="hhhsss"):
     names = {"h": "happy", "s": "sad"}
     frame = pd.DataFrame({"id": list("abcdef"), "label": [names[one] for one in labels], "status": "ok"})
     frame["predicted"] = [names[one] for one in told]
     for name in ("sad", "happy"):
         frame[f"p_{name}"] = (frame["predicted"] == name) * 0.6 + 0.2
-    return frame
+    return Predictions.from_frame(frame)
 
 
 @pytest.fixture
 def pair():
-    return pair_systems([table("hhhshh")], [table("hsssss")])
+    return pair_systems([predictions("hhhshh")], [predictions("hsssss")])
 
 
 def test_the_page_by_hand(pair, tmp_path):

@@ -13,6 +13,7 @@ from landmarkfer.evaluation.compare.statistics import (
     points_text,
     slice_differences,
 )
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ("happy", "sad", "angry")
 SHORT = dict(zip("hsa", CLASSES, strict=True))
@@ -20,8 +21,8 @@ LABELS = "hhhh ssss aaaa"
 FEW = {"resamples": 200, "permutations": 999}
 
 
-def table(told, labels=LABELS, sure=0.8):
-    """A prediction table of letters; the other classes share what is left of the probability."""
+def predictions(told, labels=LABELS, sure=0.8):
+    """Predictions by letters; the other classes share what is left of the probability."""
     told, labels = told.replace(" ", ""), labels.replace(" ", "")
     frame = pd.DataFrame(
         {
@@ -33,11 +34,11 @@ def table(told, labels=LABELS, sure=0.8):
     )
     for name in CLASSES:
         frame[f"p_{name}"] = np.where(frame["predicted"] == name, sure, (1 - sure) / 2)
-    return frame
+    return Predictions.from_frame(frame)
 
 
-FIRST = table("hhhs sshh aaaa")
-SECOND = table("hhss shha aaas")
+FIRST = predictions("hhhs sshh aaaa")
+SECOND = predictions("hhss shha aaas")
 
 
 def found(rows, part, name="", other="", metric=None):
@@ -93,14 +94,14 @@ class TestByHand:
 
 
 def test_seeds_are_averaged_and_need_not_be_equally_many():
-    other_seed = table("shhs sshh aaaa")
+    other_seed = predictions("shhs sshh aaaa")
     rows = confusion_differences(pair_systems([FIRST, other_seed], [SECOND]), **FEW)
     assert found(rows, "class", "happy", metric="recall").first == pytest.approx((3 / 4 + 2 / 4) / 2)
     assert found(rows, "told", "happy", "sad").difference == pytest.approx((1 / 4 + 2 / 4) / 2 - 2 / 4)
 
 
 def test_order_of_images_and_of_classes_does_not_matter():
-    shuffled = SECOND.sample(frac=1, random_state=1)[["id", "p_sad", "p_angry", *SECOND.columns[1:5]]]
+    shuffled = SECOND.rows(np.random.default_rng(1).permutation(12)).by_class(CLASSES[::-1])
     plain, other = (confusion_differences(pair_systems([FIRST], [t]), **FEW) for t in (SECOND, shuffled))
     pd.testing.assert_frame_equal(plain, other)
 
@@ -115,7 +116,7 @@ def test_equal_systems_differ_in_nothing():
 
 
 def test_a_class_without_images_has_no_recall():
-    rows = confusion_differences(pair_systems([table("hs", "hs")], [table("ss", "hs")]), **FEW)
+    rows = confusion_differences(pair_systems([predictions("hs", "hs")], [predictions("ss", "hs")]), **FEW)
     assert set(rows.loc[rows["metric"] == "recall", "name"]) == {"happy", "sad"}
     assert set(rows.loc[rows["part"] == "told", "name"]) == {"happy", "sad"}
     assert rows["p_holm"].notna().all()
@@ -123,7 +124,7 @@ def test_a_class_without_images_has_no_recall():
 
 def test_other_images_are_refused():
     with pytest.raises(RunError, match="different images"):
-        pair_systems([FIRST], [table("hhh", "hhh")])
+        pair_systems([FIRST], [predictions("hhh", "hhh")])
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def planted():
     right = np.array([a == b == "h" for a, b in zip(labels, told, strict=True)])
     moved = np.flatnonzero(right)[np.argsort(-number[right])[:40]]
     changed = ["s" if place in moved else one for place, one in enumerate(told)]
-    pair = pair_systems([table("".join(told), labels)], [table("".join(changed), labels)])
+    pair = pair_systems([predictions("".join(told), labels)], [predictions("".join(changed), labels)])
     return pair, pd.DataFrame({"size": number, "noise": rng.random(900)}, index=pair.ids), number[moved]
 
 

@@ -5,12 +5,13 @@ import pytest
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError
 from landmarkfer.evaluation.compare.write import write_differences
+from landmarkfer.metrics.predictions import Predictions
 
 CLASSES = ("happy", "sad", "angry")
 
 
-def tables(frame, wrong):
-    """Two prediction tables of the test images of a cache; `wrong` of the happy ones are told to be sad."""
+def predictions(frame, wrong):
+    """Of two seeds, on the test images of a cache; `wrong` of the happy ones are predicted to be sad."""
     known = frame[(frame["split"] == "test") & frame["label"].notna()].reset_index(drop=True)
     made = []
     for shift in (0, 1):
@@ -20,7 +21,7 @@ def tables(frame, wrong):
         table = known[["id", "label", "status", "subset"]].assign(predicted=told)
         for name in CLASSES:
             table[f"p_{name}"] = np.where(told == name, 0.9, 0.05)
-        made.append(table)
+        made.append(Predictions.from_frame(table))
     return made
 
 
@@ -30,8 +31,8 @@ def compared(pictured_cache, tmp_path):
 
     def compare(out="out", cache=pictured_cache, **options):
         rows = write_differences(
-            tables(frame, 0),
-            tables(frame, 9),
+            predictions(frame, 0),
+            predictions(frame, 9),
             tmp_path / out,
             cache=cache,
             names=("all right", "sad for happy"),

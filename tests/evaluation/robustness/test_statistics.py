@@ -12,6 +12,7 @@ from landmarkfer.evaluation.robustness.statistics import (
     over_images,
     robustness_rows,
 )
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.reporting.results import ALL_SEEDS
 
 # One seed, three images: the first always right, the second right on the clean image and at two strengths,
@@ -84,11 +85,13 @@ def test_a_higher_start_alone_is_no_smaller_loss():
     assert value["blur", "loss_p"] == 1
 
 
-def test_outcomes_from_prediction_tables():
-    def table(predicted, status):
-        return pd.DataFrame({"label": ["x", "y"], "predicted": predicted, "status": status})
+def test_outcomes_from_predictions():
+    def predictions(predicted, status):
+        frame = pd.DataFrame({"id": ["a", "b"], "label": ["x", "y"], "predicted": predicted})
+        return Predictions.from_frame(frame.assign(status=status, p_x=0.5, p_y=0.5))
 
-    clean, blurred = table(["x", "y"], ["ok", "ok"]), table(["y", "y"], ["no_face", "ok"])
+    clean = predictions(["x", "y"], ["ok", "ok"])
+    blurred = predictions(["y", "y"], ["no_face", "ok"])
     made = outcomes_of({3: {"blur": [clean, blurred]}, 5: {"blur": [clean, clean]}})
     assert made.seeds == (3, 5)
     assert made.right["blur"].tolist() == [[[True, True], [False, True]], [[True, True], [True, True]]]
