@@ -55,7 +55,7 @@ from landmarkfer.models.convs import (
     PyGLayer,
     build_conv,
 )
-from landmarkfer.training.memory import freed_memory_kept
+from landmarkfer.training.memory import keep_freed_memory
 
 RESULTS = Path("experiments/results/bench-gnn.csv")
 RECIPE = Path("experiments/recipes/fer2013-gnn.toml")
@@ -249,7 +249,7 @@ def measure(
 ) -> dict[str, float]:
     """The seconds of a step and of a forward pass, and the memory of the step."""
     torch.set_num_threads(threads)
-    keep = nullcontext() if way in ("PyTorch Geometric", "published implementation") else freed_memory_kept()
+    keep = nullcontext() if way in ("PyTorch Geometric", "published implementation") else keep_freed_memory()
     with keep:
         return _figures(way, keywords, batch, device, repeats)
 
@@ -370,7 +370,7 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
     torch.set_num_threads(threads)
     sizes = [int(size) for size in batches.split(",")]
     own = load_settings(RECIPE).model.keywords
-    with freed_memory_kept():
+    with keep_freed_memory():
         rows = [
             row
             for measure in (measure_layers, measure_kernels, measure_growth)

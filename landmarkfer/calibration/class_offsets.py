@@ -1,9 +1,9 @@
-"""Offsets of the classes' logits that keep the rarest answers from being swallowed by the others.
+"""Class offsets: constants added to the logits that raise the recall of classes that are rarely predicted.
 
-A network that is right as often as possible gives up classes that are hard to tell, such as fear, to their
-neighbours. A small offset of a class's logit, found on validation images, gives them back at next to no cost
-in accuracy: post-hoc logit adjustment (Menon et al. 2021, https://arxiv.org/abs/2007.07314) that goes by
-recalls in place of class frequencies.
+A network of highest accuracy predicts classes that are hard to distinguish, such as fear, too rarely. A small
+offset of a class's logit, fitted on validation images, raises its recall at next to no cost in accuracy:
+post-hoc logit adjustment (Menon et al. 2021, https://arxiv.org/abs/2007.07314) by recalls instead of class
+frequencies.
 """
 
 import numpy as np
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 STEP = 0.02
-"""How much an offset grows at a time."""
+"""By how much an offset grows at a time."""
 COST = 0.01
-"""Share of the images that may be answered wrongly for it."""
+"""The largest drop in accuracy."""
 LEAST_IMAGES = 20
-"""Of a class; what share of fewer is told says too little of the class."""
+"""Of a class; the recall of fewer is too uncertain."""
 LARGEST = 3.0
-"""Where an offset ends: a factor of 20 on a probability."""
+"""The largest offset: a factor of 20 on a probability."""
 
 
 def class_offsets(
     logits: NDArray[np.floating], labels: NDArray[np.integer], least_recall: float
 ) -> NDArray[np.float64]:
-    """The offsets that bring the recall of every class to a floor, or as near as they come at a small cost.
+    """The offsets that raise the recall of every class to a floor, or as near to it as a small cost allows.
 
     The class of lowest recall is raised by a step, again and again, until none is below the floor, or until
     accuracy has fallen by more than `COST`.
 
     Args:
-        logits: `[V, n, C]`, of each view of each image; probabilities are averaged over the views.
+        logits: `[V, n, C]`, of each test-time augmentation of each image; probabilities are averaged over V.
         labels: int `[n]`, below C.
-        least_recall: The floor, 0 to 1; 0 asks for nothing.
+        least_recall: The floor, 0 to 1; 0 for no offsets.
 
     Returns:
         `[C]`, at least 0; 0 for a class of fewer than `LEAST_IMAGES` images.
@@ -44,8 +44,8 @@ def class_offsets(
         return offsets
     best, lowest, base = offsets.copy(), -1.0, -1.0
     while offsets.max() < LARGEST:
-        told = softmax(logits + offsets, axis=2).mean(axis=0).argmax(axis=1)
-        hits = np.bincount(labels[told == labels], minlength=classes)
+        predicted = softmax(logits + offsets, axis=2).mean(axis=0).argmax(axis=1)
+        hits = np.bincount(labels[predicted == labels], minlength=classes)
         accuracy = hits.sum() / images
         base = accuracy if base < 0 else base
         recalls = np.where(known, hits / np.maximum(counts, 1), np.inf)

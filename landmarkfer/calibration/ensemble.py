@@ -1,4 +1,4 @@
-"""How much each member of an ensemble counts, found on validation images and nowhere else."""
+"""The weight of each member of an ensemble, fitted on validation images."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ _LEAST = 1e-9
 
 
 def find_weights(members: Sequence[Predictions]) -> NDArray[np.float64]:
-    """Shares of a weighted mean of probabilities that make the labels most likely.
+    """Weights of a mean of probabilities with the lowest log-loss.
 
-    The likelihood is concave in the shares, so there is one best mixture; it is found by sequential quadratic
-    programming from equal shares.
+    The log-loss is convex in the weights, so there is one best mixture; it is found by sequential quadratic
+    programming from equal weights.
 
     Args:
         members: Predictions of M models on the same labelled validation images.
@@ -30,7 +30,7 @@ def find_weights(members: Sequence[Predictions]) -> NDArray[np.float64]:
     aligned = align_predictions(members)
     labels = aligned[0].labels
     rows = np.arange(len(labels))
-    # [N, M], what each member gave to the label.
+    # [N, M], each member's probability of the label.
     given = np.stack([one.probabilities[rows, labels] for one in aligned], axis=1)
 
     def loss(shares: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -1,8 +1,8 @@
-"""One number that makes a network's probabilities as sure as they are right: its temperature.
+"""Temperature scaling: one number that makes a model's confidence as high as its accuracy.
 
-Networks are often too sure of themselves, and label smoothing, mixing and averages over views make them too
-unsure. The power 1 / T of every probability, renormalised, mends most of either, and the order of the
-classes stays as it is, so that accuracy does too (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+Networks are often overconfident, and label smoothing, mixing and test-time augmentation make them
+underconfident. The power 1 / T of every probability, renormalised, corrects most of either. The order of the
+classes stays as it is, and so does accuracy (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 """
 
 import numpy as np
@@ -12,21 +12,21 @@ from scipy.special import log_softmax, softmax
 
 BOUNDS = (0.1, 10.0)
 LEAST_IMAGES = 50
-"""Fewer say too little of how sure is too sure."""
+"""Fewer images do not determine a temperature."""
 _TINY = np.finfo(float).tiny
 
 
 def temper(probabilities: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]:
-    """Probabilities `[N, C]` at a temperature, one for all or `[N]`; at `1 / temperature` they are undone.
+    """Scale probabilities `[N, C]` by a temperature, one for all or `[N]`; `1 / temperature` undoes it.
 
     Of the softmax of logits, this is the softmax of logits / T.
     """
-    with np.errstate(divide="ignore"):  # what is impossible stays so
+    with np.errstate(divide="ignore"):  # a probability of zero stays zero
         return softmax(np.log(np.asarray(probabilities, float)) / np.reshape(temperature, (-1, 1)), axis=1)
 
 
 def find_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """The temperature, within `BOUNDS`, that makes the labels most likely.
+    """The temperature of a network's probabilities, within `BOUNDS`, of the lowest log-loss.
 
     Args:
         probabilities: `[n, C]`, of images that the model was not trained on.
@@ -34,17 +34,30 @@ def find_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
     Returns:
         The temperature, to four decimals. It is 1 for fewer than `LEAST_IMAGES` images or a single class, and
-        not below 1 where every image is told rightly: no error then says how sure is too sure.
+        not below 1 where every prediction is correct: no error then bounds the confidence.
     """
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     if len(labels) < LEAST_IMAGES or len(np.unique(labels)) < 2:
         return 1.0
-    log_p = np.log(np.maximum(probabilities, _TINY))
-    number = np.arange(len(labels))
-
-    def surprise(log_temperature: float) -> float:
-        return -float(log_softmax(log_p / np.exp(log_temperature), axis=1)[number, labels].mean())
-
     perfect = bool((probabilities.argmax(axis=1) == labels).all())
-    bounds = np.log((1.0 if perfect else BOUNDS[0], BOUNDS[1]))
-    return round(float(np.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)), 4)
+    bounds = (1.0 if perfect else BOUNDS[0], BOUNDS[1])
+    return round(fit_temperature(np.log(np.maximum(probabilities, _TINY)), labels, bounds), 4)
+
+
+def fit_temperature(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], bounds: tuple[float, float]
+) -> float:
+    """The temperature T at which `softmax(logits / T)` has the lowest log-loss.
+
+    Args:
+        logits: `[n, C]`; log probabilities, or scores that a softmax makes probabilities of.
+        labels: int `[n]`, below C.
+        bounds: The lowest and the highest temperature.
+    """
+    rows = np.arange(len(labels))
+
+    def log_loss(log_temperature: float) -> float:
+        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
+
+    # The log-loss is convex in 1 / T, so it has one minimum in log T.
+    return float(np.exp(minimize_scalar(log_loss, bounds=np.log(bounds), method="bounded").x))

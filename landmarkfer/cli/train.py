@@ -89,7 +89,12 @@ def train(
     from landmarkfer.runs.folder import find_run
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
-    from landmarkfer.training.multirun import outcome, outcome_table, repetitions, train_all
+    from landmarkfer.training.multirun import (
+        read_validation,
+        repetitions,
+        train_multirun,
+        validation_table,
+    )
 
     console = Console()
     if resumed:
@@ -103,10 +108,10 @@ def train(
         with show_progress() as progress:
             if len(seeds) > 1 or folds:
                 base = recipe.stem if recipe and not name else None
-                runs = train_all(repetitions(settings, seeds, folds or 0, base), progress=progress)
+                runs = train_multirun(repetitions(settings, seeds, folds or 0, base), progress=progress)
             else:
                 runs = [train_one(settings, progress=progress)]
         if len(runs) > 1:
-            console.print(outcome_table([outcome(run) for run in runs]))
+            console.print(validation_table([read_validation(run) for run in runs]))
     console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
     console.print(f"Next: landmarkfer evaluate {' '.join(run.name for run in runs)}", highlight=False)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from landmarkfer.config.recipes import explain, load_settings, read_toml
+from landmarkfer.config.recipes import explain, load_settings, read_recipe
 from landmarkfer.config.train import FROZEN, TrainSettings
 from landmarkfer.errors import SettingsError
 
@@ -105,7 +105,7 @@ def read_benchmark(recipe: Path) -> BenchmarkSettings:
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
     try:
-        return BenchmarkSettings.model_validate(read_toml(recipe))
+        return BenchmarkSettings.model_validate(read_recipe(recipe))
     except ValidationError as error:
         raise SettingsError(explain(error, str(recipe), BenchmarkSettings)) from None
 

@@ -1,7 +1,7 @@
 """Settings from a recipe and the command line, and what of them differs from the defaults.
 
-A recipe is a TOML file with the tables of `config.py`. Every mistake in one is told in a sentence that names
-the key, what was given and what fits.
+A recipe is a TOML file with the tables of `train.py`. With `base = "other.toml"`, a path relative to it, it
+states only what differs from that recipe. Errors name the key, what was given and what was expected.
 """
 
 import json
@@ -12,8 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from landmarkfer.config.removed import REMOVED
 from landmarkfer.config.train import StageSettings, TrainSettings
 from landmarkfer.errors import SettingsError
+
+_UNKNOWN = object()
 
 
 def load_settings(
@@ -25,7 +28,7 @@ def load_settings(
 
     Args:
         recipe: A TOML file; the defaults alone if None.
-        overrides: Values by dotted key, such as `{"fit.epochs": 5}`; None values are passed over.
+        overrides: Values by dotted key, such as `{"fit.epochs": 5}`; None values are ignored.
         assignments: Strings such as `augment.jitter=0.1`; values are TOML, bare words are strings.
 
     Returns:
@@ -34,8 +37,8 @@ def load_settings(
     Raises:
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
-    content = read_toml(recipe) if recipe else {}
-    content.pop("tune", None)  # of `search_settings`
+    content = read_recipe(recipe) if recipe else {}
+    content.pop("tune", None)  # see `search.py`
     for key, value in (overrides or {}).items():
         if value is not None:
             _assign(content, key, value)
@@ -68,7 +71,8 @@ def changed_settings(settings: TrainSettings) -> dict[str, Any]:
 
 def changed_keys(content: Mapping[str, Any]) -> dict[str, Any]:
     """As `changed_settings`, of plain data written by any version: keys that are unknown here differ too."""
-    return dict(_differences(content, TrainSettings().model_dump(), ""))
+    changed = dict(_differences(content, TrainSettings().model_dump(), ""))
+    return {key: value for key, value in changed.items() if REMOVED.get(key, _UNKNOWN) != value}
 
 
 def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterable[tuple[str, Any]]:
@@ -80,12 +84,41 @@ def _differences(given: Mapping[str, Any], default: Any, prefix: str) -> Iterabl
             yield f"{prefix}{key}", value
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a recipe.
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The content of a recipe, merged into that of its `base`, table by table.
+
+    A value of the recipe replaces that of its base; lists and `stages` are values.
 
     Raises:
-        SettingsError: There is no such file, or it is no TOML.
+        SettingsError: A file cannot be read, `base` is no path, or recipes are each other's base.
     """
+    return _read_with_base(path, ())
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    place = path.resolve()
+    if place in above:
+        circle = " -> ".join(one.name for one in (*above[above.index(place) :], place))
+        raise SettingsError(f"recipes are each other's base: {circle}; leave out one 'base'.")
+    content = _read_toml(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise SettingsError(f"{path}: 'base' = {json.dumps(base, default=str)} is no path of a recipe.")
+    return _merged(_read_with_base(path.parent / base, (*above, place)), content)
+
+
+def _merged(base: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    tables = {
+        key: _merged(base[key], value)
+        for key, value in content.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **content, **tables}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

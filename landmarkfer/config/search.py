@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from landmarkfer.config.recipes import explain, read_toml
+from landmarkfer.config.recipes import explain, read_recipe
 from landmarkfer.config.train import FROZEN
 from landmarkfer.errors import SettingsError
 
@@ -55,7 +55,7 @@ def read_search(recipe: Path) -> SearchSettings:
     Raises:
         SettingsError: The file cannot be read, has no such table, or one that is wrong.
     """
-    table = read_toml(recipe).get("tune")
+    table = read_recipe(recipe).get("tune")
     if table is None:
         raise SettingsError(
             f"{recipe} has no table [tune.ranges]; write which settings to search, e.g. "

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from landmarkfer.config.removed import without_removed
+
 FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -40,7 +42,7 @@ class DataSettings(BaseModel):
     merge: dict[str, Sequence[str]] = Field({}, description="classes that become one, by its new name")
     per_class: int = Field(0, ge=0, description="training images of each class, drawn at random; 0 for all")
     official: bool = Field(
-        True, description="keep the data's own splits; false: pool all labelled images and carve anew"
+        True, description="use the data's own splits; false: pool all labelled images and carve new ones"
     )
 
     shuffled: bool = Field(
@@ -49,8 +51,8 @@ class DataSettings(BaseModel):
     )
     also: Sequence[str] = Field(
         [],
-        description="further caches of the same images (of `corrupt`, say): their copies of the training "
-        "images are trained on, too",
+        description="offline augmentation: further caches of the same images (of `corrupt`, for example), "
+        "whose versions of the training images are trained on, too",
     )
 
     @model_validator(mode="after")
@@ -60,7 +62,7 @@ class DataSettings(BaseModel):
         if twice:
             raise ValueError(f"class '{min(twice)}' is merged into more than one")
         if len(self.classes) == 1:
-            raise ValueError("one class alone leaves nothing to tell apart")
+            raise ValueError("one class alone leaves nothing to classify")
         return self
 
 
@@ -92,12 +94,11 @@ class ImageAugmentSettings(BaseModel):
     shift: float = Field(0.0, ge=0, lt=1, description="largest shift, as a share of the image's side")
     brightness: float = Field(0.0, ge=0, lt=1, description="largest change, as a share of white")
     contrast: float = Field(0.0, ge=0, lt=1, description="largest change of contrast: 0.2 for 0.8 to 1.2")
-    noise: float = Field(0.0, ge=0, lt=1, description="SD of noise, as a share of white")
     erasing: float = Field(0.0, ge=0, le=1, description="probability that a rectangle is erased")
 
 
 class AugmentSettings(BaseModel):
-    """Random changes of the training faces, drawn anew for each batch on the model's device.
+    """Random changes of the training faces, drawn for each batch on the model's device.
 
     `mirror` is of landmarks and pixels alike, `image` of pixels alone, the others of landmarks alone.
     """
@@ -105,8 +106,6 @@ class AugmentSettings(BaseModel):
     model_config = FROZEN
     image: ImageAugmentSettings = ImageAugmentSettings()
     mirror: float = Field(0.5, ge=0, le=1, description="probability of the mirror image")
-    rotation: float = Field(0.0, ge=0, description="SD of an in-plane turn, degrees")
-    scale: float = Field(0.0, ge=0, lt=1, description="SD of the logarithm of a size factor")
     jitter: float = Field(
         0.0, ge=0, description="SD of noise, in each coordinate's own SD over the training faces"
     )
@@ -125,7 +124,7 @@ class LossSettings(BaseModel):
         None, description="sqrt_inverse if unset, unless the sampling or logit_adjustment does as much"
     )
     beta: float = Field(0.999, ge=0, lt=1, description="of class_weights 'effective': near 1 is near inverse")
-    gamma: float = Field(2.0, ge=0, description="of 'focal': how little well-told images count")
+    gamma: float = Field(2.0, ge=0, description="of 'focal': how little well predicted images count")
     alpha: float = Field(0.25, gt=0, le=1, description="of 'focal': factor of the whole loss")
     logit_adjustment: float = Field(
         0.0,
@@ -152,24 +151,22 @@ class MixingSettings(BaseModel):
 
     model_config = FROZEN
     mixup: float = Field(0.0, ge=0, description="beta parameter of blends of pixels and landmarks; 0: none")
-    cutmix: float = Field(0.0, ge=0, description="beta parameter of pasted rectangles of pixels; 0: none")
     probability: float = Field(1.0, ge=0, le=1, description="share of the batches that are mixed")
 
 
 class DistillationSettings(BaseModel):
-    """Learning from what other models say of the training images, beside their labels."""
+    """Learning from other models' predictions of the training images, beside their labels."""
 
     model_config = FROZEN
     predictions: str | None = Field(
         None,
         description="prediction table of the training images (`evaluate --out-of-fold`); none if unset",
     )
-    weight: float = Field(0.3, ge=0, le=1, description="share of the predictions in what is to be learnt")
-    temperature: float = Field(1.0, gt=0, description="above 1, the predictions are made less sure first")
+    weight: float = Field(0.3, ge=0, le=1, description="weight of the predictions in the targets")
 
 
 class BranchSettings(BaseModel):
-    """Of fused models: what their branches begin with, and which of them stay as they are."""
+    """Of fused models: what their branches are initialised from, and which of them are frozen."""
 
     model_config = FROZEN
     image: str | None = Field(None, description="a finished run of model 'image'; fresh weights if unset")
@@ -177,10 +174,10 @@ class BranchSettings(BaseModel):
     freeze: Sequence[Literal["image", "encoder"]] = Field([], description="branches that are not trained")
 
     @model_validator(mode="after")
-    def _frozen_ones_know_something(self) -> Self:
+    def _frozen_branches_are_initialised(self) -> Self:
         for name in self.freeze:
             if getattr(self, name) is None:
-                raise ValueError(f"{name} is frozen and begins with nothing; name a finished run for it")
+                raise ValueError(f"{name} is frozen and initialised from nothing; name a finished run for it")
         return self
 
 
@@ -193,15 +190,8 @@ class OptimiserSettings(BaseModel):
     weight_decay: float = Field(
         1e-2, ge=0, description="on weight matrices; biases, norms and embeddings have none"
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, in Nesterov's form")
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one before it"
-    )
-    schedule: Literal["onecycle", "cosine", "warm_restarts", "plateau", "constant"] = "onecycle"
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps; of every schedule but onecycle")
-    period: float = Field(10.0, gt=0, description="of warm_restarts: epochs of the first, then doubled")
-    plateau_patience: int = Field(5, ge=0, description="of plateau: epochs without a better monitored value")
-    plateau_factor: float = Field(0.3, gt=0, lt=1, description="of plateau: factor of the rate")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0 for no clipping")
 
 
@@ -228,24 +218,12 @@ class FitSettings(BaseModel):
         0, ge=0, description="epochs without a better monitored value before stopping; 0 for never"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 for none")
-    swa: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of the epochs, the last ones, whose weights are averaged",
-    )
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")
-    precision: Literal["32-true", "auto", "bf16-mixed", "16-mixed"] = Field(
+    precision: Literal["32-true", "auto", "bf16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed where the device multiplies bfloat16 itself, else 32-true"
     )
     compile: bool = Field(False, description="compile the model with torch.compile")
-
-    @model_validator(mode="after")
-    def _one_average(self) -> Self:
-        if self.ema and self.swa:
-            raise ValueError("ema and swa both average the weights; choose one")
-        return self
 
 
 class PredictionSettings(BaseModel):
@@ -255,7 +233,7 @@ class PredictionSettings(BaseModel):
     mirror: bool = Field(True, description="average the prediction with that for the mirrored face")
     crops: Literal["one", "five"] = Field(
         "one",
-        description="views of a cropped image: the middle, or the corners too (ten with mirror)",
+        description="test-time augmentation of a cropped image: the middle crop, or the corners too",
     )
     least_recall: float = Field(
         0.45,
@@ -266,8 +244,8 @@ class PredictionSettings(BaseModel):
     )
     calibrate: bool = Field(
         True,
-        description="of networks: fit a temperature to the validation images; no prediction changes, only "
-        "how sure it is",
+        description="of networks: fit a temperature to the validation images; predicted classes stay, their "
+        "confidence changes",
     )
 
 
@@ -283,7 +261,7 @@ class TrainSettings(BaseModel):
     )
     seed: int = Field(0, ge=0)
     init: str | None = Field(
-        None, description="a finished run whose weights the training begins with, but for the head"
+        None, description="a finished run whose weights the training is initialised from, but for the head"
     )
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
@@ -307,7 +285,7 @@ class TrainSettings(BaseModel):
 
     @property
     def class_weights(self) -> str:
-        """The scheme of `loss.class_weights`, also where it is left to choose."""
+        """The scheme of `loss.class_weights`, also where it is unset."""
         even = self.loss.logit_adjustment or self.sampling.name != "none"
         return self.loss.class_weights or ("none" if even else "sqrt_inverse")
 
@@ -327,13 +305,25 @@ class TrainSettings(BaseModel):
                 raise ValueError(f"branches are of model 'fusion', and this is '{self.model.name}'")
             if self.init or (self.stages and self.branches.freeze):
                 other = "init" if self.init else "stages"
-                raise ValueError(f"branches and {other} both decide what is trained from where; choose one")
+                raise ValueError(f"branches and {other} both initialise or freeze; choose one")
         if self.stages:
             if self.fit.epochs:
                 raise ValueError("the stages have epochs of their own; leave fit.epochs out")
-            if self.optimiser.schedule in ("onecycle", "plateau"):
+            if self.optimiser.schedule == "onecycle":
                 raise ValueError(
-                    f"optimiser.schedule = '{self.optimiser.schedule}' cannot begin anew with each stage; "
-                    "take cosine, warm_restarts or constant"
+                    "optimiser.schedule = 'onecycle' cannot restart with each stage; take cosine or constant"
                 )
         return self
+
+
+class ResolvedSettings(TrainSettings):
+    """Settings that state all they leave to choose; what is trained, and saved in `config.json`.
+
+    `training.resolve.resolve` makes them, once per training; else they are read from a run's `config.json`,
+    which may be of version 0.1.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, content: Any) -> Any:
+        return without_removed(content) if isinstance(content, dict) else content

@@ -4,7 +4,6 @@ Landmarks are normalised (`geometry.normalise`): centred, level, of size 1, y do
 validation and test never see it.
 """
 
-import math
 from dataclasses import replace
 
 import torch
@@ -54,7 +53,7 @@ def mirror_faces(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
 def augment_landmarks(
     landmarks: Tensor, has_face: Tensor, mean: Tensor, std: Tensor, settings: AugmentSettings
 ) -> Tensor:
-    """Turn, scale and shake faces.
+    """Add noise to faces.
 
     Draws from torch's global generator of the landmarks' device, which training seeds for each step.
 
@@ -68,8 +67,6 @@ def augment_landmarks(
     Returns:
         `[B, 478, 3]`; the input is not changed.
     """
-    if settings.rotation or settings.scale:
-        landmarks = _turn_and_scale(landmarks, settings)
     if settings.shape_jitter:
         landmarks = landmarks + settings.shape_jitter * _shape_noise(landmarks, has_face, mean)
     if settings.jitter:
@@ -86,12 +83,3 @@ def _shape_noise(landmarks: Tensor, has_face: Tensor, mean: Tensor) -> Tensor:
     shapes = torch.where(has_face[:, None, None], landmarks - mean, 0).flatten(1)  # [B, 1434]
     weights = torch.randn(len(shapes), len(shapes), device=shapes.device) / has_face.sum().clamp_min(1).sqrt()
     return (weights @ shapes).view_as(landmarks)
-
-
-def _turn_and_scale(landmarks: Tensor, settings: AugmentSettings) -> Tensor:
-    batch, device = len(landmarks), landmarks.device
-    angle = torch.randn(batch, 1, device=device) * math.radians(settings.rotation)
-    factor = torch.exp(torch.randn(batch, 1, 1, device=device) * settings.scale)
-    cos, sin = angle.cos(), angle.sin()
-    x, y, z = landmarks.unbind(-1)
-    return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1) * factor

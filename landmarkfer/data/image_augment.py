@@ -71,8 +71,6 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
     disturbances = _disturbances(settings)
     if disturbances:
         image = K.ImageSequential(*disturbances)(image).clamp(0, 1)
-    if settings.noise:
-        image = (image + settings.noise * torch.randn_like(image)).clamp(0, 1)
     return replace(batch, image=image, keypoints=points)
 
 

@@ -25,7 +25,7 @@ def accelerator(device: str) -> str:
     return device
 
 
-def precision(fit: FitSettings) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+def precision(fit: FitSettings) -> Literal["32-true", "bf16-mixed"]:
     """The precision that `fit.precision` means here, as Lightning names it.
 
     A processor without instructions for bfloat16 emulates them, at ten times the time of single precision.

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 import landmarkfer
-from landmarkfer.config.train import TrainSettings
+from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
@@ -86,7 +86,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
-    settings: TrainSettings
+    settings: ResolvedSettings
     changed: dict[str, Any] = {}
     classes: tuple[str, ...]
     cache: CacheInfo

@@ -1,4 +1,4 @@
-"""What training does to the faces of a batch, pixels and landmarks alike."""
+"""Online augmentation of a training batch, pixels and landmarks alike."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from landmarkfer.models.base import FaceModel
 
 
 def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings) -> FaceBatch:
-    """What training does to a batch: what the model looks at is changed, and the rest left out.
+    """Augment the inputs that the model reads, and leave the others out.
 
     Pixels and landmarks of a face are mirrored together. Draws from torch's global generators, which training
     seeds for each step.

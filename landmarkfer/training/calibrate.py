@@ -1,4 +1,4 @@
-"""What is fitted to the validation images once the weights are chosen."""
+"""What is fitted to the validation images once the weights are selected."""
 
 import numpy as np
 import torch
@@ -16,46 +16,48 @@ from landmarkfer.progress import SILENT, Progress
 
 
 @torch.inference_mode()
-def fit_afterwards(
+def calibrate(
     model: FaceModel, faces: FaceBatch, settings: PredictionSettings, progress: Progress = SILENT
 ) -> None:
-    """Choose the weight of a fused model's second branch, raise classes of low recall, and calibrate.
+    """Fit a fused model's weight of the second branch, class offsets, the temperature and set thresholds.
 
-    How far a branch can be believed on training images, which it knows, is not how far it can be on new ones.
-    The images are looked at once: all of it is about the last layer.
+    The weight of a branch must come from new images: on training images a branch is too accurate.
+    The images are predicted once, since all of this concerns the last layer.
 
     Args:
         model: With its final weights.
         faces: Validation images, with labels.
-        settings: Over which views predictions are averaged, how low a recall may be, and whether
-            probabilities are tempered.
+        settings: Which test-time augmentation there is, how low a recall may be, and whether a temperature
+            is fitted.
         progress: Told of the images that are predicted.
     """
-    seen = model.has_input(faces)
-    if not seen.any():
+    usable = model.has_input(faces)
+    if not usable.any():
         return
     assert faces.labels is not None
     labels = faces.labels.numpy()
     model.eval()
     embedded = view_embeddings(model, faces, settings, progress=progress).to(model.log_prior.device)
-    model.fit_branch_weight(embedded[:, seen], labels[seen.numpy()])
+    model.fit_branch_weight(embedded[:, usable], labels[usable.numpy()])
     if settings.least_recall:
-        logits = _view_logits(model, embedded, seen)[:, seen.numpy()]
-        model.set_offset(torch.from_numpy(class_offsets(logits, labels[seen.numpy()], settings.least_recall)))
-    _calibrate(model, _view_logits(model, embedded, seen), labels, seen.numpy(), settings)
+        logits = _view_logits(model, embedded, usable)[:, usable.numpy()]
+        model.set_offset(
+            torch.from_numpy(class_offsets(logits, labels[usable.numpy()], settings.least_recall))
+        )
+    _fit_calibration(model, _view_logits(model, embedded, usable), labels, usable.numpy(), settings)
 
 
-def _view_logits(model: FaceModel, embedded: Tensor, seen: Tensor) -> np.ndarray:
+def _view_logits(model: FaceModel, embedded: Tensor, usable: Tensor) -> np.ndarray:
     """Logits `[V, N, C]` from features `[V, N, D]`."""
-    seen = seen.to(embedded.device)
-    return torch.stack([model.logits(view, seen) for view in embedded]).double().cpu().numpy()
+    usable = usable.to(embedded.device)
+    return torch.stack([model.logits(view, usable) for view in embedded]).double().cpu().numpy()
 
 
-def _calibrate(
-    model: FaceModel, logits: np.ndarray, labels: np.ndarray, seen: np.ndarray, settings: PredictionSettings
+def _fit_calibration(
+    model: FaceModel, logits: np.ndarray, labels: np.ndarray, usable: np.ndarray, settings: PredictionSettings
 ) -> None:
-    """Fit the temperature to the images in which the model sees something, and thresholds of sets to all."""
+    """Fit the temperature to the images with usable input, and the thresholds of prediction sets to all."""
     mean = np.exp(logits - logsumexp(logits, axis=2, keepdims=True)).mean(axis=0)
-    temperature = find_temperature(mean[seen], labels[seen]) if settings.calibrate else 1.0
-    given = temper(mean, np.where(seen, temperature, 1.0))[np.arange(len(labels)), labels]
+    temperature = find_temperature(mean[usable], labels[usable]) if settings.calibrate else 1.0
+    given = temper(mean, np.where(usable, temperature, 1.0))[np.arange(len(labels)), labels]
     model.set_calibration(temperature, torch.from_numpy(find_thresholds(given)))

@@ -1,4 +1,4 @@
-"""What happens around the training loop: the table of epochs, the progress shown, whole checkpoints."""
+"""Callbacks of the training loop: the table of epochs, progress, and checkpoints written atomically."""
 
 import time
 from collections.abc import Sequence
@@ -12,14 +12,16 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.files import replacing
 from landmarkfer.progress import Progress
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, read_epochs
 from landmarkfer.training.samplers import AdaptiveSampler, ClassSampler
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all, so that a process killed while saving loses nothing."""
+    """Checkpoints are written atomically, so that a process killed while saving loses nothing."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
@@ -43,14 +45,14 @@ class OneCheckpoint(ModelCheckpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Save every N steps, but not at the end of an epoch.
 
-        Lightning would take an epoch for validated whose last step was saved, and the epoch's own checkpoint
+        Lightning would consider an epoch validated whose last step was saved, and the epoch's own checkpoint
         follows at once.
         """
         if not trainer.is_last_batch:
             super().on_train_batch_end(trainer, *args, **kwargs)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best score also in a folder that was moved or copied, where Lightning forgets it."""
+        """Restore the best score also in a folder that was moved or copied, where Lightning forgets it."""
         path = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
         state = state_dict | {"dirpath": self.dirpath, "best_model_path": path}
         if state_dict["best_k_models"]:
@@ -62,7 +64,7 @@ class Patience(EarlyStopping):
     """Early stopping that remembers, when a run is resumed, that it had stopped."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop again if the run was cut off between its last epoch and its end."""
+        """Stop again if the run was interrupted between its last epoch and its end."""
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
@@ -88,38 +90,20 @@ class MovingWeightAverage(WeightAveraging):
         super().__init__(multi_avg_fn=average)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Average where the model will lie, and count on the CPU, where the number is looked at."""
+        """Average where the model will lie, and count on the CPU, where the number is read."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None:
             self._average_model.n_averaged = torch.tensor(0)
 
 
-class StochasticWeightAverage(WeightAveraging):
-    """The equal average of the weights at the ends of the last epochs (Izmailov et al., "SWA", 2018).
+class SamplerUpdate(pl.Callback):
+    """Gives the sampler each epoch's validation F1 by class; its state is in every checkpoint."""
 
-    Before these, the "average" is the weights as they are, so that validation sees what is trained.
-
-    Args:
-        first_epoch: Counted from 0, the first whose weights count.
-        steps_per_epoch: Optimiser steps of an epoch.
-    """
-
-    def __init__(self, first_epoch: int, steps_per_epoch: int) -> None:
-        def average(old: Tensor, new: Tensor, updates: Tensor | int) -> Tensor:
-            counted = int(updates) - first_epoch
-            return new if counted <= 0 else old + (new - old) / (counted + 1)
-
-        super().__init__(avg_fn=average)
-        self._steps_per_epoch = steps_per_epoch
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After the last step of each epoch, before its validation."""
-        return step_idx is not None and (step_idx + 1) % self._steps_per_epoch == 0
-
-
-class SamplingFocus(pl.Callback):
-    """Tells the sampler after each epoch how well each class was told; its memory is in every checkpoint."""
+    @property
+    def state_key(self) -> str:
+        """The name in checkpoints, which version 0.1 wrote too."""
+        return "SamplingFocus"
 
     def __init__(self, sampler: ClassSampler) -> None:
         self._sampler = sampler
@@ -140,7 +124,7 @@ class SamplingFocus(pl.Callback):
 class EpochTable(pl.Callback):
     """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced.
 
-    `lr` is the largest learning rate of the last step; `seconds` begin anew where an epoch is resumed;
+    `lr` is the largest learning rate of the last step; `seconds` restart where an epoch is resumed;
     `focus` names the classes that the epoch drew more often, where the sampling is adaptive.
 
     Args:
@@ -204,7 +188,7 @@ class TrainingProgress(pl.Callback):
         self._note = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin where the run stands."""
+        """Report where the run stands."""
         self._report(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
@@ -223,7 +207,7 @@ class TrainingProgress(pl.Callback):
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the figures of the last epoch on the screen."""
+        """Report the figures of the last epoch."""
         self._progress("training", trainer.global_step, trainer.global_step, self._note)
         self._progress.say(self._note)
 
@@ -231,3 +215,39 @@ class TrainingProgress(pl.Callback):
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
         # The last step is reported at the end, when the last epoch is validated.
         self._progress("training", min(trainer.global_step, total - 1), total, self._note)
+
+
+def build_callbacks(
+    run: RunFolder,
+    settings: ResolvedSettings,
+    sampler: ClassSampler,
+    classes: Sequence[str],
+    progress: Progress,
+) -> list[pl.Callback]:
+    """The callbacks of a training, in the order in which they must be called.
+
+    Args:
+        run: Where the table of epochs and the checkpoints are written.
+        settings: Of the run.
+        sampler: What the epochs draw.
+        classes: Names by number.
+        progress: Told of the steps.
+    """
+    fit = settings.fit
+    mode = "min" if fit.monitor == "val_loss" else "max"
+    # The averaged weights come first: the other callbacks must see them swapped in.
+    callbacks: list[pl.Callback] = []
+    if fit.ema:
+        callbacks.append(MovingWeightAverage(fit.ema))
+    callbacks += [
+        SamplerUpdate(sampler),
+        EpochTable(run.metrics_file, sampler, classes),
+        OneCheckpoint(run.best_checkpoint, monitor=fit.monitor, mode=mode),
+        OneCheckpoint(run.last_checkpoint, every_n_epochs=1, save_on_train_epoch_end=True),
+    ]
+    if fit.checkpoint_every:
+        callbacks.append(OneCheckpoint(run.last_checkpoint, every_n_train_steps=fit.checkpoint_every))
+    if fit.patience:
+        callbacks.append(Patience(fit.monitor, patience=fit.patience, mode=mode))
+    callbacks.append(TrainingProgress(progress))
+    return callbacks

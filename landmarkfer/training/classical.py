@@ -1,4 +1,4 @@
-"""Classical models train in one go: the same run folder as a network's, without epochs."""
+"""Fit a classical model: at once, without epochs, into the same run folder as a network's."""
 
 import time
 
@@ -6,59 +6,48 @@ import numpy as np
 import pandas as pd
 import torch
 
-from landmarkfer.config.train import TrainSettings
-from landmarkfer.data.dataset import FaceDataset
-from landmarkfer.data.splits import Rows, Splits
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.splits import Rows
 from landmarkfer.files import replacing
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
-from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.setup import Training
 
 
-def fit_classical(
-    run: RunFolder,
-    settings: TrainSettings,
-    model: Classifier,
-    dataset: FaceDataset,
-    splits: Splits,
-    progress: Progress,
-) -> None:
+def fit_classical(run: RunFolder, training: Training, progress: Progress) -> None:
     """Fit a classical model and write its run folder: `metrics.csv` of one row, and `model.skops`.
 
     Args:
         run: The run's folder.
-        settings: Of the run.
-        model: A fresh one, with its prior.
-        dataset: The cache in memory.
-        splits: Of its rows.
+        training: What is trained.
         progress: Told how far it is.
     """
-    faces = dataset.faces
-    assert faces.labels is not None
-    seen = model.has_input(faces).numpy()
-    train, val = splits.train[seen[splits.train]], splits.val[seen[splits.val]]
+    model, faces = training.model, training.dataset.faces
+    usable = model.has_input(faces).numpy()
+    train, val = training.usable_rows, training.splits.val
 
-    def part(rows: Rows) -> tuple:
+    def part(rows: Rows) -> tuple[FaceBatch, np.ndarray]:
         chosen = faces.rows(torch.as_tensor(rows))
         assert chosen.labels is not None
         return chosen, chosen.labels.numpy()
 
     started = time.perf_counter()
     batch, labels = part(train)
-    model.fit(batch, labels, validation=part(val), seed=settings.seed, report=progress.say)
+    validation = part(val[usable[val]])
+    model.fit(batch, labels, validation=validation, seed=training.settings.seed, report=progress.say)
     seconds = time.perf_counter() - started
     row: dict[str, float] = {"epoch": 1, "step": 1, "lr": np.nan}
-    for stage, rows in (("train", train), ("val", splits.val)):
+    for stage, rows in (("train", train), ("val", val)):
         batch, labels = part(rows)
         probabilities = model.probabilities(batch).numpy()
-        told, classes = probabilities.argmax(axis=1), range(len(dataset.classes))
+        predicted, classes = probabilities.argmax(axis=1), range(len(training.dataset.classes))
         true = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)
         row |= {
             f"{stage}_loss": float(-np.log(true).mean()),
-            f"{stage}_accuracy": accuracy(labels, told),
-            f"{stage}_balanced_accuracy": balanced_accuracy(labels, told, classes),
-            f"{stage}_macro_f1": macro_f1(labels, told, classes),
+            f"{stage}_accuracy": accuracy(labels, predicted),
+            f"{stage}_balanced_accuracy": balanced_accuracy(labels, predicted, classes),
+            f"{stage}_macro_f1": macro_f1(labels, predicted, classes),
         }
     row["seconds"] = round(seconds, 3)
     with replacing(run.metrics_file) as path:

@@ -1,9 +1,8 @@
-"""Targets from what other models say of the training images (Hinton et al., 2015).
+"""Soft targets from other models' predictions of the training images (Hinton et al., 2015).
 
-The predictions must come from models that were not trained on the image that they are about: on its own
-training images a model is far too sure, and says little but their labels. `landmarkfer train --folds K`
-trains such models, and `landmarkfer evaluate --out-of-fold` collects what each says of the images that it has
-not seen.
+The predictions must be out of fold: on its own training images a model is overconfident, and predicts little
+but their labels. `landmarkfer train --folds K` trains such models, and `landmarkfer evaluate --out-of-fold`
+collects what each predicts of the images that it was not trained on.
 https://arxiv.org/abs/1503.02531
 """
 
@@ -26,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 
 def soft_targets(settings: DistillationSettings, dataset: FaceDataset, rows: Rows) -> Tensor | None:
-    """What is to be learnt of each image of a dataset, float32 `[N, C]`; None without predictions.
+    """The target of each image of a dataset, float32 `[N, C]`; None without predictions.
 
     Args:
-        settings: Which predictions, and how much they count beside the labels.
+        settings: Which predictions, and their weight beside the labels.
         dataset: The images; those without a label get zeros.
-        rows: The training images. Those that no prediction is about keep their labels.
+        rows: The training images. One without a prediction has its label as target.
 
     Raises:
-        SettingsError: There is no such table, it is of other classes, or about none of the training images.
+        SettingsError: There is no such table, it is of other classes, or has none of the training images.
     """
     if settings.predictions is None:
         return None
@@ -47,13 +46,13 @@ def soft_targets(settings: DistillationSettings, dataset: FaceDataset, rows: Row
     known, place = rows[place >= 0], place[place >= 0]
     if not len(known):
         raise SettingsError(
-            f"'distillation.predictions': {settings.predictions} is about none of the training images; "
+            f"'distillation.predictions': {settings.predictions} has none of the training images; "
             "make it of runs on the same cache with `landmarkfer evaluate --out-of-fold`."
         )
     if missing := len(rows) - len(known):
         logger.warning("no prediction to learn from for %d of %d training images", missing, len(rows))
     soft = torch.tensor(table.probabilities[place], dtype=torch.float32)
-    soft = soft.clamp_min(1e-8).log().div(settings.temperature).softmax(dim=1)
+    soft = soft.clamp_min(1e-8).log().softmax(dim=1)
     targets[known] = (1 - settings.weight) * targets[known] + settings.weight * soft
     return targets
 

@@ -85,7 +85,7 @@ class CrossEntropy(nn.CrossEntropyLoss):
 
 
 class FocalLoss(nn.Module):
-    """Cross-entropy that counts the less, the better a face is told (Lin et al. 2017).
+    """Cross-entropy with less weight on faces that are predicted well (Lin et al. 2017).
 
     Each class's term of the cross-entropy is multiplied by alpha * (1 - p)^gamma with its probability p.
     Where the target is one class, that is the paper's loss. https://arxiv.org/abs/1708.02002

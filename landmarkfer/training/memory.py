@@ -1,4 +1,4 @@
-"""Memory of a training on the CPU: what one step frees, the next one takes.
+"""Memory of a training on the CPU: what one step frees, the next one reuses.
 
 By default the C library of Linux hands every large block back to the system when it is freed and fetches it
 anew, page by page, each filled with zeros first. A training step frees and fetches all its activations; that
@@ -18,7 +18,7 @@ _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory in the process within the block, and hand it back after; nothing without glibc."""
     if platform.libc_ver()[0] != "glibc":
         yield

@@ -1,4 +1,4 @@
-"""Several runs of one recipe: seeds, folds, and what they come to together."""
+"""Multirun: several runs of one recipe, over seeds and folds, and their validation figures together."""
 
 import logging
 from collections.abc import Sequence
@@ -9,12 +9,10 @@ import numpy as np
 from rich.table import Table
 
 from landmarkfer.config.train import TrainSettings
-from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
-from landmarkfer.training.fit import resume, train
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.fit import train_or_resume
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +22,13 @@ FIGURES = ("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss")
 def repetitions(
     settings: TrainSettings, seeds: Sequence[int] = (), folds: int = 0, base: str | None = None
 ) -> list[TrainSettings]:
-    """The settings of every run: each seed with each fold, with names that tell them apart.
+    """The settings of every run: each seed with each fold, with names that distinguish them.
 
     Args:
         settings: What the runs have in common.
         seeds: Training seeds; the one of the settings if empty.
         folds: k of k-fold cross-validation; 0 for the one validation part of the settings.
-        base: What the names begin with; the settings' own name, or the model's, if None.
+        base: Prefix of the names; the settings' own name, or the model's, if None.
     """
     base = base or settings.name or settings.model.name
     found = []
@@ -44,10 +42,10 @@ def repetitions(
     return found
 
 
-def train_all(
+def train_multirun(
     wanted: Sequence[TrainSettings], *, runs_root: Path = RUNS_ROOT, progress: Progress = SILENT
 ) -> list[RunFolder]:
-    """Train runs one after the other; what is finished is kept, and what was cut off goes on.
+    """Train runs one after the other; finished ones stay as they are, and interrupted ones resume.
 
     Args:
         wanted: Settings with names.
@@ -59,54 +57,46 @@ def train_all(
     """
     runs = []
     for number, settings in enumerate(wanted, start=1):
-        assert settings.name is not None
-        run = RunFolder(runs_root / settings.name)
         progress.say(f"run {number} of {len(wanted)}: {settings.name}")
-        if not run.config_file.exists():
-            run = train(settings, runs_root=runs_root, progress=progress)
-        elif run.read_config().settings != resolved(settings):
-            raise RunError(f"there is a run '{run.name}' with other settings; choose another --name.")
-        elif not run.finished:
-            resume(run, progress=progress)
-        runs.append(run)
+        runs.append(train_or_resume(settings, runs_root=runs_root, progress=progress))
     return runs
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The validation figures of the epoch that a run kept."""
+class Validation:
+    """The validation figures of the epoch whose weights a run selected."""
 
     name: str
     figures: dict[str, float]
 
 
-def outcome(run: RunFolder) -> Outcome:
-    """What validation said of a finished run."""
+def read_validation(run: RunFolder) -> Validation:
+    """The validation figures of a finished run."""
     epochs = read_epochs(run.metrics_file)
     monitor = run.read_config().settings.fit.monitor
     values = epochs[monitor].to_numpy()
-    kept = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
-    return Outcome(run.name, {name: float(kept[name]) for name in FIGURES})
+    best = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
+    return Validation(run.name, {name: float(best[name]) for name in FIGURES})
 
 
-def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+def validation_table(validations: Sequence[Validation]) -> Table:
     """Validation figures of each run, and their mean and SD, for the terminal."""
     from rich import box
 
-    caption = "validation, at the epoch that was kept; test figures come from `landmarkfer evaluate`"
+    caption = "validation, at the selected epoch; test figures come from `landmarkfer evaluate`"
     table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("run", no_wrap=True)
     for heading in ("accuracy", "balanced", "macro-F1", "loss"):
         table.add_column(heading, justify="right")
     factors = (100, 100, 100, 1)
-    for one in outcomes:
+    for one in validations:
         values = (f"{factor * one.figures[name]:.2f}" for name, factor in zip(FIGURES, factors, strict=True))
         table.add_row(one.name, *values)
-    if len(outcomes) > 1:
+    if len(validations) > 1:
         table.add_section()
         cells = []
         for name, factor in zip(FIGURES, factors, strict=True):
-            sample = factor * np.array([one.figures[name] for one in outcomes])
+            sample = factor * np.array([one.figures[name] for one in validations])
             cells.append(f"{sample.mean():.2f} ± {sample.std(ddof=1):.2f}")
         table.add_row("mean ± SD", *cells)
     return table

@@ -1,8 +1,7 @@
 """The optimiser, its groups of parameters, and the learning rate over the steps of a training.
 
-All but two schedules are a factor of the peak learning rate as a function of the step, so that stages with
-peaks of their own are one function too and a resumed run needs no state. One-cycle also moves the momentum,
-and plateau follows a validation figure: these are PyTorch's own.
+A schedule is a factor of the peak learning rate as a function of the step, so that stages with peaks of their
+own are one function too and a resumed run needs no state. One-cycle also moves the momentum: it is PyTorch's.
 """
 
 import itertools
@@ -12,11 +11,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
-from landmarkfer.config.train import OptimiserSettings, StageSettings, TrainSettings
+from landmarkfer.config.train import OptimiserSettings, ResolvedSettings, StageSettings
 from landmarkfer.models.base import FaceModel
 
+MOMENTUM = 0.9
 _NO_DECAY = frozenset({"bias", "identity", "cls_token", "class_token", "pos_embed"})
 
 
@@ -24,8 +24,7 @@ def build_optimiser(model: FaceModel, settings: OptimiserSettings) -> torch.opti
     """The optimiser over `parameter_groups`."""
     groups = parameter_groups(model, settings)
     if settings.name == "sgd":
-        momentum = settings.momentum
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=momentum, nesterov=momentum > 0)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=MOMENTUM, nesterov=True)
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=settings.lr)
 
@@ -33,24 +32,19 @@ def build_optimiser(model: FaceModel, settings: OptimiserSettings) -> torch.opti
 def parameter_groups(model: FaceModel, settings: OptimiserSettings) -> list[dict[str, Any]]:
     """Groups of parameters for an optimiser.
 
-    Matrices decay; biases, norms and embeddings do not. With `layer_decay`, every group of layers has a
-    learning rate that is that factor of the one of the next group (Howard and Ruder, "ULMFiT", 2018).
+    Matrices decay; biases, norms and embeddings do not.
     """
     parameters = dict(model.named_parameters())
-    depths = model.depth_groups() if settings.layer_decay < 1 else [list(parameters)]
-    groups: list[dict[str, Any]] = []
-    for depth, names in enumerate(depths):
-        rate = settings.lr * settings.layer_decay ** (len(depths) - 1 - depth)
-        matrices = [n for n in names if parameters[n].ndim > 1 and n.rpartition(".")[2] not in _NO_DECAY]
-        others = [name for name in names if name not in matrices]
-        for chosen, decay in ((matrices, settings.weight_decay), (others, 0.0)):
-            group = {"params": [parameters[name] for name in chosen], "weight_decay": decay, "lr": rate}
-            groups.append(group)
-    return groups
+    matrices = [n for n, p in parameters.items() if p.ndim > 1 and n.rpartition(".")[2] not in _NO_DECAY]
+    others = [name for name in parameters if name not in matrices]
+    return [
+        {"params": [parameters[name] for name in chosen], "weight_decay": decay, "lr": settings.lr}
+        for chosen, decay in ((matrices, settings.weight_decay), (others, 0.0))
+    ]
 
 
 def build_schedule(
-    optimiser: torch.optim.Optimizer, settings: TrainSettings, steps_per_epoch: int
+    optimiser: torch.optim.Optimizer, settings: ResolvedSettings, steps_per_epoch: int
 ) -> OptimizerLRScheduler:
     """The optimiser with its schedule, as Lightning takes them.
 
@@ -59,19 +53,7 @@ def build_schedule(
         settings: Of the run.
         steps_per_epoch: Optimiser steps of an epoch.
     """
-    chosen = settings.optimiser
-    if chosen.schedule == "plateau":
-        plateau = ReduceLROnPlateau(
-            optimiser,
-            "min" if settings.fit.monitor.endswith("loss") else "max",
-            factor=chosen.plateau_factor,
-            patience=chosen.plateau_patience,
-        )
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": plateau, "interval": "epoch", "monitor": settings.fit.monitor},
-        }
-    if chosen.schedule == "onecycle":
+    if settings.optimiser.schedule == "onecycle":
         peaks = [group["lr"] for group in optimiser.param_groups]
         total = max(settings.epochs * steps_per_epoch, 1)
         schedule: Any = OneCycleLR(optimiser, peaks, total_steps=total)
@@ -83,11 +65,10 @@ def build_schedule(
 
 
 class LearningRateFactor:
-    """What the peak learning rate is multiplied by at each step; begins anew with each stage."""
+    """The factor of the peak learning rate at each step; restarts with each stage."""
 
-    def __init__(self, settings: TrainSettings, steps_per_epoch: int) -> None:
+    def __init__(self, settings: ResolvedSettings, steps_per_epoch: int) -> None:
         self._settings = settings.optimiser
-        self._per_epoch = steps_per_epoch
         stages = settings.stages or [StageSettings(train="full", epochs=settings.epochs)]
         self._peaks = [(stage.lr or settings.optimiser.lr) / settings.optimiser.lr for stage in stages]
         self._ends = list(itertools.accumulate(stage.epochs * steps_per_epoch for stage in stages))
@@ -104,16 +85,8 @@ class LearningRateFactor:
             return (step + 1) / (warmup + 1)
         if self._settings.schedule == "constant":
             return 1.0
-        if self._settings.schedule == "cosine":
-            return _half_cosine((step - warmup) / max(1, steps - warmup))
-        period, done = self._settings.period * self._per_epoch, float(step - warmup)
-        while done >= period:
-            done, period = done - period, 2 * period
-        return _half_cosine(done / period)
-
-
-def _half_cosine(share: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * share))
+        share = (step - warmup) / max(1, steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def current_stage(stages: Sequence[StageSettings], epoch: int) -> StageSettings:

@@ -1,25 +1,44 @@
-"""Settings with everything stated, checked against the model they are given with."""
+"""Settings checked against their model and this machine, and with everything stated."""
 
 import os
 import shutil
 from typing import Any
 
-from landmarkfer.config.train import AugmentSettings, ModelSettings, TrainSettings
+from landmarkfer.config.train import AugmentSettings, ModelSettings, ResolvedSettings, TrainSettings
 from landmarkfer.errors import SettingsError
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.inference.device import accelerator
 from landmarkfer.models import check_keywords, model_class, model_keywords
 from landmarkfer.models.backbones.weights import weights_file
-from landmarkfer.training.mixup import check_mixing
 
 
-def resolved(settings: TrainSettings) -> TrainSettings:
-    """The settings with all that is left to choose stated, so that a run outlives changed defaults.
+def resolve(settings: TrainSettings) -> ResolvedSettings:
+    """Check settings, and state all that they leave to choose, so that a run outlives changed defaults.
 
-    They are equal to what is read from the file of a run that was made with them.
+    The result equals what is read from the `config.json` of a run that was trained with it.
 
     Raises:
-        SettingsError: A keyword of the model does not fit, or there is no such device; no data is read first.
+        SettingsError: See `check_settings`.
+    """
+    check_settings(settings)
+    name, keywords = settings.model.name, settings.model.keywords
+    keywords = model_keywords(name) | keywords
+    if name == "fusion" and keywords["encoder"] != "image":
+        own = model_keywords(keywords["encoder"]) | dict(keywords["encoder_settings"] or {})
+        # The graph is the whole model's.
+        keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
+    stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
+    if not model_class(name).fitted_at_once:
+        stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
+    # By way of JSON, so that tuples are lists, as in that file.
+    return ResolvedSettings.model_validate_json(settings.model_copy(update=stated).model_dump_json())
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Check settings against the model and the machine; no data is read.
+
+    Raises:
+        SettingsError: A keyword of the model does not fit, settings do not agree, or there is no such device.
     """
     name, keywords = settings.model.name, settings.model.keywords
     check_keywords(name, keywords)
@@ -29,16 +48,6 @@ def resolved(settings: TrainSettings) -> TrainSettings:
         raise SettingsError("'fit.compile' = true needs a C++ compiler on the CPU, and none is found (g++).")
     accelerator(settings.fit.device)
     _check_agreement(settings)
-    keywords = model_keywords(name) | keywords
-    if name == "fusion" and keywords["encoder"] != "image":
-        own = model_keywords(keywords["encoder"]) | dict(keywords["encoder_settings"] or {})
-        # The graph is the whole model's.
-        keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
-    stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
-    if not model_class(name).fitted_at_once:
-        stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
-    settings = settings.model_copy(update=stated)
-    return TrainSettings.model_validate_json(settings.model_dump_json())  # lists for tuples, as in that file
 
 
 def _compiler() -> str | None:
@@ -66,10 +75,9 @@ def _check_agreement(settings: TrainSettings) -> None:
         changed = [table for table in tables if given[table] != default[table]]
         if changed:
             raise SettingsError(
-                f"'{changed[0]}' is about networks, and model '{name}' is fitted at once; leave it out."
+                f"'{changed[0]}' is for networks, and model '{name}' is fitted at once; leave it out."
             )
         return
-    check_mixing(settings.mixing, kind.inputs)
     if "image" in kind.inputs:
         weights_file(settings.model.keywords.get("weights", "none"))
     given = settings.augment.model_dump(exclude={"mirror"})
@@ -78,6 +86,6 @@ def _check_agreement(settings: TrainSettings) -> None:
         wrong = sorted(key for key in field if given[key] != plain[key] and inputs not in kind.inputs)
         if wrong:
             what = "pixels" if inputs == "image" else "landmarks"
-            raise SettingsError(f"'augment.{wrong[0]}' changes {what}, and model '{name}' sees none.")
+            raise SettingsError(f"'augment.{wrong[0]}' changes {what}, and model '{name}' reads none.")
     if settings.prediction.crops == "five" and "image" not in kind.inputs:
-        raise SettingsError(f"'prediction.crops' = 'five' crops pixels, and model '{name}' sees none.")
+        raise SettingsError(f"'prediction.crops' = 'five' crops pixels, and model '{name}' reads none.")

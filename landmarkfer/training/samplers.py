@@ -36,10 +36,10 @@ class ClassSampler:
         self._settings = settings
         self._counts = np.bincount(labels, minlength=num_classes)
         if self.needs_all_classes and not self._counts.all():
-            # After `check_sampling`, that is a class whose images show the model nothing.
+            # After `check_sampling`, that is a class whose images are no usable input.
             raise SettingsError(
                 f"sampling.name = '{settings.name}' cannot draw class number {self._counts.argmin()}, which "
-                "has no training image that the model sees anything of; set sampling.name = 'none'."
+                "has no training image with usable input; set sampling.name = 'none'."
             )
         # Positions by class: those of class c are `_members[c]`.
         self._members = np.split(np.argsort(labels, kind="stable"), self._counts.cumsum()[:-1])
@@ -50,7 +50,7 @@ class ClassSampler:
 
     @property
     def focus(self) -> tuple[int, ...]:
-        """The classes that are drawn more often now because they are told worst, the worst first."""
+        """The classes that are drawn more often now, those of lowest F1, the lowest first."""
         return ()
 
     def order(self, rng: np.random.Generator) -> Positions:
@@ -58,14 +58,14 @@ class ClassSampler:
         return rng.permutation(len(self))
 
     def update(self, f1: npt.NDArray[np.floating]) -> None:
-        """Take notice of the validation F1 of each class, `[C]`, NaN where validation has none of it."""
+        """Adapt to the validation F1 of each class, `[C]`, NaN where validation has none of it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run has to know, as plain data."""
+        """The state that a resumed run restores, as plain data."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
 
     def _draw(self, draws: npt.NDArray[np.int64], rng: np.random.Generator) -> Positions:
         """So many images of each class, `draws [C]`, shuffled."""
@@ -106,7 +106,7 @@ class BalancedSampler(ClassSampler):
 
 
 class AdaptiveSampler(ClassSampler):
-    """As many draws as there are images, those of the classes told worst `factor` times as often as others.
+    """As many draws as there are images, those of the classes of lowest F1 `factor` times as often as others.
 
     The k classes of lowest F1 in the last validation are in focus; none before the first one.
     """
@@ -119,7 +119,7 @@ class AdaptiveSampler(ClassSampler):
 
     @property
     def focus(self) -> tuple[int, ...]:
-        """The classes in focus now, the worst first."""
+        """The classes in focus now, that of lowest F1 first."""
         return self._focus
 
     def order(self, rng: np.random.Generator) -> Positions:
@@ -143,7 +143,7 @@ class AdaptiveSampler(ClassSampler):
         return {"focus": list(self._focus)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the focus."""
+        """Set the focus."""
         self._focus = tuple(state["focus"])
 
 
@@ -169,7 +169,7 @@ def build_sampler(settings: SamplingSettings, labels: Positions, num_classes: in
 def check_sampling(
     settings: SamplingSettings, class_names: Sequence[str], counts: npt.ArrayLike | None = None
 ) -> None:
-    """Refuse a sampling that the data make senseless.
+    """Refuse a sampling that does not fit the data.
 
     Args:
         settings: Which classes are drawn how often.

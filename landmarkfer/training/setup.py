@@ -1,34 +1,115 @@
-"""What training needs before its first step: statistics of the faces, and a model with its first weights."""
+"""All that a training needs before its first step, from its settings and caches."""
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import torch
+import numpy as np
+import pandas as pd
 from torch import Tensor
 
-from landmarkfer.config.train import BranchSettings, TrainSettings
-from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.dataset import FaceDataset
+from landmarkfer.config.train import ResolvedSettings
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.images import ImageInfo, natural_size
-from landmarkfer.data.splits import Rows, Splits
-from landmarkfer.data.statistics import landmark_statistics
-from landmarkfer.errors import CacheError, RunError, SettingsError
-from landmarkfer.face.graph import build_graph
-from landmarkfer.models import build_model, model_class
-from landmarkfer.models.classifier import Branch, Classifier
-from landmarkfer.runs.folder import find_run
+from landmarkfer.data.splits import Rows, Splits, make_splits
+from landmarkfer.errors import RunError
+from landmarkfer.models import model_class
+from landmarkfer.models.classifier import Classifier
+from landmarkfer.progress import Progress
+from landmarkfer.runs.folder import GraphInfo
+from landmarkfer.training.distillation import soft_targets
+from landmarkfer.training.initialise import class_counts, initialise_model, usable_rows
+from landmarkfer.training.offline_augmentation import add_augmented
+from landmarkfer.training.samplers import check_sampling
 
 
-def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
-    """Images of each class among some rows, `[C]`, those without a face included."""
-    labels = dataset.faces.labels
-    assert labels is not None
-    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
+@dataclass(frozen=True)
+class Training:
+    """A training that is ready for its first step; `set_up` makes it.
+
+    Attributes:
+        settings: Of the run.
+        caches: The cache, and then those of `data.also`.
+        images: Size and channels of the images that the model reads; None if it reads none.
+        dataset: The rows of the cache, then the offline augmentation of its training images.
+        splits: Rows of the cache that train, validate and test.
+        train_rows: Rows that are trained on: `splits.train`, and their offline augmentation.
+        model: With its first weights.
+    """
+
+    settings: ResolvedSettings
+    caches: tuple[LandmarkCache, ...]
+    images: ImageInfo | None
+    dataset: FaceDataset
+    splits: Splits
+    train_rows: Rows
+    model: Classifier
+
+    @property
+    def graph(self) -> GraphInfo | None:
+        """The model's graph; None if it has none."""
+        return GraphInfo.of(self.model)
+
+    @property
+    def class_counts(self) -> Tensor:
+        """Training images of each class, `[C]`."""
+        return class_counts(self.dataset, self.train_rows)
+
+    @property
+    def usable_rows(self) -> Rows:
+        """The training rows in which the model has usable input."""
+        return usable_rows(self.model, self.dataset, self.train_rows)
 
 
-def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | None:
-    """The images that the model wants of a cache; None if it looks at none."""
+def open_caches(settings: ResolvedSettings) -> tuple[LandmarkCache, ...]:
+    """The cache that the settings name, and then those of `data.also`."""
+    return tuple(LandmarkCache.open(find_cache(name)) for name in (settings.cache, *settings.data.also))
+
+
+def set_up(
+    settings: ResolvedSettings,
+    caches: Sequence[LandmarkCache],
+    progress: Progress,
+    split_ids: Mapping[str, list[str]] | None = None,
+    *,
+    fresh: bool = True,
+) -> Training:
+    """Read the data and initialise the model, of a new run and of one that resumes alike.
+
+    Args:
+        settings: Of the run.
+        caches: The cache, and then those of `data.also`.
+        progress: Told how far it is.
+        split_ids: The ids that train, validate and test; a new split if None.
+        fresh: False where a checkpoint is loaded next.
+
+    Raises:
+        CacheError: A cache is not complete, or has too few images.
+        RunError: The cache lacks one of the ids.
+        LandmarkferError: A setting does not fit the data, or the model cannot be initialised.
+    """
+    cache, *also = caches
+    frame, classes = label_images(cache, settings.data)
+    if split_ids is None:
+        splits = make_splits(frame, settings.split, settings.data.per_class)
+    else:
+        splits = _splits_of_ids(split_ids, frame["id"])
+    counts = frame["label"].iloc[splits.train].value_counts().reindex(list(classes), fill_value=0)
+    check_sampling(settings.sampling, classes, counts.to_numpy())
+    images = image_info(settings, cache)
+    dataset = load_dataset(
+        cache, settings.normalisation, (frame, classes), images, progress, settings.data.shuffled
+    )
+    model = initialise_model(settings, dataset, splits, fresh=fresh)
+    targets = soft_targets(settings.distillation, dataset, usable_rows(model, dataset, splits.train))
+    if targets is not None:
+        dataset = replace(dataset, faces=replace(dataset.faces, targets=targets))
+    dataset, train_rows = add_augmented(dataset, splits.train, also, settings, images, progress)
+    return Training(settings, tuple(caches), images, dataset, splits, train_rows, model)
+
+
+def image_info(settings: ResolvedSettings, cache: LandmarkCache) -> ImageInfo | None:
+    """The images that the model reads of a cache; None if it reads none."""
     inputs = model_class(settings.model.name).inputs
     if "image" not in inputs:
         return None
@@ -36,105 +117,9 @@ def image_info(settings: TrainSettings, cache: LandmarkCache) -> ImageInfo | Non
     return ImageInfo(size=natural_size(cache), channels=channels, keypoints="keypoints" in inputs)
 
 
-def seen_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
-    """Of some rows, those in which the model sees something."""
-    return rows[model.has_input(dataset.faces).numpy()[rows]]
-
-
-def new_model(
-    settings: TrainSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
-) -> Classifier:
-    """A model with the weights that training begins with and the statistics of its training faces.
-
-    Args:
-        settings: Resolved ones.
-        dataset: The cache in memory.
-        splits: Of its rows.
-        fresh: False where a checkpoint follows, so that no weights of elsewhere need be at hand.
-
-    Raises:
-        CacheError: There are too few faces or classes.
-        LandmarkferError: The model cannot be built so, or the weights it should begin with do not fit.
-    """
-    keywords: dict[str, Any] = settings.model.keywords
-    faces = dataset.faces
-    found = splits.train[faces.has_face.numpy()[splits.train]]
-    landmarks = faces.landmarks.index_select(0, torch.as_tensor(found))
-    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
-        mean_face = landmark_statistics(landmarks)[0].numpy()
-        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
-    torch.manual_seed(settings.seed)
-    model = build_model(settings.model.name, len(dataset.classes), **keywords)
-    rows = seen_rows(model, dataset, splits.train)
-    if len(rows) < 2 or len(dataset.classes) < 2:
-        raise CacheError(
-            "training needs at least two faces and two classes, and the cache has "
-            f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
-        )
-    model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
-    if fresh:
-        model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)))
-        # Pretrained weights bring the statistics of the images that they were trained on.
-        if not model.load_pretrained():
-            model.set_image_statistics(*image_statistics(faces, rows))
-        if settings.init is not None:
-            begin_with(model, settings.init)
-    begin_branches(model, settings.branches, fresh=fresh)
-    return model
-
-
-def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
-    """Mean and SD of each channel, `[C]` each, of images in 0..1, over at most 5,000 evenly spaced rows."""
-    assert faces.image is not None
-    some = rows[:: max(1, len(rows) // 5000)]
-    pixels = faces.image.index_select(0, torch.as_tensor(some)).float() / 255
-    return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
-
-
-def begin_branches(model: Classifier, settings: BranchSettings, *, fresh: bool) -> None:
-    """Give the branches of a fused model the weights of finished runs, and freeze those that shall stay.
-
-    Args:
-        model: The fused model.
-        settings: Which runs, and which branches.
-        fresh: False where a checkpoint follows.
-
-    Raises:
-        RunError: There is no such run, it is not finished, or its model is another one.
-        SettingsError: A branch cannot be frozen.
-    """
-    runs: dict[Branch, str | None] = {
-        "image": settings.image,
-        "encoder": settings.encoder,
-    }
-    for name, wanted in runs.items():
-        if wanted is None or not fresh:
-            continue
-        run = find_run(wanted)
-        try:
-            model.initialise_branch(name, run.load().model.tensors())
-        except ValueError as error:
-            raise RunError(
-                f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
-                "model settings."
-            ) from error
-    for name in settings.freeze:
-        try:
-            model.freeze_branch(name)
-        except ValueError as error:
-            raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
-
-
-def begin_with(model: Classifier, name: str) -> None:
-    """Take the weights of a finished run; the head's only if its classes are as many.
-
-    Raises:
-        RunError: There is no such run, it is not finished, or its model is another one.
-    """
-    run = find_run(name)
+def _splits_of_ids(split_ids: Mapping[str, list[str]], known: pd.Series) -> Splits:
+    row = pd.Series(np.arange(len(known)), index=known)
     try:
-        model.initialise_from(run.load().model.tensors())
-    except ValueError as error:
-        raise RunError(
-            f"the model of run '{run.name}' is not this one ({error}); take its model settings."
-        ) from error
+        return Splits(**{part: row.loc[ids].to_numpy(copy=True) for part, ids in split_ids.items()})
+    except (KeyError, TypeError) as error:
+        raise RunError(f"splits.json does not fit the cache: {error}; train a new run.") from error

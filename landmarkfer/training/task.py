@@ -1,8 +1,8 @@
 """The LightningModule: one step for every stage, its metrics, its optimiser.
 
 Each training step seeds torch's global generators from the seed and the step's number alone. Dropout and
-augmentation are then functions of the step, so a resumed run draws what an unbroken one would have drawn,
-wherever it was cut, without any generator state being stored.
+augmentation are then functions of the step, so a resumed run draws what an uninterrupted one would have
+drawn, without any generator state being stored.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
-from landmarkfer.config.train import TrainSettings
+from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import DivergedError
 from landmarkfer.metrics.classification import scores_from_confusion
@@ -28,7 +28,7 @@ from landmarkfer.training.optim import build_optimiser, build_schedule, current_
 
 
 class ExpressionTask(pl.LightningModule):
-    """Train one model to tell expressions.
+    """Train one model to classify expressions.
 
     Args:
         model: The model, with its statistics set.
@@ -38,7 +38,7 @@ class ExpressionTask(pl.LightningModule):
     """
 
     def __init__(
-        self, model: FaceModel, loss: nn.Module, settings: TrainSettings, steps_per_epoch: int
+        self, model: FaceModel, loss: nn.Module, settings: ResolvedSettings, steps_per_epoch: int
     ) -> None:
         super().__init__()
         self.model = model
@@ -54,12 +54,12 @@ class ExpressionTask(pl.LightningModule):
             },
             compute_groups=False,
         )
-        # A loss that is no number makes the mean none; "disable" would do so too, but forgets the weights.
+        # A non-finite loss makes the mean NaN; "disable" would do so too, but forgets the weights.
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy=math.nan) for _ in range(2))
         self.train_metrics = metrics.clone("train_")
         self.val_metrics = metrics.clone("val_")
         self.val_confusion = MulticlassConfusionMatrix(classes)
-        # Part of every checkpoint, so that an epoch cut in two has the figures of a whole one.
+        # Part of every checkpoint, so that an interrupted epoch has the figures of a whole one.
         self.train_loss.persistent(True)
         self.train_metrics.persistent(True)
 
@@ -68,7 +68,7 @@ class ExpressionTask(pl.LightningModule):
         self._enter_stage()
 
     def on_train_epoch_start(self) -> None:
-        """Begin to count anew; Lightning does so too, but only after the epoch's checkpoint."""
+        """Reset the metrics; Lightning does so too, but only after the epoch's checkpoint."""
         self.train_loss.reset()
         self.train_metrics.reset()
         self._enter_stage()
@@ -83,7 +83,7 @@ class ExpressionTask(pl.LightningModule):
         _seed_step(self._settings.seed, self.global_step)
         batch = augment_batch(batch, self.model, self._settings.augment)
         targets = batch.targets
-        if self._settings.mixing.mixup or self._settings.mixing.cutmix:
+        if self._settings.mixing.mixup:
             if targets is None:
                 assert batch.labels is not None
                 targets = nn.functional.one_hot(batch.labels, self.model.num_classes).float()
@@ -91,11 +91,11 @@ class ExpressionTask(pl.LightningModule):
         return self._step(batch, "train", targets)
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> None:
-        """Predict as it is."""
+        """Predict without augmentation."""
         self._step(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
-        """Give up when the weights are no numbers any more.
+        """Stop where the weights are non-finite.
 
         Raises:
             DivergedError: The validation loss is not finite.
@@ -104,11 +104,11 @@ class ExpressionTask(pl.LightningModule):
             rate = self._settings.optimiser.lr
             raise DivergedError(
                 f"training diverged in epoch {self.current_epoch + 1}: the validation loss is not finite; "
-                f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train anew."
+                f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train a new run."
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Begin to count anew."""
+        """Reset the confusion matrix."""
         self.val_confusion.reset()
 
     def class_f1(self) -> NDArray[np.float64]:

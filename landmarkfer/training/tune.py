@@ -1,8 +1,8 @@
 """Search a recipe's stated ranges for the settings that validate best, with Optuna.
 
 A study is a folder: `study.log` (Optuna's journal), `runs/` (a run for each trial), `trials.csv`,
-`tuning.png` and `best.toml`, a recipe with the best settings found so far. A search that was stopped goes on
-with the trial that it was in, at its last epoch. Validation alone chooses; test images are never looked at.
+`tuning.png` and `best.toml`, a recipe with the best settings found so far. An interrupted search resumes with
+the trial that it was in, at its last epoch. Validation alone selects; test images are never predicted.
 """
 
 import json
@@ -18,6 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from landmarkfer.config.recipes import changed_settings, load_settings
+from landmarkfer.config.removed import without_removed
 from landmarkfer.config.search import Range, SearchSettings, read_search
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import DivergedError, LandmarkferError, RunError, SettingsError
@@ -25,8 +26,7 @@ from landmarkfer.files import replacing
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
-from landmarkfer.training.fit import resume, train
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.fit import train_or_resume
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -45,7 +45,7 @@ def tune(
     root: Path = TUNING_ROOT,
     progress: Progress = SILENT,
 ) -> Path:
-    """Search, or go on with a search.
+    """Search, or resume a search.
 
     Args:
         recipe: A TOML file with a `[tune]` table.
@@ -114,9 +114,9 @@ def _check_same_search(study: "Study", search: SearchSettings, base: TrainSettin
     known = study.user_attrs.get(_RECIPE)
     if known is None:
         study.set_user_attr(_RECIPE, asked)
-    elif known != asked:
+    elif known | {"settings": without_removed(known["settings"])} != asked:
         raise SettingsError(
-            "the study that is there has other settings or ranges; choose another --name, or remove it."
+            "the study in that folder has other settings or ranges; choose another --name, or remove it."
         )
 
 
@@ -132,24 +132,24 @@ def _search(
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
-    cut_off = [Trial(study, t._trial_id) for t in study.trials if t.state == TrialState.RUNNING]
-    done = len(study.trials) - len(cut_off)
+    interrupted = [Trial(study, t._trial_id) for t in study.trials if t.state == TrialState.RUNNING]
+    done = len(study.trials) - len(interrupted)
     if study.trials:
         progress.say(f"{done} of {wanted} trials are done.")
     started, first = time.monotonic(), done
     while done < wanted:
-        # Seeded by the trial, so that a search that was stopped does not draw the same settings again.
+        # Seeded by the trial, so that a resumed search does not draw the same settings again.
         study.sampler = TPESampler(seed=1_000_003 * search.seed + done)
-        trial = cut_off.pop(0) if cut_off else study.ask()
+        trial = interrupted.pop(0) if interrupted else study.ask()
         drawn = {key: _draw(trial, key, values) for key, values in search.ranges.items()}
         settings = _settings_of(base, drawn, f"trial-{trial.number + 1:04}")
-        progress.say(f"trial {done + 1} of {wanted}: {_told(drawn)}")
+        progress.say(f"trial {done + 1} of {wanted}: {_as_text(drawn)}")
         value, state = _run(trial, settings, folder / "runs", progress)
         study.tell(trial, value, state=state)
         done += 1
         _write(study, base, search, folder)
         left = (time.monotonic() - started) / (done - first) * (wanted - done)
-        progress.say(_outcome(study, trial.number, base.fit.monitor, left))
+        progress.say(_summary(study, trial.number, base.fit.monitor, left))
 
 
 def _draw(trial: "Trial", key: str, values: Range | Sequence[Any]) -> Any:
@@ -166,14 +166,14 @@ def _settings_of(base: TrainSettings, drawn: Mapping[str, Any], name: str) -> Tr
     return load_settings(overrides={**changed_settings(base), **drawn, "name": name})
 
 
-def _told(drawn: Mapping[str, Any]) -> str:
+def _as_text(drawn: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in drawn.items()
     )
 
 
 def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress) -> tuple[float | None, Any]:
-    """Train a trial, or go on with it; its best validation figure, and how it ended."""
+    """Train or resume a trial; its best validation figure, and how it ended."""
     from optuna.trial import TrialState
 
     monitor = settings.fit.monitor
@@ -181,14 +181,8 @@ def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress
     run = RunFolder(root / settings.name)
     report = _Report(trial, monitor)
     try:
-        if _PRUNED in trial.user_attrs:
-            pass  # the process was killed between that decision and the end of the trial
-        elif not run.config_file.exists():
-            run = train(settings, runs_root=root, progress=progress, callbacks=[report])
-        elif run.read_config().settings != resolved(settings):
-            raise RunError(f"{run.path} is of another study; choose another --name, or remove the folder.")
-        elif not run.finished:
-            resume(run, progress=progress, callbacks=[report])
+        if _PRUNED not in trial.user_attrs:  # else the process was killed before the trial was told
+            train_or_resume(settings, runs_root=root, progress=progress, callbacks=[report])
     except DivergedError:
         return None, TrialState.FAIL
     shutil.rmtree(run.checkpoints, ignore_errors=True)
@@ -200,34 +194,34 @@ def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress
 
 
 class _Report(pl.Callback):
-    """Tells Optuna of every epoch, and ends the training when it is not worth going on."""
+    """Reports every epoch to Optuna, and stops a training that is pruned."""
 
     def __init__(self, trial: "Trial", monitor: str) -> None:
         self._trial = trial
         self._monitor = monitor
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the epoch; the last one is not worth stopping at."""
+        """Report the epoch; the last one is never pruned."""
         self._trial.report(trainer.callback_metrics[self._monitor].item(), trainer.current_epoch)
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not last and self._trial.should_prune():
-            # In the journal, so that a process killed before the trial is told does not count it as complete.
+            # In the journal, so that a process killed before the trial ends does not count it as complete.
             self._trial.set_user_attr(_PRUNED, True)
             trainer.should_stop = True
 
 
-def _outcome(study: "Study", number: int, monitor: str, left: float) -> str:
+def _summary(study: "Study", number: int, monitor: str, left: float) -> str:
     from optuna.trial import TrialState
 
     trial = study.trials[number]
     if trial.state == TrialState.FAIL:
-        told = "diverged"
+        text = "diverged"
     else:
-        told = f"{monitor} {trial.value:.4f}" if trial.value is not None else monitor
-        told += ", stopped early" if trial.state == TrialState.PRUNED else ""
+        text = f"{monitor} {trial.value:.4f}" if trial.value is not None else monitor
+        text += ", stopped early" if trial.state == TrialState.PRUNED else ""
     best = _best(study)
-    told += f"; best {best.value:.4f} (trial {best.number + 1})" if best is not None else ""
-    return f"  {told}; about {left / 60:.0f} min to go"
+    text += f"; best {best.value:.4f} (trial {best.number + 1})" if best is not None else ""
+    return f"  {text}; about {left / 60:.0f} min remaining"
 
 
 def _best(study: "Study") -> Any:
@@ -260,7 +254,7 @@ def _write(study: "Study", base: TrainSettings, search: SearchSettings, folder: 
 
 
 def _values(trial: Any) -> dict[str, Any]:
-    """What a trial drew, choices as what they stand for."""
+    """The values that a trial drew, with choices decoded."""
     from optuna.distributions import CategoricalDistribution
 
     return {

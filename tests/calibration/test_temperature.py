@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from landmarkfer.calibration.temperature import BOUNDS, LEAST_IMAGES, find_temperature, temper
+from landmarkfer.calibration.temperature import (
+    BOUNDS,
+    LEAST_IMAGES,
+    find_temperature,
+    fit_temperature,
+    temper,
+)
 
 
 def drawn(sharpness=1.0, images=4000, classes=5, seed=0):
@@ -14,7 +20,7 @@ def drawn(sharpness=1.0, images=4000, classes=5, seed=0):
     return softmax(sharpness * logits, axis=1), labels
 
 
-def surprise(probabilities, labels):
+def log_loss(probabilities, labels):
     return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
 
 
@@ -52,9 +58,9 @@ class TestFindTemperature:
         p, labels = drawn(2.5, images=400)
         best = find_temperature(p, labels)
         for other in (0.95 * best, 1.05 * best):
-            assert surprise(temper(p, best), labels) < surprise(temper(p, other), labels)
+            assert log_loss(temper(p, best), labels) < log_loss(temper(p, other), labels)
 
-    def test_where_every_image_is_told_rightly_nothing_is_sharpened(self):
+    def test_where_every_prediction_is_correct_nothing_is_sharpened(self):
         labels = np.arange(100) % 3
         assert find_temperature(softmax(2 * np.eye(3)[labels], axis=1), labels) == 1.0
         one_wrong = softmax(2 * np.eye(3)[np.r_[labels[:-1], 1]], axis=1)
@@ -73,3 +79,17 @@ class TestFindTemperature:
         assert find_temperature(p[1:], labels[1:]) == 1.0
         assert find_temperature(p, np.zeros(LEAST_IMAGES, dtype=int)) == 1.0
         assert find_temperature(np.zeros((0, 5)), np.zeros(0, dtype=int)) == 1.0
+
+
+def test_the_temperature_of_scores_has_the_lowest_log_loss():
+    noise = np.random.default_rng(9).standard_normal((4000, 5))
+    labels = drawn(images=4000)[1]
+    truth = np.log(drawn(images=4000)[0])
+    best = fit_temperature(3 * truth, labels, (1e-2, 1e2))
+    assert best == pytest.approx(3, rel=0.1)
+
+    def loss(temperature):
+        return -log_softmax(3 * truth / temperature, axis=1)[np.arange(4000), labels].mean()
+
+    assert all(loss(best) < loss(factor * best) for factor in (0.5, 0.9, 1.1, 2.0))
+    assert fit_temperature(noise, labels, (0.5, 2.0)) == pytest.approx(2.0, rel=0.01), "of noise, the highest"

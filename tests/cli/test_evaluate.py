@@ -10,7 +10,7 @@ from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import RunError
 from landmarkfer.training.fit import train
-from landmarkfer.training.multirun import repetitions, train_all
+from landmarkfer.training.multirun import repetitions, train_multirun
 
 FILES = {"metrics.json", "predictions.parquet", "per_class.csv"}
 FILES |= {"confusion.png", "reliability.png", "risk_coverage.png"}
@@ -89,7 +89,7 @@ def test_folds_are_evaluated_as_one(tmp_path):
     settings = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "name": "cv"}
     settings |= {"fit.epochs": 1, "fit.batch_size": 16, "fit.device": "cpu"}
     wanted = repetitions(load_settings(overrides=settings), folds=2)
-    folds = [found.path for found in train_all(wanted, runs_root=tmp_path)]
+    folds = [found.path for found in train_multirun(wanted, runs_root=tmp_path)]
     result = run(*folds, "--out-of-fold", "--out", tmp_path / "cv")
     assert result.exit_code == 0, result.output
     assert "2 folds" in result.output

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from landmarkfer.config.recipes import changed_settings, load_settings, parse_settings
+from landmarkfer.config.search import read_search
 from landmarkfer.config.train import AugmentSettings, FitSettings, TrainSettings
 from landmarkfer.errors import SettingsError
 from landmarkfer.models import build_model, model_keywords
@@ -137,3 +138,59 @@ def test_every_recipe_loads_and_its_model_builds(path):
 
 def test_there_are_recipes():
     assert {"fer2013-mlp", "fer2013-gnn", "fer2013-gcn-published"} <= {path.stem for path in RECIPES}
+
+
+class TestBase:
+    def write(self, folder, **files):
+        for name, text in files.items():
+            (folder / f"{name}.toml").write_text(text)
+        return folder
+
+    def test_a_recipe_states_what_differs_from_its_base(self, recipe, tmp_path):
+        child = tmp_path / "child.toml"
+        child.write_text('base = "recipe.toml"\n[model]\nhidden = [8]\n[optimiser]\nlr = 0.1\n')
+        found, expected = load_settings(child), load_settings(recipe)
+        assert found.model.keywords == {"hidden": [8]}, "a list is a value"
+        assert found.optimiser.lr == 0.1
+        same = {"model": expected.model, "optimiser": expected.optimiser}
+        assert found.model_copy(update=same) == expected
+
+    def test_a_chain_is_relative_to_each_recipe(self, tmp_path):
+        (tmp_path / "a/b").mkdir(parents=True)
+        self.write(tmp_path, first="seed = 1\n[fit]\nepochs = 3\nbatch_size = 8\n")
+        self.write(tmp_path / "a", second='base = "../first.toml"\n[fit]\nepochs = 4\n')
+        self.write(tmp_path / "a/b", third='base = "../second.toml"\n[fit]\nema = 0.5\n')
+        settings = load_settings(tmp_path / "a/b/third.toml", assignments=["fit.ema=0.6"])
+        assert settings.seed == 1
+        assert settings.fit == FitSettings(epochs=4, batch_size=8, ema=0.6)
+
+    def test_the_table_of_a_search_is_merged_too(self, tmp_path):
+        self.write(
+            tmp_path,
+            first='[tune]\ntrials = 3\n[tune.ranges]\n"optimiser.lr" = [0.1, 0.2]\n',
+            second='base = "first.toml"\n[tune]\ntrials = 5\n',
+        )
+        search = read_search(tmp_path / "second.toml")
+        assert (search.trials, list(search.ranges)) == (5, ["optimiser.lr"])
+
+    def test_a_circle_is_refused(self, tmp_path):
+        self.write(
+            tmp_path, a='base = "b.toml"', b='base = "c.toml"', c='base = "b.toml"', d='base = "d.toml"'
+        )
+        with pytest.raises(SettingsError, match=r"each other's base: b\.toml -> c\.toml -> b\.toml"):
+            load_settings(tmp_path / "a.toml")
+        with pytest.raises(SettingsError, match=r"d\.toml -> d\.toml"):
+            load_settings(tmp_path / "d.toml")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [("base = 3", "'base' = 3 is no path"), ('base = "no.toml"', r"there is no recipe .*no\.toml")],
+    )
+    def test_a_base_that_is_no_recipe(self, tmp_path, text, reason):
+        self.write(tmp_path, a=text)
+        with pytest.raises(SettingsError, match=reason):
+            load_settings(tmp_path / "a.toml")
+
+    def test_a_setting_is_no_base(self):
+        with pytest.raises(SettingsError, match="there is no setting 'base'"):
+            load_settings(assignments=["base=other.toml"])

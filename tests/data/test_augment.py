@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -67,35 +65,6 @@ def test_nothing_set_changes_nothing(faces):
     assert augment(faces) is faces
 
 
-def test_rotation_turns_the_face_in_the_plane(faces, monkeypatch):
-    monkeypatch.setattr(torch, "randn", lambda *shape, device: torch.ones(shape, device=device))
-    result = augment(faces, rotation=30.0)
-    cos, sin = math.cos(math.pi / 6), math.sin(math.pi / 6)
-    x, y, z = faces.unbind(-1)
-    expected = torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
-    torch.testing.assert_close(result, expected)
-
-
-def test_rotation_has_the_given_sd_and_keeps_distances(faces):
-    many = faces.repeat(40, 1, 1)
-    result = augment(many, rotation=10.0)
-    torch.testing.assert_close(result.norm(dim=-1), many.norm(dim=-1))
-    torch.testing.assert_close(result[..., 2], many[..., 2], rtol=0, atol=0)
-    angle = torch.atan2(
-        many[:, 33, 0] * result[:, 33, 1] - many[:, 33, 1] * result[:, 33, 0],
-        (many[:, 33, :2] * result[:, 33, :2]).sum(-1),
-    ).rad2deg()
-    assert angle.std().item() == pytest.approx(10, rel=0.1)
-    assert abs(angle.mean().item()) < 1
-
-
-def test_scale_is_one_factor_for_all_of_a_face(faces):
-    many = faces.repeat(40, 1, 1)
-    factor = augment(many, scale=0.2) / many
-    assert (factor.amax(dim=(1, 2)) - factor.amin(dim=(1, 2))).max() < 1e-4
-    assert factor[:, 0, 0].log().std().item() == pytest.approx(0.2, rel=0.1)
-
-
 def test_jitter_is_measured_in_each_coordinates_own_sd(faces):
     many = faces.repeat(40, 1, 1)
     moved = (augment(many, jitter=0.1) - many) / STD
@@ -130,8 +99,6 @@ class TestShapeJitter:
 
 
 EVERYTHING = {
-    "rotation": 5.0,
-    "scale": 0.1,
     "jitter": 0.1,
     "shape_jitter": 0.1,
 }

@@ -17,8 +17,8 @@ from landmarkfer.face.landmarks import CANONICAL, REGION
 from landmarkfer.models import model_class
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.fit import train
-from landmarkfer.training.multirun import train_all
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.multirun import train_multirun
+from landmarkfer.training.resolve import resolve
 
 RECIPES = sorted((Path(__file__).parents[2] / "experiments" / "recipes").glob("*.toml"))
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -86,7 +86,7 @@ def small(path: Path, cache: Path) -> TrainSettings:
     for branch in ("image", "encoder"):
         if (wanted := getattr(settings.branches, branch)) is not None:
             recipe = path.with_name(f"{wanted.removesuffix('-s0')}.toml")
-            (run,) = train_all([small(recipe, cache)], runs_root=cache.parent / "runs")
+            (run,) = train_multirun([small(recipe, cache)], runs_root=cache.parent / "runs")
             changed[f"branches.{branch}"] = str(run.path)
     if path.stem in DEPTHS:
         changed["model.depth"] = DEPTHS[path.stem]
@@ -134,7 +134,7 @@ def test_it_says_what_it_reproduces(path):
 
 def test_the_default_graph_network_is_that_of_the_recipe():
     recipe = next(path for path in RECIPES if path.stem == "fer2013-gnn")
-    best, default = (resolved(settings) for settings in (load_settings(recipe), load_settings()))
+    best, default = (resolve(settings) for settings in (load_settings(recipe), load_settings()))
     assert best.epochs == default.epochs
     same = {"cache": None, "fit": default.fit}
     assert best.model_copy(update=same).model_dump(mode="json") == default.model_dump(mode="json")

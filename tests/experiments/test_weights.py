@@ -8,7 +8,7 @@ import torch
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.models.image import ImageModel
 from landmarkfer.runs.folder import RunFolder
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.resolve import resolve
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 RUNS = sorted(path.parent for path in (EXPERIMENTS / "weights").glob("*/config.json"))
@@ -23,7 +23,7 @@ def test_they_load_as_their_recipe_says(path):
     trained = RunFolder(path).load()
     recipe, seed = path.name.rsplit("-s", 1)
     wanted = load_settings(EXPERIMENTS / "recipes" / f"{recipe}.toml", {"seed": int(seed), "name": path.name})
-    assert trained.config.settings == resolved(wanted)
+    assert trained.config.settings == resolve(wanted)
     model = trained.model
     assert isinstance(model, ImageModel)
     weights = model.state_dict()

@@ -9,8 +9,8 @@ from landmarkfer.evaluation.evaluate import evaluate_run, open_run
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.models.fusion_heads import FUSIONS
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.resolve import resolved
-from landmarkfer.training.setup import new_model
+from landmarkfer.training.initialise import initialise_model
+from landmarkfer.training.resolve import resolve
 
 SMALL = {
     "model.width": 4,
@@ -99,7 +99,7 @@ class TestBranches:
             image_settings(**{"branches.image": "pixels"})
         with pytest.raises(SettingsError, match="choose one"):
             image_settings("fusion", **SMALL | {"branches.image": "pixels", "init": "fused"})
-        with pytest.raises(SettingsError, match="encoder is frozen and begins with nothing"):
+        with pytest.raises(SettingsError, match="encoder is frozen and initialised from nothing"):
             image_settings("fusion", **SMALL | {"branches.freeze": ["encoder"]})
 
 
@@ -129,11 +129,11 @@ def test_a_fresh_model_knows_its_faces_and_pixels(image_settings, pictured_cache
     from landmarkfer.data.splits import make_splits
     from landmarkfer.training.setup import image_info
 
-    settings = resolved(image_settings("fusion", **SMALL))
+    settings = resolve(image_settings("fusion", **SMALL))
     labels = label_images(pictured_cache, settings.data)
     dataset = load_dataset(
         pictured_cache, settings.normalisation, labels, image_info(settings, pictured_cache)
     )
-    model = new_model(settings, dataset, make_splits(labels[0], settings.split, 0))
+    model = initialise_model(settings, dataset, make_splits(labels[0], settings.split, 0))
     assert not torch.equal(model.encoder.std, torch.ones(478, 3))
     assert model.image.image_mean.item() != 0.5

@@ -1,4 +1,4 @@
-"""A run that was cut off and resumed ends as one that was not, bit by bit."""
+"""An interrupted and resumed run ends as an uninterrupted one, bit by bit."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ class Cut(BaseException):
 def no_curves():
     """The picture takes as long as the training, and is no matter here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("landmarkfer.training.fit.draw_curves", lambda *_: None)
+        patch.setattr("landmarkfer.training.network.draw_curves", lambda *_: None)
         yield
 
 

@@ -59,13 +59,13 @@ def test_trainings_side_by_side(tmp_path, tiny_cache):
         tmp_path,
         f"""
 from landmarkfer.config.recipes import load_settings
-from landmarkfer.training.parallel import train_side_by_side
+from landmarkfer.training.parallel import train_parallel
 
 small = {{"model.name": "mlp", "model.hidden": [4], "fit.epochs": 2, "fit.batch_size": 16}}
 small |= {{"fit.device": "cpu", "cache": {str(tiny_cache.path)!r}}}
 if __name__ == "__main__":
     names = [{{"name": f"mlp-s{{seed}}", "seed": seed}} for seed in (0, 1)]
-    train_side_by_side([load_settings(None, small | name) for name in names], 2)
+    train_parallel([load_settings(None, small | name) for name in names], 2)
 """,
     )
     for name in ("mlp-s0", "mlp-s1"):

@@ -9,7 +9,7 @@ from landmarkfer.config.recipes import load_settings
 from landmarkfer.evaluation.benchmark.run import made_up_faces
 from landmarkfer.models import build_model
 from landmarkfer.training.augmentation import augment_batch
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.resolve import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ FUSIONS = [
     ids=lambda model: "-".join(str(value) for value in model.values()),
 )
 def test_a_network_and_its_augmentation_run_on_another_device_than_the_cpu(model: dict[str, object]) -> None:
-    settings = resolved(load_settings(overrides={f"model.{key}": value for key, value in model.items()}))
+    settings = resolve(load_settings(overrides={f"model.{key}": value for key, value in model.items()}))
     network = build_model(settings.model.name, 7, **settings.model.keywords).to("meta")
     faces = made_up_faces(4, 48, settings).to("meta")
     assert network(augment_batch(faces, network, settings.augment)).device.type == "meta"

@@ -10,7 +10,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.predict import predict_probabilities
 from landmarkfer.models import build_model
-from landmarkfer.training.calibrate import fit_afterwards
+from landmarkfer.training.calibrate import calibrate
 
 PLAIN = PredictionSettings(mirror=False, least_recall=0.0, calibrate=False)
 
@@ -58,7 +58,7 @@ def test_the_second_branch_gets_the_weight_that_makes_the_labels_most_likely(fus
         wanted = 4 * torch.nn.functional.one_hot(faces.labels, 3) + 3 * torch.randn(90, 3)
     fused.head.weight.data = torch.linalg.lstsq(joint, wanted).solution.T.contiguous()
     learned = fused.head.weight.detach().clone()
-    fit_afterwards(fused, faces, PLAIN)
+    calibrate(fused, faces, PLAIN)
     weight = (fused.head.weight / learned).median().item()
     torch.testing.assert_close(fused.head.weight, weight * learned)
     best = surprise(fused, faces)
@@ -72,7 +72,7 @@ def test_a_second_branch_of_noise_is_silenced(fused, faces):
         fused.head.weight.shape, generator=torch.Generator().manual_seed(2)
     )
     before = fused.head.weight.abs().max().item()
-    fit_afterwards(fused, faces, PLAIN)
+    calibrate(fused, faces, PLAIN)
     assert fused.head.weight.abs().max().item() < 0.2 * before
 
 
@@ -84,9 +84,9 @@ def test_recalls_are_raised_where_that_is_asked_for(faces):
         embedded = model.embed(faces)
         model.head.weight.copy_(torch.linalg.lstsq(embedded, 2.0 * torch.eye(3)[faces.labels]).solution.T)
         model.head.bias.copy_(torch.tensor([0.0, 0.0, -2.3]))  # all of class 2 are just missed
-    fit_afterwards(model, faces, PLAIN)
+    calibrate(model, faces, PLAIN)
     assert not model.class_offset.any()
-    fit_afterwards(model, faces, PLAIN.model_copy(update={"least_recall": 0.45}))
+    calibrate(model, faces, PLAIN.model_copy(update={"least_recall": 0.45}))
     assert model.class_offset.tolist() == pytest.approx([0, 0, 0.3], abs=0.05)
     with torch.inference_mode():
         assert (model(faces).argmax(dim=1) == faces.labels).double().mean() > 0.8
@@ -110,7 +110,7 @@ class TestCalibration:
     def test_the_temperature_fits_the_average_over_views(self, bold, faces):
         settings = PLAIN.model_copy(update={"mirror": True})
         raw = predict_probabilities(bold, faces, settings)
-        fit_afterwards(bold, faces, settings.model_copy(update={"calibrate": True}))
+        calibrate(bold, faces, settings.model_copy(update={"calibrate": True}))
         temperature = bold.temperature.item()
         assert temperature > 2
         tempered = predict_probabilities(bold, faces, settings)
@@ -125,40 +125,40 @@ class TestCalibration:
     def test_of_a_single_view_it_divides_the_logits(self, bold, faces):
         with torch.inference_mode():
             logits = bold(faces).double()
-        fit_afterwards(bold, faces, PLAIN.model_copy(update={"calibrate": True}))
+        calibrate(bold, faces, PLAIN.model_copy(update={"calibrate": True}))
         expected = (logits / bold.temperature.double()).softmax(dim=1)
         torch.testing.assert_close(predict_probabilities(bold, faces, PLAIN), expected, rtol=1e-4, atol=1e-9)
 
     def test_where_nothing_is_seen_the_prior_is_not_tempered_but_counts_for_sets(self, bold, faces):
         blind = replace(faces, has_face=torch.arange(90) % 10 > 0)
-        fit_afterwards(bold, blind, PLAIN.model_copy(update={"calibrate": True}))
+        calibrate(bold, blind, PLAIN.model_copy(update={"calibrate": True}))
         assert bold.temperature > 2
         given = predict_probabilities(bold, blind, PLAIN)
         torch.testing.assert_close(given[0].float(), torch.tensor([0.2, 0.3, 0.5]))
         expected = find_thresholds(given[torch.arange(90), blind.labels].numpy())
         torch.testing.assert_close(bold.set_thresholds, torch.from_numpy(expected), rtol=0, atol=1e-6)
         seen = bold.set_thresholds.clone()
-        fit_afterwards(bold, blind.rows(blind.has_face.nonzero().flatten()), PLAIN)
+        calibrate(bold, blind.rows(blind.has_face.nonzero().flatten()), PLAIN)
         assert not torch.equal(bold.set_thresholds, seen)
 
     def test_it_can_be_left_out_and_done_again(self, bold, faces):
-        fit_afterwards(bold, faces, PLAIN)
+        calibrate(bold, faces, PLAIN)
         assert bold.temperature == 1
         assert bold.set_thresholds.any(), "sets are right at any temperature"
         wanted = PLAIN.model_copy(update={"calibrate": True})
         for _ in range(2):
-            fit_afterwards(bold, faces, wanted)
+            calibrate(bold, faces, wanted)
             found = bold.temperature.item()
-            fit_afterwards(bold, faces, wanted)
+            calibrate(bold, faces, wanted)
             assert bold.temperature.item() == found > 2
-            fit_afterwards(bold, faces, PLAIN)
+            calibrate(bold, faces, PLAIN)
             assert bold.temperature == 1
 
 
 def test_no_validation_images_change_nothing(fused, faces):
     none = faces.rows(torch.tensor([], dtype=torch.int64))
     before = fused.head.weight.detach().clone()
-    fit_afterwards(fused, none, PredictionSettings())
+    calibrate(fused, none, PredictionSettings())
     assert torch.equal(fused.head.weight, before)
     assert fused.temperature == 1
     assert not fused.set_thresholds.any()

@@ -78,7 +78,8 @@ class TestMovingWeightAverage:
         settings = tiny_settings(**{"fit.ema": 0.9, "model.hidden": [8]})
         ours = train(settings, runs_root=tmp_path / "ours").load().model.state_dict()
         monkeypatch.setattr(
-            "landmarkfer.training.fit.MovingWeightAverage", lambda decay: EMAWeightAveraging(decay=decay)
+            "landmarkfer.training.callbacks.MovingWeightAverage",
+            lambda decay: EMAWeightAveraging(decay=decay),
         )
         theirs = train(settings, runs_root=tmp_path / "theirs").load().model.state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

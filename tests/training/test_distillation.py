@@ -57,17 +57,6 @@ def test_labels_and_predictions_are_mixed(dataset, splits, tmp_path):
     assert torch.allclose(targets[torch.as_tensor(splits.train)].sum(dim=1), torch.ones(len(splits.train)))
 
 
-def test_a_high_temperature_makes_predictions_less_sure(dataset, splits, tmp_path):
-    path = predictions(dataset, splits.train, tmp_path / "said.parquet", p=(0.0, 0.9, 0.1))
-    row = splits.train[0]
-    cold, warm = (
-        soft_targets(DistillationSettings(predictions=path, weight=1, temperature=t), dataset, splits.train)
-        for t in (1.0, 2.0)
-    )
-    torch.testing.assert_close(cold[row], torch.tensor([0.0, 0.9, 0.1]), atol=1e-4, rtol=0)
-    torch.testing.assert_close(warm[row], torch.tensor([0.0, 0.75, 0.25]), atol=1e-3, rtol=0)
-
-
 def test_images_of_other_parts_keep_their_labels(dataset, splits, tmp_path, caplog):
     path = predictions(dataset, [*splits.train[:20], *splits.val], tmp_path / "said.parquet")
     with caplog.at_level(logging.WARNING):

@@ -152,7 +152,7 @@ class TestVariants:
             {"model.dynamic_k": 3, "fit.checkpoint_every": 2},
             {"fit.precision": "bf16-mixed", "model.conv": "gcn"},
             {"optimiser.clip": 0.1, "loss.class_weights": "sqrt_inverse", "split.folds": 3, "split.fold": 2},
-            {"augment.rotation": 5, "augment.scale": 0.1, "augment.jitter": 0.1},
+            {"augment.shape_jitter": 0.0, "augment.jitter": 0.1},
         ],
         ids=str,
     )
@@ -174,7 +174,7 @@ def test_a_training_that_diverges_is_no_model(tiny_settings, tmp_path, monitor):
 class TestResumeErrors:
     @pytest.fixture
     def cut(self, run):
-        """A run that was cut off after its last epoch."""
+        """A run that was interrupted after its last epoch."""
         run.weights_file.unlink()
         return run
 
@@ -191,7 +191,7 @@ class TestResumeErrors:
         config = cut.read_config()
         info = config.cache.model_copy(update={"path": str(changed.path)})
         cut.write_config(config.model_copy(update={"cache": info}))
-        with pytest.raises(RunError, match="has changed since run 'run' began"):
+        with pytest.raises(RunError, match="has changed since run 'run' started"):
             resume(cut)
 
     def test_a_cache_that_is_gone(self, cut, tmp_path):
@@ -251,7 +251,7 @@ class TestStopping:
             patch.setattr(ExpressionTask, "training_step", interrupted)
             train(settings, runs_root=tmp_path)
         assert signal.getsignal(signal.SIGINT) is handler
-        assert f"go on with `landmarkfer train --resume {tmp_path / 'stopped'}`" in caplog.text
+        assert f"resume it with `landmarkfer train --resume {tmp_path / 'stopped'}`" in caplog.text
         run = resume(RunFolder(tmp_path / "stopped"))
         whole = train(settings.model_copy(update={"name": "whole"}), runs_root=tmp_path)
         assert run.weights_file.read_bytes() == whole.weights_file.read_bytes()
@@ -292,7 +292,7 @@ class TestCollapse:
         cache = write_cache(tmp_path / "same", kept)
         settings = {"cache": str(cache.path), "fit.epochs": 4, "loss.class_weights": "none"}
         run = train(tiny_settings(**settings), runs_root=tmp_path)
-        assert "every validation image was told 'happy'" in caplog.text
+        assert "every validation image was predicted as 'happy'" in caplog.text
         assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] > 0.6, "and yet"
 
     def test_nothing_is_said_of_a_model_that_tells(self, tiny_settings, tmp_path, caplog):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only 
 # Page faults of writing 64 MB ten times, each time freed before; then what stays when the block has ended.
 FAULTS = """
 import contextlib, resource, sys
-from landmarkfer.training.memory import freed_memory_kept
+from landmarkfer.training.memory import keep_freed_memory
 
 
 def held():
@@ -23,7 +23,7 @@ def faults():
 
 
 before = held()
-with freed_memory_kept() if sys.argv[1] == "kept" else contextlib.nullcontext():
+with keep_freed_memory() if sys.argv[1] == "kept" else contextlib.nullcontext():
     bytearray(b"1") * 64_000_000
     first = faults()
     for _ in range(10):

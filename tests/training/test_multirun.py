@@ -5,7 +5,13 @@ import pytest
 from rich.console import Console
 
 from landmarkfer.errors import RunError
-from landmarkfer.training.multirun import Outcome, outcome, outcome_table, repetitions, train_all
+from landmarkfer.training.multirun import (
+    Validation,
+    read_validation,
+    repetitions,
+    train_multirun,
+    validation_table,
+)
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ class TestRepetitions:
 class TestTraining:
     def test_folds_differ_and_cover_every_training_image_once(self, tiny_settings, tmp_path):
         wanted = repetitions(tiny_settings(**{"fit.epochs": 1}), folds=3)
-        runs = train_all(wanted, runs_root=tmp_path)
+        runs = train_multirun(wanted, runs_root=tmp_path)
         splits = [run.read_splits() for run in runs]
         held = [set(split["val"]) for split in splits]
         assert all(held)
@@ -44,40 +50,40 @@ class TestTraining:
         weights = {run.weights_file.read_bytes() for run in runs}
         assert len(weights) == 3, "what was learnt differs too"
 
-    def test_what_is_finished_is_kept_and_what_was_cut_off_goes_on(self, tiny_settings, tmp_path, recorder):
+    def test_finished_runs_stay_and_interrupted_ones_resume(self, tiny_settings, tmp_path, recorder):
         wanted = repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0, 1))
-        first, second = train_all(wanted, runs_root=tmp_path)
+        first, second = train_multirun(wanted, runs_root=tmp_path)
         whole = second.weights_file.read_bytes()
         stamp = first.weights_file.stat().st_mtime_ns
         second.weights_file.unlink()
-        again = train_all(wanted, runs_root=tmp_path, progress=recorder)
+        again = train_multirun(wanted, runs_root=tmp_path, progress=recorder)
         assert [run.name for run in again] == ["mlp-s0", "mlp-s1"]
         assert first.weights_file.stat().st_mtime_ns == stamp
         assert second.weights_file.read_bytes() == whole
         assert "run 2 of 2: mlp-s1" in recorder.said
 
     def test_a_run_of_that_name_with_other_settings_is_refused(self, tiny_settings, tmp_path):
-        train_all(repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0,)), runs_root=tmp_path)
+        train_multirun(repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0,)), runs_root=tmp_path)
         other = repetitions(tiny_settings(**{"fit.epochs": 1, "optimiser.lr": 0.5}), seeds=(0,))
-        with pytest.raises(RunError, match="'mlp-s0' with other settings"):
-            train_all(other, runs_root=tmp_path)
+        with pytest.raises(RunError, match="mlp-s0' with other settings"):
+            train_multirun(other, runs_root=tmp_path)
 
 
-class TestOutcome:
-    def test_figures_are_those_of_the_epoch_that_was_kept(self, tiny_settings, tmp_path):
+class TestValidation:
+    def test_figures_are_those_of_the_selected_epoch(self, tiny_settings, tmp_path):
         settings = tiny_settings(**{"fit.epochs": 4, "fit.monitor": "val_loss"})
-        (run,) = train_all(repetitions(settings, seeds=(0,)), runs_root=tmp_path)
+        (run,) = train_multirun(repetitions(settings, seeds=(0,)), runs_root=tmp_path)
         table = pd.read_csv(run.metrics_file)
         kept = table.loc[table["val_loss"].idxmin()]
         names = ("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss")
-        assert outcome(run).figures == pytest.approx({name: kept[name] for name in names})
+        assert read_validation(run).figures == pytest.approx({name: kept[name] for name in names})
 
     def test_mean_and_sd_by_hand(self, console):
         def one(name, accuracy):
             figures = {"val_accuracy": accuracy, "val_balanced_accuracy": 0.5, "val_macro_f1": 0.4}
-            return Outcome(name, figures | {"val_loss": 1.0})
+            return Validation(name, figures | {"val_loss": 1.0})
 
-        console.print(outcome_table([one("a", 0.50), one("b", 0.54), one("c", 0.58)]))
+        console.print(validation_table([one("a", 0.50), one("b", 0.54), one("c", 0.58)]))
         assert "54.00 ± 4.00" in console.export_text()
-        console.print(outcome_table([one("a", 0.5)]))
+        console.print(validation_table([one("a", 0.5)]))
         assert "±" not in console.export_text(), "one run has no spread"

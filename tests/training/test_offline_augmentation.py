@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from landmarkfer.data.datamodule import FaceDataModule
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import CacheError, RunError
-from landmarkfer.training import fit
+from landmarkfer.progress import SILENT
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.offline_augmentation import with_copies
+from landmarkfer.training.offline_augmentation import add_augmented
+from landmarkfer.training.resolve import resolve
 
 IMAGES = ImageInfo(size=24, channels=1)
+SETTINGS = resolve(TrainSettings())
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def dataset(pictured_cache):
 
 def test_copies_of_training_images_and_of_no_others_are_added(dataset, copies):
     train_rows = np.arange(3, 9)
-    longer, rows = with_copies(dataset, train_rows, [copies], TrainSettings(), IMAGES)
+    longer, rows = add_augmented(dataset, train_rows, [copies], SETTINGS, IMAGES, SILENT)
     ids = longer.frame["id"]
     assert len(longer) == len(dataset) + 6
     assert ids.iloc[rows].tolist() == 2 * dataset.frame["id"].iloc[train_rows].tolist()
@@ -46,9 +49,9 @@ def test_copies_of_training_images_and_of_no_others_are_added(dataset, copies):
 
 def test_what_is_learnt_of_an_image_is_learnt_of_its_copies(dataset, copies):
     targets = torch.rand(len(dataset), 3)
-    faces = fit.replace(dataset.faces, targets=targets, labels=torch.arange(len(dataset)) % 3)
-    longer, _ = with_copies(
-        fit.replace(dataset, faces=faces), np.array([5, 2]), [copies], TrainSettings(), IMAGES
+    faces = replace(dataset.faces, targets=targets, labels=torch.arange(len(dataset)) % 3)
+    longer, _ = add_augmented(
+        replace(dataset, faces=faces), np.array([5, 2]), [copies], SETTINGS, IMAGES, SILENT
     )
     originals = [dataset.frame["id"].tolist().index(one) for one in longer.frame["id"].iloc[-2:]]
     assert sorted(originals) == [2, 5]
@@ -58,17 +61,17 @@ def test_what_is_learnt_of_an_image_is_learnt_of_its_copies(dataset, copies):
 
 def test_no_cache_changes_nothing(dataset):
     rows = np.array([5, 2])
-    same, still = with_copies(dataset, rows, [], TrainSettings())
+    same, still = add_augmented(dataset, rows, [], SETTINGS, None, SILENT)
     assert same is dataset
     assert still.tolist() == [5, 2]
 
 
 def test_what_is_no_copy(dataset, pictured_cache, make_rows, tmp_path):
-    others = write_cache(tmp_path / "others", [fit.replace(row, id=f"x{row.id}") for row in make_rows()])
+    others = write_cache(tmp_path / "others", [replace(row, id=f"x{row.id}") for row in make_rows()])
     with pytest.raises(CacheError, match="others holds none of the 2 training images"):
-        with_copies(dataset, np.array([1, 2]), [others], TrainSettings(), IMAGES)
-    with pytest.raises(CacheError, match="is no copy of these training images: there are no image"):
-        with_copies(dataset, np.array([1, 2]), [pictured_cache], TrainSettings())
+        add_augmented(dataset, np.array([1, 2]), [others], SETTINGS, IMAGES, SILENT)
+    with pytest.raises(CacheError, match="is no augmentation of these training images: there are no image"):
+        add_augmented(dataset, np.array([1, 2]), [pictured_cache], SETTINGS, None, SILENT)
 
 
 class TestRuns:
@@ -109,7 +112,7 @@ class TestRuns:
         told = json.loads(run.config_file.read_text())
         told["also"][0]["fingerprint"] = "of others"
         run.config_file.write_text(json.dumps(told))
-        with pytest.raises(RunError, match="copies has changed since run 'run' began"):
+        with pytest.raises(RunError, match="copies has changed since run 'run' started"):
             resume(run)
 
     def test_classical_models_too(self, tiny_cache, copies, tmp_path):

@@ -9,7 +9,7 @@ from landmarkfer.config.recipes import load_settings
 from landmarkfer.errors import RunError
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, find_run
 from landmarkfer.training import parallel as side_by_side
-from landmarkfer.training.parallel import train_side_by_side
+from landmarkfer.training.parallel import train_parallel
 
 
 def wanted(cache, name, **overrides):
@@ -30,7 +30,7 @@ def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
         wanted(cache, "third", seed=1),
     ]
     with pytest.raises(RunError, match=r"run 'lost' failed: .*nowhere"):
-        train_side_by_side(runs, 2, progress=recorder)
+        train_parallel(runs, 2, progress=recorder)
     for name in ("first", "second", "third"):
         assert find_run(name).finished
         assert f"{name}: trained" in recorder.said
@@ -38,7 +38,7 @@ def test_what_begins_with_another_run_waits_and_what_fails_stops_nothing_else(
     assert any(line.startswith("lost: ") for line in recorder.said)
     assert recorder.ends["runs"] == (4, 4)
     before = find_run("first").weights_file.stat().st_mtime_ns
-    train_side_by_side([runs[2]], 2)
+    train_parallel([runs[2]], 2)
     assert find_run("first").weights_file.stat().st_mtime_ns == before, "what is finished is kept"
 
 
@@ -59,7 +59,7 @@ def test_a_process_that_is_killed_stops_nothing_else(tiny_cache, tmp_path, monke
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(RunError, match=r"run 'long' failed: its process was ended by SIGKILL; .*long\.log"):
-        train_side_by_side(runs, 2)
+        train_parallel(runs, 2)
     killer.join()
     assert find_run("after").finished
     assert not find_run("long").finished
@@ -67,12 +67,12 @@ def test_a_process_that_is_killed_stops_nothing_else(tiny_cache, tmp_path, monke
 
 @pytest.mark.slow
 def test_trainings_end_with_the_process_that_began_them(tiny_cache, tmp_path):
-    """Killed as a whole and begun again, what was cut off goes on."""
+    """Killed as a whole and started again, an interrupted run resumes."""
     cache = tiny_cache.path.resolve().as_posix()
     settings = wanted(cache, "long", **{"fit.epochs": 40})
     run = RunFolder(tmp_path / "long")
     parent = multiprocessing.get_context("forkserver").Process(
-        target=train_side_by_side, args=([settings], 2), kwargs={"runs_root": tmp_path}
+        target=train_parallel, args=([settings], 2), kwargs={"runs_root": tmp_path}
     )
     parent.start()
     while not run.last_checkpoint.exists():
@@ -83,7 +83,7 @@ def test_trainings_end_with_the_process_that_began_them(tiny_cache, tmp_path):
     begun = time.monotonic()
     while time.monotonic() < begun + 10:  # the child has to notice
         try:
-            train_side_by_side([settings], 2, runs_root=tmp_path)
+            train_parallel([settings], 2, runs_root=tmp_path)
             break
         except RunError as error:
             assert "another process is training" in str(error)
@@ -95,8 +95,8 @@ def test_trainings_end_with_the_process_that_began_them(tiny_cache, tmp_path):
 
 def test_runs_that_begin_with_each_other(tiny_cache, tmp_path):
     runs = [wanted("any", "a", init="b"), wanted("any", "b", init="a")]
-    with pytest.raises(RunError, match="run 'a' begins with one that begins with it"):
-        train_side_by_side(runs, 2, runs_root=tmp_path)
+    with pytest.raises(RunError, match="run 'a' is initialised from one"):
+        train_parallel(runs, 2, runs_root=tmp_path)
 
 
 @pytest.mark.parametrize("gpu", [False, True])

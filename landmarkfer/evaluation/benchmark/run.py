@@ -31,9 +31,9 @@ from landmarkfer.models.base import is_network
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
-from landmarkfer.training.multirun import train_all
-from landmarkfer.training.parallel import train_side_by_side
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.multirun import train_multirun
+from landmarkfer.training.parallel import train_parallel
+from landmarkfer.training.resolve import check_settings
 
 RESULTS_ROOT = Path("experiments/results")
 
@@ -88,13 +88,13 @@ def benchmark(
     seeds = seeds or settings.seeds
     wanted = [row_settings(recipe, settings, row, seed) for row in chosen for seed in seeds]
     for one in wanted:  # all that can be found wrong is, before hours of training
-        model = resolved(one).model
+        check_settings(one)
         if train and one.seed == seeds[0]:
-            build_model(model.name, 2, **model.keywords)
+            build_model(one.model.name, 2, **one.model.keywords)
     if train and jobs > 1:
-        train_side_by_side(wanted, jobs, runs_root=runs_root, progress=progress)
+        train_parallel(wanted, jobs, runs_root=runs_root, progress=progress)
     elif train:
-        train_all(wanted, runs_root=runs_root, progress=progress)
+        train_multirun(wanted, runs_root=runs_root, progress=progress)
     return write_page(recipe, settings, seeds, runs_root, results_root, progress, latency=latency)
 
 
@@ -153,7 +153,7 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     """Seconds of a whole training, from three steps on made-up faces; None of models that are no networks."""
     from landmarkfer.training.augmentation import augment_batch
 
-    settings = resolved(settings)
+    check_settings(settings)
     cache = LandmarkCache.open(find_cache(settings.cache))
     frame = cache.frame(["label", "split"])
     images = int(((frame["split"] == "train") & frame["label"].notna()).sum()) or len(frame)

@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
+from landmarkfer.calibration.temperature import fit_temperature
 from landmarkfer.errors import CacheError
 from landmarkfer.models.classical.base import (
     ClassicalModel,
@@ -108,7 +108,7 @@ class SupportVectorModel(ClassicalModel):
         self._temperature = 1.0
         if held is not None:
             numbers = np.searchsorted(pipeline.classes_, held[1])
-            self._temperature = best_temperature(_scores(pipeline, held[0]), numbers)
+            self._temperature = fit_temperature(_scores(pipeline, held[0]), numbers, _TEMPERATURES)
         return pipeline
 
     def _shares(self, estimator: Pipeline, features: Floats) -> Doubles:
@@ -193,26 +193,6 @@ class LandmarkSvm(SupportVectorModel):
             class_weight=class_weight,
             mirror=mirror,
         )
-
-
-def best_temperature(scores: Doubles, labels: Labels) -> float:
-    """The temperature T at which `softmax(scores / T)` has the lowest log-loss.
-
-    Args:
-        scores: `[n, K]`.
-        labels: int64 `[n]`, column numbers.
-
-    Returns:
-        A number between 0.01 and 100.
-    """
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        return -log_softmax(scores / np.exp(log_temperature), axis=1)[rows, labels].mean()
-
-    # In 1 / T the loss is convex, so that in log T it has one valley.
-    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded")
-    return float(np.exp(found.x))
 
 
 def _scores(pipeline: Pipeline, features: Floats) -> Doubles:

@@ -17,7 +17,7 @@ from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.models import build_model
 from landmarkfer.models.fusion import FusionModel
 from landmarkfer.reporting.results import ALL_SEEDS, read_results
-from landmarkfer.training.resolve import resolved
+from landmarkfer.training.resolve import resolve
 
 BENCHMARKS = sorted((Path(__file__).parents[3] / "experiments" / "benchmarks").glob("*.toml"))
 RECIPE = """
@@ -381,7 +381,7 @@ class TestRecipe:
         benchmark_settings = read_benchmark(path)
         for row in benchmark_settings.rows:
             if not row.average:
-                resolved(row_settings(path, benchmark_settings, row, 0))
+                resolve(row_settings(path, benchmark_settings, row, 0))
 
     def test_a_model_that_cannot_be_built_is_told_before_anything_is_trained(self, recipe, tmp_path):
         (tmp_path / "image.toml").write_text(
@@ -401,7 +401,7 @@ class TestRecipe:
         for row in wanted.rows:
             if row.average:
                 continue
-            settings = resolved(row_settings(path, wanted, row, 0))
+            settings = resolve(row_settings(path, wanted, row, 0))
             model = build_model(settings.model.name, 7, **settings.model.keywords)
             models |= {run_name(path, row, seed): model.state_dict() for seed in wanted.seeds}
             for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from scipy.special import log_softmax
 
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.batch import FaceBatch
@@ -15,7 +14,7 @@ from landmarkfer.face.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
 from landmarkfer.models import build_model
 from landmarkfer.models.classical.base import ClassicalModel
 from landmarkfer.models.classical.serialization import TRUSTED_TYPES
-from landmarkfer.models.classical.svm import best_temperature, soft_votes
+from landmarkfer.models.classical.svm import soft_votes
 
 CLASSES = 4  # of which the third never occurs
 PRIOR = torch.tensor([0.5, 0.2, 0.0, 0.3])
@@ -194,20 +193,6 @@ def test_votes_and_predictions_of_support_vectors_agree():
     model = fitted("landmark-svm")
     expected = model._estimator.predict(model.features.describe(batch))
     assert (model.probabilities(batch).argmax(dim=1).numpy() == expected).mean() > 0.95
-
-
-def test_the_temperature_has_the_lowest_log_loss():
-    rng = np.random.default_rng(0)
-    truth = rng.standard_normal((4000, 5))
-    labels = np.array([rng.choice(5, p=np.exp(row)) for row in log_softmax(truth, axis=1)])
-    # The scores are the true log-odds times 3, so that the temperature must be about 3.
-    assert best_temperature(3 * truth, labels) == pytest.approx(3, rel=0.1)
-
-    def loss(temperature):
-        return -log_softmax(3 * truth / temperature, axis=1)[np.arange(4000), labels].mean()
-
-    best = best_temperature(3 * truth, labels)
-    assert all(loss(best) < loss(factor * best) for factor in (0.5, 0.9, 1.1, 2.0))
 
 
 def test_the_temperature_lowers_the_log_loss_of_the_validation_faces():

@@ -1,0 +1,129 @@
+"""A model with its first weights: fresh ones, pretrained ones, or those of finished runs."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landmarkfer.config.train import BranchSettings, ResolvedSettings
+from landmarkfer.data.batch import FaceBatch
+from landmarkfer.data.dataset import FaceDataset
+from landmarkfer.data.splits import Rows, Splits
+from landmarkfer.data.statistics import landmark_statistics
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.face.graph import build_graph
+from landmarkfer.models import build_model
+from landmarkfer.models.classifier import Branch, Classifier
+from landmarkfer.runs.folder import find_run
+
+
+def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
+    """Images of each class among some rows, `[C]`, those without a face included."""
+    labels = dataset.faces.labels
+    assert labels is not None
+    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
+
+
+def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
+    """Of some rows, those in which the model has usable input."""
+    return rows[model.has_input(dataset.faces).numpy()[rows]]
+
+
+def initialise_model(
+    settings: ResolvedSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
+) -> Classifier:
+    """Build the model of a run, with its first weights and the statistics of its training faces.
+
+    Args:
+        settings: Of the run.
+        dataset: The cache in memory.
+        splits: Of its rows.
+        fresh: False where a checkpoint is loaded next, so that weights of other runs need not be available.
+
+    Raises:
+        CacheError: There are too few faces or classes.
+        LandmarkferError: The model cannot be built, or the weights to initialise it from do not fit.
+    """
+    keywords: dict[str, Any] = settings.model.keywords
+    faces = dataset.faces
+    found = splits.train[faces.has_face.numpy()[splits.train]]
+    landmarks = faces.landmarks.index_select(0, torch.as_tensor(found))
+    if isinstance(keywords.get("graph"), str) and keywords["graph"] != "none":
+        mean_face = landmark_statistics(landmarks)[0].numpy()
+        keywords["graph"] = build_graph(keywords["graph"], mean_face=mean_face, k=keywords["k"])
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model.name, len(dataset.classes), **keywords)
+    rows = usable_rows(model, dataset, splits.train)
+    if len(rows) < 2 or len(dataset.classes) < 2:
+        raise CacheError(
+            "training needs at least two faces and two classes, and the cache has "
+            f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
+        )
+    model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
+    if fresh:
+        model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)))
+        # Pretrained weights bring the statistics of the images that they were trained on.
+        if not model.load_pretrained():
+            model.set_image_statistics(*image_statistics(faces, rows))
+        if settings.init is not None:
+            initialise_from(model, settings.init)
+    initialise_branches(model, settings.branches, fresh=fresh)
+    return model
+
+
+def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Mean and SD of each channel, `[C]` each, of images in 0..1, over at most 5,000 evenly spaced rows."""
+    assert faces.image is not None
+    some = rows[:: max(1, len(rows) // 5000)]
+    pixels = faces.image.index_select(0, torch.as_tensor(some)).float() / 255
+    return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+
+
+def initialise_branches(model: Classifier, settings: BranchSettings, *, fresh: bool) -> None:
+    """Initialise the branches of a fused model from finished runs, and freeze those that are not trained.
+
+    Args:
+        model: The fused model.
+        settings: Which runs, and which branches.
+        fresh: False where a checkpoint is loaded next.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+        SettingsError: A branch cannot be frozen.
+    """
+    runs: dict[Branch, str | None] = {
+        "image": settings.image,
+        "encoder": settings.encoder,
+    }
+    for name, wanted in runs.items():
+        if wanted is None or not fresh:
+            continue
+        run = find_run(wanted)
+        try:
+            model.initialise_branch(name, run.load().model.tensors())
+        except ValueError as error:
+            raise RunError(
+                f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
+                "model settings."
+            ) from error
+    for name in settings.freeze:
+        try:
+            model.freeze_branch(name)
+        except ValueError as error:
+            raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
+
+
+def initialise_from(model: Classifier, name: str) -> None:
+    """Set the weights of a finished run; the head's only if its classes are as many.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or its model is another one.
+    """
+    run = find_run(name)
+    try:
+        model.initialise_from(run.load().model.tensors())
+    except ValueError as error:
+        raise RunError(
+            f"the model of run '{run.name}' is not this one ({error}); take its model settings."
+        ) from error

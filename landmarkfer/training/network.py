@@ -1,0 +1,122 @@
+"""Fit a network: the loop over epochs, the best of them, and what is calibrated on validation images."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from landmarkfer.data.datamodule import FaceDataModule
+from landmarkfer.inference.device import accelerator, precision
+from landmarkfer.models.base import is_network
+from landmarkfer.progress import Progress
+from landmarkfer.reporting.learning_curves import draw_curves
+from landmarkfer.runs.folder import RunFolder
+from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.training.calibrate import calibrate
+from landmarkfer.training.callbacks import WholeCheckpointIO, build_callbacks
+from landmarkfer.training.losses import build_loss
+from landmarkfer.training.memory import keep_freed_memory
+from landmarkfer.training.samplers import build_sampler
+from landmarkfer.training.setup import Training
+from landmarkfer.training.task import ExpressionTask
+
+logger = logging.getLogger(__name__)
+
+
+def fit_network(
+    run: RunFolder, training: Training, progress: Progress, callbacks: Sequence[pl.Callback]
+) -> None:
+    """Fit a network from the run's last checkpoint, or from its first weights, and write `model.safetensors`.
+
+    Args:
+        run: The run's folder.
+        training: What is trained.
+        progress: Told of the steps.
+        callbacks: Called beside those of the run.
+
+    Raises:
+        RunError: The training diverges, or a checkpoint is damaged.
+    """
+    settings, model, dataset = training.settings, training.model, training.dataset
+    assert is_network(model)
+    assert dataset.faces.labels is not None
+    checkpoint = run.last_checkpoint if run.last_checkpoint.exists() else None
+    # Lightning restores its loaders only in the middle of an epoch, so the data start at the right step.
+    steps = run.read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
+    rows = training.usable_rows
+    sampler = build_sampler(settings.sampling, dataset.faces.labels.numpy()[rows], len(dataset.classes))
+    data = FaceDataModule(
+        dataset, rows, training.splits.val, settings.fit.batch_size, settings.seed, steps, sampler
+    )
+    per_epoch = len(data.train_dataloader())
+    task = ExpressionTask(model, build_loss(settings.loss, training.class_counts), settings, per_epoch)
+    if settings.fit.compile:
+        model.compile()
+    # Deterministic mode also fills fresh memory, against operations that read what they have not written;
+    # ours do not, and it costs a pass over every activation.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    with _quiet_lightning(), keep_freed_memory():
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            accelerator=accelerator(settings.fit.device),
+            devices=1,
+            precision=precision(settings.fit),
+            gradient_clip_val=settings.optimiser.clip or None,
+            deterministic="warn",
+            callbacks=[
+                *build_callbacks(run, settings, sampler, dataset.classes, progress),
+                *callbacks,
+            ],
+            logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
+            plugins=[WholeCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as stop:
+            # What Lightning makes of Ctrl-C; to leave the process is not for a library to decide.
+            logger.warning(
+                "training was stopped; resume it with `landmarkfer train --resume %s`", run.address
+            )
+            raise KeyboardInterrupt from stop
+        _warn_of_collapse(task, dataset.classes)
+        task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
+        model.to(accelerator(settings.fit.device))  # Lightning has moved it to the CPU
+        validation = dataset.faces.rows(torch.as_tensor(training.splits.val))
+        calibrate(model, validation, settings.prediction, progress)
+        draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
+        run.write_weights(model)  # last, since this file says that the run is finished
+
+
+def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:
+    """Warn where the last validation predicted one class: accuracy alone would hide it."""
+    predicted = np.flatnonzero(task.val_confusion.confmat.sum(dim=0).cpu().numpy())
+    if len(predicted) == 1:
+        logger.warning(
+            "every validation image was predicted as '%s': the model has learnt which class is most common, "
+            "nothing else; try another optimiser.lr, more epochs, or loss.class_weights=inverse",
+            classes[predicted[0]],
+        )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's messages on devices, tips and loaders."""
+    levels = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,44 @@
+import pytest
+from pydantic import ValidationError
+
+from landmarkfer.config.recipes import changed_keys, load_settings
+from landmarkfer.config.removed import REMOVED, without_removed
+from landmarkfer.config.train import ResolvedSettings, TrainSettings
+from landmarkfer.errors import SettingsError
+
+
+def settings_of_0_1(**changed):
+    """What version 0.1 saved: every setting, the removed ones too."""
+    content = TrainSettings().model_dump(mode="json")
+    for key, value in (REMOVED | changed).items():
+        *tables, last = key.split(".")
+        table = content
+        for part in tables:
+            table = table[part]
+        table[last] = value
+    return content
+
+
+def test_saved_settings_of_version_0_1_are_read():
+    content = settings_of_0_1()
+    assert ResolvedSettings.model_validate(content) == ResolvedSettings()
+    assert content == settings_of_0_1(), "the data themselves are not changed"
+    assert without_removed(content) == TrainSettings().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_setting_that_was_used_is_refused(key):
+    other = REMOVED[key] + 0.5
+    with pytest.raises(ValidationError, match=f"'{key}' = {other} is of version 0.1"):
+        ResolvedSettings.model_validate(settings_of_0_1(**{key: other}))
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_there_is_no_such_setting_in_a_recipe(key):
+    with pytest.raises(SettingsError, match=f"no setting '{key}'"):
+        load_settings(overrides={key: REMOVED[key]})
+
+
+def test_a_removed_setting_at_its_default_was_not_changed():
+    assert changed_keys(settings_of_0_1()) == {}
+    assert changed_keys(settings_of_0_1(**{"fit.swa": 0.3})) == {"fit.swa": 0.3}
