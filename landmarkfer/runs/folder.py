@@ -39,13 +39,18 @@ _PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "n
 
 
 class CacheInfo(BaseModel):
-    """Which cache a run was trained on."""
+    """Which cache a run was trained on.
+
+    `extraction` is how its landmarks and images were made (`detector`, `passes`, `crop`, ...), so that the
+    run can be applied to photos without its cache; runs of version 0.1 have none.
+    """
 
     model_config = ConfigDict(frozen=True)
     path: str
     fingerprint: str
     rows: int
     detector: str
+    extraction: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, cache: LandmarkCache) -> "CacheInfo":
@@ -56,6 +61,7 @@ class CacheInfo(BaseModel):
             fingerprint=cache.fingerprint,
             rows=len(cache),
             detector=f"{made.name} {made.version}",
+            extraction={"detector": made.name, **cache.manifest.settings},
         )
 
 
@@ -122,6 +128,9 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
+
+    def __repr__(self) -> str:
+        return f"<RunFolder {self.path}: {'finished' if self.finished else 'not finished'}>"
 
     @property
     def name(self) -> str:
