@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landmarkfer.errors import LandmarkferError, RunError, SettingsError, extras_named
+
 if TYPE_CHECKING:
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.errors import LandmarkferError
     from landmarkfer.extraction.layouts import Layout
     from landmarkfer.face.graph import FaceGraph, build_graph
     from landmarkfer.inference.faces import Face, Faces
@@ -53,7 +54,6 @@ _HOMES = {
     "FaceGraph": "face.graph",
     "Faces": "inference.faces",
     "LandmarkCache": "data.cache",
-    "LandmarkferError": "errors",
     "Predictor": "inference.predictor",
     "RunFolder": "runs.folder",
     "build_graph": "face.graph",
@@ -77,7 +77,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with extras_named():
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
@@ -86,6 +87,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+@extras_named()
 def extract(
     source: str | os.PathLike[str],
     cache: str | os.PathLike[str] | None = None,
@@ -158,6 +160,7 @@ def extract(
     return summary.cache
 
 
+@extras_named()
 def train(
     model: str | None = None,
     cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
@@ -188,7 +191,6 @@ def train(
     """
     from landmarkfer.config.recipes import load_settings
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.errors import SettingsError
     from landmarkfer.progress import shown
     from landmarkfer.runs.folder import RUNS_ROOT
     from landmarkfer.training.fit import train as run
@@ -207,6 +209,7 @@ def train(
         return run(resolved, runs_root=RUNS_ROOT if out is None else Path(out), progress=report)
 
 
+@extras_named()
 def evaluate(
     run: "RunFolder | str | os.PathLike[str]",
     cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
@@ -237,6 +240,7 @@ def evaluate(
     return evaluation
 
 
+@extras_named()
 def load(
     run: "RunFolder | str | os.PathLike[str] | None" = None,
     *,
@@ -256,7 +260,6 @@ def load(
     Raises:
         LandmarkferError: No run is named, there is none of that name, or it is not finished or damaged.
     """
-    from landmarkfer.errors import RunError
     from landmarkfer.inference.predictor import Predictor
     from landmarkfer.runs.folder import RunFolder, find_run
 

@@ -222,20 +222,21 @@ class Faces(Sequence[Face]):
         import pandas as pd
 
         number = [0 if status == "ok" else None for status in self.statuses]
-        columns: dict[str, object] = {
-            "source": list(self.sources),
-            "face": pd.Series(number, dtype="Int64"),
-        }
+
+        def text(values: Sequence[str | None]) -> "pd.Series":
+            return pd.Series(list(values), dtype="string")
+
+        columns: dict[str, object] = {"source": text(self.sources), "face": pd.Series(number, dtype="Int64")}
         columns |= dict(zip(("x0", "y0", "x1", "y1"), self.boxes.T, strict=True))
         if np.isfinite(self.scores).any():
             columns["detector_score"] = self.scores
         columns |= dict(zip(("yaw", "pitch", "roll"), self.angles.T, strict=True))
-        columns |= {"status": list(self.statuses), "error": list(self.errors)}
-        columns |= {"label": self.labels, "confidence": self.confidences}
+        columns |= {"status": text(self.statuses), "error": text(self.errors)}
+        columns |= {"label": text(self.labels), "confidence": self.confidences}
         columns |= dict(zip(probability_columns(self.classes), self.probabilities.T, strict=True))
         if self.sets is not None:
             names = [self._set(row) for row in range(len(self))]
-            columns["set"] = [None if held is None else SET_SEPARATOR.join(held) for held in names]
+            columns["set"] = text([None if held is None else SET_SEPARATOR.join(held) for held in names])
         if self.least_confidence is not None:
             columns["abstained"] = self.abstained
         return pd.DataFrame(columns)

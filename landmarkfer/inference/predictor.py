@@ -32,7 +32,6 @@ from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.faces import Faces, Pictures, Pixels, decoded
 from landmarkfer.inference.frame import FaceArrays, frame_faces, joined
 from landmarkfer.inference.predict import has_sets, predict_probabilities, predict_sets
-from landmarkfer.models.base import FaceModel
 from landmarkfer.progress import Progress, shown
 from landmarkfer.runs.folder import RunConfig, RunFolder, TrainedModel
 
@@ -75,8 +74,7 @@ class Predictor:
             SettingsError: PyTorch finds no such device.
         """
         trained = run.load()
-        if isinstance(trained.model, FaceModel):
-            trained.model.to(accelerator(device))
+        trained.model.to(accelerator(device))
         return cls(trained, extraction_of(run.name, trained.config), run.name, landmarker)
 
     def __repr__(self) -> str:

@@ -65,12 +65,12 @@ def run_of(caches, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
 
     @functools.cache
-    def trained(model, crop=None):
+    def trained(model, crop):
         fit = {"fit.epochs": 1, "fit.batch_size": 8, "fit.device": "cpu"}
         settings = SMALL[model] | {"split.validation": 0.4} | (fit if model != "landmark-svm" else {})
         return lf.train(model, caches[crop], name=model, settings=settings, out=out / f"{crop}")
 
-    return trained
+    return lambda model, crop=None: trained(model, crop)
 
 
 def rows_of_run(run: lf.RunFolder, cache: lf.LandmarkCache) -> pd.DataFrame:
