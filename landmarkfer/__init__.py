@@ -1,6 +1,275 @@
 """Facial-expression recognition from the 478 landmarks of a face, as a graph, and fused with pixels.
 
-Importing the package loads neither torch nor MediaPipe; the modules that need them do.
+    import landmarkfer as lf
+
+    cache = lf.extract("photos/")                # landmarks of every image, once
+    run = lf.train(model="gnn", cache=cache)     # a run folder
+    lf.evaluate(run)                             # figures and pictures on its test images
+    faces = lf.load(run).predict("more-photos/")
+
+The functions do what the commands of the same names do. Importing the package loads neither torch nor
+MediaPipe; what is used loads what it needs.
 """
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landmarkfer.errors import LandmarkferError, RunError, SettingsError, extras_named
+
+if TYPE_CHECKING:
+    from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.extraction.layouts import Layout
+    from landmarkfer.face.graph import FaceGraph, build_graph
+    from landmarkfer.inference.faces import Face, Faces
+    from landmarkfer.inference.predictor import Predictor
+    from landmarkfer.metrics.report import Evaluation
+    from landmarkfer.progress import Progress
+    from landmarkfer.runs.folder import RunFolder
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Evaluation",
+    "Face",
+    "FaceGraph",
+    "Faces",
+    "LandmarkCache",
+    "LandmarkferError",
+    "Predictor",
+    "RunFolder",
+    "__version__",
+    "build_graph",
+    "evaluate",
+    "extract",
+    "load",
+    "train",
+]
+
+# Where the names of `__all__` that are not defined here come from; each is imported on first use.
+_HOMES = {
+    "Evaluation": "metrics.report",
+    "Face": "inference.faces",
+    "FaceGraph": "face.graph",
+    "Faces": "inference.faces",
+    "LandmarkCache": "data.cache",
+    "Predictor": "inference.predictor",
+    "RunFolder": "runs.folder",
+    "build_graph": "face.graph",
+}
+
+# Keywords of `train` that are short for a setting.
+_SETTINGS = {
+    "name": "name",
+    "seed": "seed",
+    "graph": "model.graph",
+    "fusion": "model.fusion",
+    "epochs": "fit.epochs",
+    "batch_size": "fit.batch_size",
+    "lr": "optimiser.lr",
+    "device": "fit.device",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    with extras_named():
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+@extras_named()
+def extract(
+    source: str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    landmarker: str | os.PathLike[str] | None = None,
+    layout: "Layout" = "auto",
+    labels: str | os.PathLike[str] | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    progress: "Progress | bool" = False,
+    **options: Any,
+) -> "LandmarkCache":
+    """Find the face and its landmarks in every image of a source, and store them in a cache.
+
+    An extraction that was interrupted resumes; of a finished cache nothing is detected again. Images are
+    searched in processes that are started anew, so a script needs its `if __name__ == "__main__":` guard.
+
+    Args:
+        source: A folder or a `.zip` of images, or a CSV of pixels.
+        cache: Folder of the cache, or a name under `./cache`; the source's name there if None.
+        workers: Processes; one per core if None.
+        landmarker: The model file of the `landmarker` detector.
+        layout: Whether folder names are labels: `auto`, `classes` or `unlabelled`.
+        labels: A CSV or Parquet table of labels for the images of a folder or `.zip`.
+        path_column: The table's column of image paths.
+        label_column: The table's column of labels.
+        split_column: The table's column of splits.
+        progress: True shows bars; or where to report to.
+        **options: `detector`, `passes`, `retries`, `threshold`, `max_faces`, `keep`, `crop`; see
+            `landmarkfer.extraction.settings.ExtractSettings`.
+
+    Returns:
+        The complete cache, opened.
+
+    Raises:
+        LandmarkferError: The source cannot be read, an option does not fit, the detector cannot be started,
+            or the cache was made otherwise.
+    """
+    import logging
+
+    from landmarkfer.data.cache import cache_folder
+    from landmarkfer.extraction.open_source import open_source
+    from landmarkfer.extraction.pipeline import extract as run
+    from landmarkfer.extraction.settings import make_settings
+    from landmarkfer.progress import shown
+
+    settings = make_settings(options)
+    images = open_source(
+        source,
+        layout=layout,
+        labels=labels,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+    )
+    for remark in images.remarks:
+        logging.getLogger(__name__).warning(remark)
+    with shown(progress) as report:
+        summary = run(
+            images,
+            cache_folder(cache, Path(source)),
+            settings,
+            workers=workers,
+            landmarker=None if landmarker is None else Path(landmarker),
+            task=images.name,
+            progress=report,
+        )
+    return summary.cache
+
+
+@extras_named()
+def train(
+    model: str | None = None,
+    cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
+    *,
+    recipe: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | bool" = False,
+    **options: Any,
+) -> "RunFolder":
+    """Train a model from a landmark cache, into a new run folder.
+
+    Args:
+        model: Which model (`landmarkfer.models.MODELS`); that of the recipe if None, and `gnn` without one.
+        cache: The cache, its folder, or its name under `./cache`; the only one there if None.
+        recipe: A TOML file of settings.
+        settings: Any settings by dotted key, such as `{"fit.epochs": 5, "augment.jitter": 0.1}`.
+        out: The folder of all runs; `experiments/runs` if None.
+        progress: True shows bars; or where to report to.
+        **options: Short for settings: `epochs`, `batch_size` and `device` (of `fit`), `lr` (of `optimiser`),
+            `graph` and `fusion` (of `model`), `seed`, and `name`, the run's.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        LandmarkferError: The cache, a setting or the run's name does not fit.
+    """
+    from landmarkfer.config.recipes import load_settings
+    from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.progress import shown
+    from landmarkfer.runs.folder import RUNS_ROOT
+    from landmarkfer.training.fit import train as run
+
+    unknown = sorted(set(options) - set(_SETTINGS))
+    if unknown:
+        raise SettingsError(
+            f"train has no option '{unknown[0]}'; it has {', '.join(_SETTINGS)}, and settings={{...}} takes "
+            "every setting by its dotted key."
+        )
+    where = cache.path if isinstance(cache, LandmarkCache) else cache
+    overrides = {"model.name": model, "cache": None if where is None else os.fspath(where)}
+    overrides |= {_SETTINGS[key]: value for key, value in options.items()} | dict(settings or {})
+    resolved = load_settings(None if recipe is None else Path(recipe), overrides)
+    with shown(progress) as report:
+        return run(resolved, runs_root=RUNS_ROOT if out is None else Path(out), progress=report)
+
+
+@extras_named()
+def evaluate(
+    run: "RunFolder | str | os.PathLike[str]",
+    cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+) -> "Evaluation":
+    """Evaluate a run on its test images, and write figures, predictions and pictures into its folder.
+
+    Args:
+        run: The run, its folder, or its name under `experiments/runs`.
+        cache: A cache other than the one that the run was trained on; its test images, or all its labelled
+            ones where it has no test split, are predicted, and nothing is written without `out`.
+        out: Another folder for the files.
+
+    Returns:
+        The figures of each subset of the test images; an image without a face counts.
+
+    Raises:
+        LandmarkferError: The run is not finished or damaged, or its cache is not there.
+    """
+    from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.evaluation.evaluate import evaluate_runs
+    from landmarkfer.runs.folder import RunFolder, find_run
+
+    folder = run if isinstance(run, RunFolder) else find_run(run)
+    where = cache.path if isinstance(cache, LandmarkCache) else cache
+    [(_, evaluation)] = evaluate_runs([folder], where, None if out is None else Path(out))
+    return evaluation
+
+
+@extras_named()
+def load(
+    run: "RunFolder | str | os.PathLike[str] | None" = None,
+    *,
+    device: str = "auto",
+    landmarker: str | os.PathLike[str] | None = None,
+) -> "Predictor":
+    """Load a trained run for the prediction of new images.
+
+    Args:
+        run: The run, its folder, or its name under `experiments/runs`.
+        device: Where a network predicts: `cpu`, `cuda`, `mps`, or `auto`, CUDA where there is one.
+        landmarker: The model file of the `landmarker` detector, where the run's landmarks are of it.
+
+    Returns:
+        The model; `load(run).predict("photos/")`.
+
+    Raises:
+        LandmarkferError: No run is named, there is none of that name, or it is not finished or damaged.
+    """
+    from landmarkfer.inference.predictor import Predictor
+    from landmarkfer.runs.folder import RunFolder, find_run
+
+    if run is None:
+        raise RunError(
+            "no model is named; give a run's folder or its name, such as load('gnn-tesselation-s0'), and see "
+            "`landmarkfer runs` for those there are."
+        )
+    return Predictor.of_run(
+        run if isinstance(run, RunFolder) else find_run(run),
+        device=device,
+        landmarker=None if landmarker is None else Path(landmarker),
+    )

@@ -73,6 +73,20 @@ def show_progress(console: "Console | None" = None) -> Iterator[Progress]:
         yield _Bars(bars)
 
 
+@contextmanager
+def shown(progress: Progress | bool) -> Iterator[Progress]:
+    """What an argument `progress` of a public function means.
+
+    Args:
+        progress: True opens `show_progress`, False shows nothing, anything else is reported to.
+    """
+    if progress is True:
+        with show_progress() as report:
+            yield report
+    else:
+        yield progress or SILENT
+
+
 class _Clock:
     """Units per second since a task began."""
 

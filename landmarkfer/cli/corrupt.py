@@ -56,8 +56,8 @@ def corrupt(
         write_corruption_sheet(preview)
         click.echo(f"Wrote {preview}")
         return
-    from landmarkfer.cli.extract_report import cache_folder, print_summary
-    from landmarkfer.data.cache import LandmarkCache, find_cache
+    from landmarkfer.cli.extract_report import print_summary
+    from landmarkfer.data.cache import LandmarkCache, cache_folder, find_cache
     from landmarkfer.extraction.corrupt import make_training_copies
     from landmarkfer.extraction.corruptions import CORRUPTIONS
     from landmarkfer.progress import show_progress

@@ -85,7 +85,8 @@ def extract(
       landmarkfer extract fer2013.zip --passes 7 --threshold 0.3
       landmarkfer extract photos.zip --labels labels.csv --label-column emotion --cache faces
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.extract_report import cache_folder, print_summary
+    from landmarkfer.cli.extract_report import print_summary
+    from landmarkfer.data.cache import cache_folder
     from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
     from landmarkfer.extraction.settings import make_settings

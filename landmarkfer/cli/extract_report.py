@@ -1,23 +1,11 @@
-"""What `landmarkfer extract` shows: where it writes, and what came of it."""
-
-from pathlib import Path
+"""What `landmarkfer extract` shows of what came of it."""
 
 from rich.console import Console
 from rich.table import Table
 
-from landmarkfer.data.cache import CACHE_ROOT
 from landmarkfer.data.row import Status
 from landmarkfer.extraction.pipeline import ExtractionSummary
 from landmarkfer.progress import duration
-
-
-def cache_folder(cache: str | None, source: Path) -> Path:
-    """Return the folder to write: the one named, a name under `./cache`, or the source's name there."""
-    if cache is None:
-        resolved = source.resolve()
-        return CACHE_ROOT / (resolved.name if resolved.is_dir() else resolved.stem)
-    is_name = Path(cache).name == cache and not Path(cache).is_dir()
-    return CACHE_ROOT / cache if is_name else Path(cache)
 
 
 def print_summary(summary: ExtractionSummary) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 CACHE_ROOT = Path("cache")
+_COUNTED = {"no_face": "without a face", "unreadable": "unreadable"}
 
 
 class LandmarkCache:
@@ -70,6 +71,14 @@ class LandmarkCache:
     def __len__(self) -> int:
         """Return the number of rows there are."""
         return sum(self._rows)
+
+    def __repr__(self) -> str:
+        made = self.manifest
+        known = [(made.counts or {}).get(status, 0) for status in _COUNTED]
+        counts = "".join(f", {n:,} {text}" for n, text in zip(known, _COUNTED.values(), strict=True) if n)
+        rows = f"{len(self):,} images" + (counts if self.complete else f" of {made.rows:,}, not complete")
+        classes = f"; {', '.join(made.classes)}" if made.classes else ""
+        return f"<LandmarkCache {self.path}: {rows}; {made.detector.name}{classes}>"
 
     @property
     def complete(self) -> bool:
@@ -164,6 +173,20 @@ class LandmarkCache:
         for part, count in zip(self.parts, self._rows, strict=True):
             yield slice(start, start + count), read_part(part, columns)
             start += count
+
+
+def cache_folder(cache: str | os.PathLike[str] | None, source: Path) -> Path:
+    """The folder that an extraction writes to.
+
+    Args:
+        cache: A folder, a name under `./cache`, or None for the source's name there.
+        source: What is extracted.
+    """
+    if cache is None:
+        resolved = source.resolve()
+        return CACHE_ROOT / (resolved.name if resolved.is_dir() else resolved.stem)
+    is_name = Path(cache).name == os.fspath(cache) and not Path(cache).is_dir()
+    return CACHE_ROOT / cache if is_name else Path(cache)
 
 
 def find_cache(where: str | os.PathLike[str] | None = None) -> Path:

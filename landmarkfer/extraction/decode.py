@@ -110,9 +110,31 @@ def decode_image(data: bytes) -> DecodedImage:
     return DecodedImage(pixels, plain)
 
 
-def pixels_of_grey(values: np.ndarray) -> DecodedImage:
-    """Make an image of grey values, `uint8 [H, W]`, that did not come from an image file."""
-    return DecodedImage(np.repeat(values[..., None], 3, axis=2), plain=False)
+def decode_array(values: np.ndarray) -> DecodedImage:
+    """Make an image of pixels that did not come from an image file: grey `uint8 [H, W]` or RGB `[H, W, 3]`.
+
+    Raises:
+        UnreadableImage: There are no pixels.
+    """
+    if values.size == 0:
+        raise UnreadableImage("the image has no pixels")
+    rgb = np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else np.ascontiguousarray(values)
+    return DecodedImage(rgb, plain=False)
+
+
+def upright_pixels(image: Image.Image) -> np.ndarray:
+    """The pixels `uint8 [H, W, 3]` of an image that Pillow has opened or made, as `decode_image` gives them.
+
+    Raises:
+        UnreadableImage: Its file is damaged, or it is of a kind that has no 8-bit RGB form.
+    """
+    try:
+        image.load()
+        return np.asarray(_to_rgb(image if _is_upright(image) else ImageOps.exif_transpose(image)))
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"damaged: {str(error) or type(error).__name__}") from error
 
 
 _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a decompression bomb"

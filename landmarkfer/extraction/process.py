@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_image, pixels_of_grey
+from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detect import detect_face
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode, stored_image
@@ -28,7 +28,12 @@ class _Opened:
 
 
 def make_rows(
-    entries: Sequence[Entry], reader: Reader, detector: Detector, settings: ExtractSettings
+    entries: Sequence[Entry],
+    reader: Reader,
+    detector: Detector,
+    settings: ExtractSettings,
+    *,
+    with_image: bool = True,
 ) -> list[Row]:
     """Read, decode and search images.
 
@@ -37,6 +42,7 @@ def make_rows(
         reader: Reads them.
         detector: Finds their faces.
         settings: How.
+        with_image: Whether rows get `face`, the encoded image, which can take longer than decoding it.
 
     Returns:
         Their rows. A file that cannot be decoded, or on which the detector fails, is `unreadable`, with the
@@ -48,7 +54,9 @@ def make_rows(
     rows = []
     for opened in _ahead(entries, reader):
         if opened.image is not None:
-            _complete(opened.row, opened.image, opened.data, detector, settings)
+            _complete(opened.row, opened.image, detector, settings)
+            if with_image:
+                _store_image(opened.row, opened.image, opened.data, settings)
         rows.append(opened.row)
     return rows
 
@@ -73,7 +81,7 @@ def _open(entry: Entry, reader: Reader) -> _Opened:
             raise UnreadableImage("there is no such image in the source")
         content = reader.read(entry.key)
         data = content if isinstance(content, bytes) else None
-        image = decode_image(content) if isinstance(content, bytes) else pixels_of_grey(content)
+        image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
     except UnreadableImage as error:
         row.status, row.error = "unreadable", str(error)
         return _Opened(row)
@@ -82,9 +90,7 @@ def _open(entry: Entry, reader: Reader) -> _Opened:
     return _Opened(row, image, data)
 
 
-def _complete(
-    row: Row, image: DecodedImage, data: bytes | None, detector: Detector, settings: ExtractSettings
-) -> None:
+def _complete(row: Row, image: DecodedImage, detector: Detector, settings: ExtractSettings) -> None:
     try:
         _find_face(row, image, detector, settings)
     except LandmarkferError:
@@ -93,6 +99,9 @@ def _complete(
         # MediaPipe raises RuntimeError and ValueError from its graphs; a graph that failed is not used again.
         detector.close()
         row.status, row.error = "unreadable", f"the detector failed: {error}"
+
+
+def _store_image(row: Row, image: DecodedImage, data: bytes | None, settings: ExtractSettings) -> None:
     if settings.crop is None:
         row.face = stored_image(image, data)
     else:

@@ -29,7 +29,7 @@ class Reader(Protocol):
     """Reads images of one source by their keys; opened by the first read, and closed again in a pickle."""
 
     def read(self, key: Key) -> bytes | np.ndarray:
-        """Return an image file's bytes, or pixels `uint8 [H, W]` where the source holds no files.
+        """Return an image file's bytes, or pixels `uint8 [H, W]` or `[H, W, 3]` where there is no file.
 
         Raises:
             UnreadableImage: The image cannot be read; the message is the reason.

@@ -107,6 +107,18 @@ class Evaluation(_Frozen):
     level: float
     subsets: dict[str, SubsetReport]
 
+    def __repr__(self) -> str:
+        """A row for each subset, scores in percent."""
+        headings = ("images", "accuracy", "balanced", "macro-F1", "ECE")
+        lines = [f"Evaluation over {len(self.classes)} classes: {', '.join(self.classes)}"]
+        lines.append(f"{'subset':14}" + "".join(f"{heading:>10}" for heading in headings))
+        for name, report in self.subsets.items():
+            scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
+            lines.append(f"{name:14}{report.n:>10,}" + "".join(f"{100 * score:>10.2f}" for score in scores))
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
 
 def evaluate_predictions(
     predictions: Predictions, *, bootstrap: int = RESAMPLES, seed: int = 0

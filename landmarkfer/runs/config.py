@@ -26,13 +26,18 @@ _PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "n
 
 
 class CacheInfo(BaseModel):
-    """Which cache a run was trained on."""
+    """Which cache a run was trained on.
+
+    `extraction` is how its landmarks and images were made (`detector`, `passes`, `crop`, ...), so that the
+    run can be applied to photos without its cache; runs of version 0.1 have none.
+    """
 
     model_config = ConfigDict(frozen=True)
     path: str
     fingerprint: str
     rows: int
     detector: str
+    extraction: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, cache: "LandmarkCache") -> "CacheInfo":
@@ -43,6 +48,7 @@ class CacheInfo(BaseModel):
             fingerprint=cache.fingerprint,
             rows=len(cache),
             detector=f"{made.name} {made.version}",
+            extraction={"detector": made.name, **cache.manifest.settings},
         )
 
 

@@ -51,6 +51,9 @@ class RunFolder:
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
 
+    def __repr__(self) -> str:
+        return f"<RunFolder {self.path}: {'finished' if self.finished else 'not finished'}>"
+
     @property
     def name(self) -> str:
         """The folder's name, also where it is given as `.`."""

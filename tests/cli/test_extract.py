@@ -1,10 +1,7 @@
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli
-from landmarkfer.cli.extract_report import cache_folder
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, SettingsError, SourceError
 
@@ -119,19 +116,3 @@ def test_labels_come_from_a_table(invoke, blank, tmp_path):
     assert result.exit_code == 0, result.output
     frame = LandmarkCache.open(tmp_path / "cache/photos").frame()
     assert frame[["id", "label"]].to_numpy().tolist() == [["gone.jpg", "fear"], ["test/sad/a.jpg", "angry"]]
-
-
-def test_where_a_cache_lies(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there").mkdir()
-    (tmp_path / "v1.2").mkdir()
-    (tmp_path / "fer.zip").touch()
-    names = [
-        (None, "fer.zip", "cache/fer"),
-        (None, "v1.2", "cache/v1.2"),
-        (None, ".", f"cache/{tmp_path.name}"),
-        ("mine", "fer.zip", "cache/mine"),
-        ("there", "fer.zip", "there"),
-        ("a/b", "fer.zip", "a/b"),
-    ]
-    assert [str(cache_folder(cache, Path(source))) for cache, source, _ in names] == [n[2] for n in names]

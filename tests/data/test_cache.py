@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.cache import LandmarkCache, cache_folder, find_cache
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError
 
@@ -139,3 +140,29 @@ def test_reading_a_cache_imports_neither_torch_nor_mediapipe(tmp_path, rows_of):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_where_a_cache_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "v1.2").mkdir()
+    (tmp_path / "fer.zip").touch()
+    names = [
+        (None, "fer.zip", "cache/fer"),
+        (None, "v1.2", "cache/v1.2"),
+        (None, ".", f"cache/{tmp_path.name}"),
+        ("mine", "fer.zip", "cache/mine"),
+        ("there", "fer.zip", "there"),
+        ("a/b", "fer.zip", "a/b"),
+    ]
+    assert [str(cache_folder(cache, Path(source))) for cache, source, _ in names] == [n[2] for n in names]
+
+
+def test_a_cache_says_what_is_in_it(tmp_path, rows_of):
+    rows = rows_of(11)
+    rows[2].status, rows[2].landmarks, rows[2].error = "unreadable", None, "the file is empty"
+    cache = write_cache(tmp_path / "c", rows, detector="mine")
+    assert repr(cache) == (
+        f"<LandmarkCache {tmp_path / 'c'}: 11 images, 4 without a face, 1 unreadable; mine; "
+        f"{', '.join(cache.manifest.classes)}>"
+    )

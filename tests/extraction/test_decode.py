@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.extraction import decode
-from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_image, pixels_of_grey
+from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_array, decode_image
 
 # Red, green / blue, white: each corner tells where it went.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
@@ -175,7 +175,7 @@ def test_hash_is_of_pixels_and_shape_not_of_the_file():
     assert decode_image(encoded(flat)).sha256 == decode_image(encoded(flat, "BMP")).sha256
     assert DecodedImage(flat, True).sha256 != DecodedImage(flat.reshape(4, 4, 3), True).sha256
     grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
-    assert pixels_of_grey(grey).sha256 == decode_image(encoded(grey)).sha256
+    assert decode_array(grey).sha256 == decode_image(encoded(grey)).sha256
 
 
 def test_heic_images_are_read():

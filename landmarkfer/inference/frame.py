@@ -1,0 +1,94 @@
+"""Bringing faces into a model's frame: from rows to the arrays that `data.preprocess` normalises.
+
+A row is what is known of one image, from a cache or just made of a photo, so that a model sees the same of a
+photo as of a cache that the photo was extracted to. NumPy alone: no torch is loaded.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from landmarkfer.data.images import ImageInfo, to_square
+from landmarkfer.data.row import Row
+from landmarkfer.errors import CacheError
+from landmarkfer.face.blendshapes import N_BLENDSHAPES
+from landmarkfer.face.landmarks import N_LANDMARKS
+
+
+@dataclass(frozen=True)
+class FaceArrays:
+    """What a model is given of N images.
+
+    Attributes:
+        landmarks: float32 `[N, 478, 3]`, fractions of the image; NaN where no face was found.
+        sizes: float32 `[N, 2]`, width and height of the images in pixels; NaN where not known.
+        image: uint8 `[N, C, S, S]`, zeros where an image cannot be read; None if the model looks at none.
+        has_image: bool `[N]`, beside `image`.
+        blendshapes: float32 `[N, 52]`, NaN where missing; None if faces were found and none has any.
+    """
+
+    landmarks: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    image: NDArray[np.uint8] | None = None
+    has_image: NDArray[np.bool_] | None = None
+    blendshapes: NDArray[np.float32] | None = None
+
+
+def frame_faces(rows: Sequence[Row], images: ImageInfo | None = None) -> FaceArrays:
+    """Landmarks, sizes and pixels of rows, as a model takes them.
+
+    Args:
+        rows: N rows, with their `face` if the model looks at pixels.
+        images: Size and channels of the model's images; None if it looks at none.
+
+    Returns:
+        The arrays, in the order of the rows.
+
+    Raises:
+        CacheError: A stored image cannot be decoded.
+    """
+    landmarks = np.full((len(rows), N_LANDMARKS, 3), np.nan, np.float32)
+    sizes = np.full((len(rows), 2), np.nan, np.float32)
+    blendshapes = np.full((len(rows), N_BLENDSHAPES), np.nan, np.float32)
+    for number, row in enumerate(rows):
+        if row.landmarks is not None:
+            landmarks[number] = row.landmarks
+        if row.width is not None and row.height is not None:
+            sizes[number] = row.width, row.height
+        if row.blendshapes is not None:
+            blendshapes[number] = row.blendshapes
+    without = np.isnan(blendshapes).all() and np.isfinite(landmarks).all(axis=(1, 2)).any()
+    known = None if without else blendshapes
+    if images is None:
+        return FaceArrays(landmarks, sizes, blendshapes=known)
+    readable = np.array([row.status != "unreadable" for row in rows], dtype=bool)
+    return FaceArrays(landmarks, sizes, _pixels(rows, images), readable, known)
+
+
+def _pixels(rows: Sequence[Row], images: ImageInfo) -> NDArray[np.uint8]:
+    pixels = np.zeros((len(rows), images.channels, images.size, images.size), np.uint8)
+    for number, row in enumerate(rows):
+        if row.face is None:
+            continue
+        try:
+            with Image.open(io.BytesIO(row.face)) as image:
+                pixels[number] = to_square(image, images.size, images.channels)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise CacheError(f"the stored image of {row.id} is damaged ({error}); extract again.") from error
+    return pixels
+
+
+def joined(parts: Sequence[FaceArrays]) -> FaceArrays:
+    """The arrays of all faces of several parts, at least one."""
+
+    def whole(name: str) -> NDArray | None:
+        fields = [getattr(part, name) for part in parts]
+        return None if any(field is None for field in fields) else np.concatenate(fields)
+
+    landmarks, sizes = whole("landmarks"), whole("sizes")
+    assert landmarks is not None and sizes is not None
+    return FaceArrays(landmarks, sizes, whole("image"), whole("has_image"), whole("blendshapes"))

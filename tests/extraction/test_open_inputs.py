@@ -1,0 +1,97 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from landmarkfer.errors import SourceError
+from landmarkfer.extraction.decode import UnreadableImage
+from landmarkfer.extraction.open_inputs import open_inputs
+
+
+def png(value):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (value, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for number, name in enumerate(("b.png", "a.png", "sub/c.png")):
+        (tmp_path / "in" / name).write_bytes(png(number))
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("x/z.png", png(7))
+    return tmp_path
+
+
+def read(source):
+    return {entry.id: source.reader.read(entry.key) for entry in source.entries}
+
+
+def test_paths_keep_their_spelling_and_order(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert read(open_inputs("in/a.png")) == {"in/a.png": png(1)}
+    assert list(read(open_inputs("in"))) == ["in/a.png", "in/b.png", "in/sub/c.png"]
+    assert list(read(open_inputs("in/*.png"))) == ["in/a.png", "in/b.png"]
+    assert list(read(open_inputs("in/**/*.png"))) == ["in/a.png", "in/b.png", "in/sub/c.png"]
+    assert read(open_inputs("all.zip")) == {"all.zip/x/z.png": png(7)}
+    given = [folder / "in" / "sub", "all.zip", "in/b.png", b"raw"]
+    found = read(open_inputs(given))
+    assert list(found) == [f"{folder.as_posix()}/in/sub/c.png", "all.zip/x/z.png", "in/b.png", "image-3"]
+    assert found["image-3"] == b"raw" and found["in/b.png"] == png(0)
+
+
+def test_a_file_whose_name_looks_like_a_pattern(folder):
+    odd = folder / "in" / "odd[1].png"
+    odd.write_bytes(png(9))
+    assert read(open_inputs(odd)) == {odd.as_posix(): png(9)}
+
+
+def test_pixels(folder):
+    grey, rgb = np.zeros((5, 4), np.uint8), np.ones((5, 4, 3), np.uint8)
+    found = list(read(open_inputs([grey, np.stack([rgb, 2 * rgb])])).values())
+    assert [image.shape for image in found] == [(5, 4), (5, 4, 3), (5, 4, 3)]
+    assert found[2].max() == 2
+
+
+def test_pictures_are_turned_upright_and_laid_over_white(folder):
+    picture = Image.new("RGBA", (6, 4), (0, 0, 0, 0))
+    picture.getexif()[0x0112] = 6
+    [pixels] = read(open_inputs(picture)).values()
+    assert pixels.shape == (6, 4, 3) and (pixels == 255).all()
+    with Image.open(folder / "in" / "a.png") as opened:
+        source = open_inputs(opened)
+        assert source.entries[0].id == str(folder / "in" / "a.png")
+        assert source.reader.read(0).shape == (6, 8, 3)
+
+
+def test_what_cannot_be_read_is_known_when_it_is_read(folder):
+    source = open_inputs([folder / "gone.png"])
+    with pytest.raises(UnreadableImage, match="no such file"):
+        source.reader.read(0)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "half.png")
+    (folder / "half.png").write_bytes((folder / "half.png").read_bytes()[:2000])
+    with Image.open(folder / "half.png") as half:
+        source = open_inputs(half)
+        with pytest.raises(UnreadableImage, match="damaged"):
+            source.reader.read(0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("gone.png", "gone.png does not exist; give a path"),
+        ("gone/*.png", "no file matches gone/"),
+        (5, "an input is of type int"),
+        (np.zeros((2, 3, 4), np.uint8), r"an array of uint8 \[2, 3, 4\] is no image"),
+        (np.zeros((2, 3)), r"an array of float64 \[2, 3\] is no image"),
+        (np.zeros((2, 478, 3), np.float32), "landmarks go to predict_landmarks"),
+    ],
+)
+def test_mistakes(given, message):
+    with pytest.raises(SourceError, match=message):
+        open_inputs(given)
