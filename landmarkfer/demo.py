@@ -50,7 +50,7 @@ class Demo:
     """What a demo leaves behind.
 
     Attributes:
-        cache: the landmarks of the made faces.
+        cache: the landmarks of the synthetic faces.
         runs: model name -> its run.
         average: figures of the average of all runs' probabilities.
         pictures: what is shown -> file.
@@ -82,13 +82,13 @@ def run_demo(
 
     Args:
         out: Folder for everything; made if need be.
-        console: Where it tells what it does.
+        console: Where it prints what it does.
         per_class: Faces of each of the seven expressions; a quarter of them is for testing.
         seed: Of the faces and of the training.
         epochs: Of both models; `EPOCHS` if None.
         workers: Processes that make faces and find landmarks; one per core if None.
         landmarker: The model file of the `landmarker` detector, where that is the default.
-        progress: Told how far each step is.
+        progress: Reports how far each step is.
         summarise: Shows what the detection gave.
 
     Returns:
@@ -110,7 +110,7 @@ def run_demo(
     _headline(console, f"1. Make {7 * per_class:,} labelled faces: {out / 'faces'}")
     _make_faces(out / "faces", per_class, seed, workers, progress)
     _headline(console, f"2. Find 478 landmarks in each with {identity.name} of {identity.version}")
-    summary = _extract(out / "faces", out / "cache" / "made-faces", workers, landmarker, progress)
+    summary = _extract(out / "faces", out / "cache" / "synthetic-faces", workers, landmarker, progress)
     if summarise is not None:
         summarise(summary)
     cache = summary.cache
@@ -192,7 +192,7 @@ def _draw(out: Path, cache: "LandmarkCache", runs: dict[str, DemoRun]) -> dict[s
 
     pictures = {
         "the seven expressions": out / "expressions.png",
-        "made faces and landmarks": out / "made_faces.png",
+        "synthetic faces and landmarks": out / "synthetic_faces.png",
         "the graph on a face": out / "graph_on_face.png",
     }
     expressions, sheet, graph = pictures.values()

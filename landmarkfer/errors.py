@@ -52,7 +52,7 @@ class RunError(LandmarkferError):
 
 
 class DivergedError(RunError):
-    """A training ended in numbers that are none."""
+    """A training ended in non-finite values."""
 
 
 class WeightsError(LandmarkferError):

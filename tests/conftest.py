@@ -263,7 +263,7 @@ def detector(request):
 
 
 @pytest.fixture(scope="session")
-def made_faces():
+def synthetic_faces():
     """Fourteen labelled faces of 192 pixels, two of each class, with the landmarks they were made to have."""
     from landmarkfer.data.synthetic import make_faces
 
@@ -271,8 +271,8 @@ def made_faces():
 
 
 @pytest.fixture(scope="session")
-def made_dataset(tmp_path_factory):
-    """A folder of 28 made faces, `train/<class>/*.jpg` and `test/<class>/*.jpg`, and two faceless images."""
+def synthetic_dataset(tmp_path_factory):
+    """28 synthetic faces, `train/<class>/*.jpg` and `test/<class>/*.jpg`, and two images without a face."""
     from landmarkfer.data.synthetic import write_dataset
 
     folder = tmp_path_factory.mktemp("made") / "faces"

@@ -32,8 +32,9 @@ import click
 import numpy as np
 from _bench import memory_mb, write_page
 
-from landmarkfer.extraction import create_detector, detect_face, extract, open_source
+from landmarkfer.extraction import create_detector, detect_face, extract
 from landmarkfer.extraction.decode import decode_image, pixels_of_grey
+from landmarkfer.extraction.open_source import open_source
 from landmarkfer.extraction.sources import Source
 from landmarkfer.progress import Progress
 

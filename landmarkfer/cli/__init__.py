@@ -64,7 +64,7 @@ def cli(debug: bool) -> None:
     # training small models would take many times as long. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not debug:
-        # Libraries tell each other of deprecations; a user of the command line can do nothing about them.
+        # Libraries warn each other of deprecations; a user of the command line can do nothing about them.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\b.*")
 
 

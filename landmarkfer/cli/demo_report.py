@@ -1,4 +1,4 @@
-"""What `landmarkfer demo` says: how far its figures go, one table, the pictures, and how to go on."""
+"""What `landmarkfer demo` prints: how far its figures go, one table, the pictures, and what to do next."""
 
 import shlex
 from pathlib import Path
@@ -21,12 +21,14 @@ DISCLAIMER = (
 
 
 def print_opening(out: Path, console: Console) -> None:
-    """Say what is coming, and what it is worth."""
-    console.print(f"The whole path on made faces, in {out}. {DISCLAIMER}", style="yellow", highlight=False)
+    """Print what is coming, and what it is worth."""
+    console.print(
+        f"The whole path on synthetic faces, in {out}. {DISCLAIMER}", style="yellow", highlight=False
+    )
 
 
 def print_demo(demo: Demo, console: Console) -> None:
-    """Show the comparison, the pictures, and the commands to go on with."""
+    """Show the comparison, the pictures, and the next commands."""
     console.print(comparison_table(demo))
     console.print(compare(demo), highlight=False)
     console.print(f"\n{DISCLAIMER}", style="yellow", highlight=False)
@@ -34,7 +36,7 @@ def print_demo(demo: Demo, console: Console) -> None:
     width = max(map(len, demo.pictures))
     for title, path in demo.pictures.items():
         console.print(f"  {title:{width}}  {path}", highlight=False, soft_wrap=True)
-    console.print("\n[bold]Go on[/bold]", highlight=False)
+    console.print("\n[bold]Next[/bold]", highlight=False)
     for command in next_commands(demo):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
     console.print(f"\nDone in {duration(demo.seconds)}.", highlight=False)
@@ -85,8 +87,8 @@ def compare(demo: Demo) -> str:
     first, second = (read_predictions(run.folder.path / PREDICTIONS_FILE) for run in demo.runs.values())
     test = mcnemar(first.labels, first.predicted, second.predicted)
     names = list(demo.runs)
-    verdict = "too few to tell them apart" if test.mid_p >= 0.05 else "hardly by chance"
+    verdict = "too few to distinguish them" if test.mid_p >= 0.05 else "hardly by chance"
     return (
-        f"{names[0]} alone is right on {test.only_first} images and {names[1]} alone on {test.only_second}: "
-        f"{verdict} (McNemar, p = {test.mid_p:.2g})."
+        f"{names[0]} alone is correct on {test.only_first} images and {names[1]} alone on "
+        f"{test.only_second}: {verdict} (McNemar, p = {test.mid_p:.2g})."
     )

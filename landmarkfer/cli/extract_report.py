@@ -29,7 +29,7 @@ def print_summary(summary: ExtractionSummary) -> None:
     else:
         console.print(f"{folder} was complete already: {len(summary.cache):,} rows; nothing was detected.")
     if summary.cache.manifest.source.ignored:
-        console.print(f"{summary.cache.manifest.source.ignored:,} files that are no images were left out.")
+        console.print(f"{summary.cache.manifest.source.ignored:,} files that are not images were ignored.")
 
 
 def _cells(counts: dict[Status, int]) -> list[str]:

@@ -18,9 +18,7 @@ import rich_click as click
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the picture of sample faces with their landmarks. [CACHE/contact-sheet.png]",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print everything, with the ids of all findings, as JSON."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print everything, with all ids, as JSON.")
 def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None, as_json: bool) -> None:
     """Count what is in CACHE and look for what spoils results.
 

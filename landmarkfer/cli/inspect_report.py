@@ -23,7 +23,7 @@ def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> No
         f"[bold]{escape(found.cache)}[/bold]  {found.rows:,} images, detector {found.detector}{state}\n"
     )
     console.print(_counts_table(found))
-    console.print(_findings_table(found))
+    console.print(_report_table(found))
     if found.leaks:
         console.print(_leaks_table(found))
     if found.unreadable:
@@ -66,9 +66,9 @@ def _counts_cells(rows: list[Count], splits: list[str | None]) -> Iterator[str]:
     yield f"{sum(row.unreadable for row in rows):,}"
 
 
-def _findings_table(found: Audit) -> Table:
+def _report_table(found: Audit) -> Table:
     stored = "stored images" if found.crop is None else f"stored crops of {found.crop} pixels"
-    table = _table("Findings", "finding", "count", "")
+    table = _table("Audit report", "what", "count", "")
     table.add_row("distinct images", f"{found.distinct:,}", f"of {found.decoded:,}, by their pixels")
     groups, images = len(found.identical), sum(len(group.ids) for group in found.identical)
     table.add_row("groups of identical images", f"{groups:,}", f"{images:,} images")

@@ -1,6 +1,6 @@
 """What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
 
-Pixel-identical images are told by the hash of their decoded pixels (`sha256`), over whole images. Constant
+Pixel-identical images have the same hash of their decoded pixels (`sha256`), over whole images. Constant
 images and near-duplicates are looked for in the stored picture of each row (`face`): the image itself (made
 smaller if it was large) or, in a cache extracted with a crop size, the crop, so that the rest of such an
 image plays no part.
@@ -33,7 +33,7 @@ def audit(
         cache: The cache.
         near_radius: Bits, of 64, in which the perceptual hashes of near-duplicates may differ; None not to
             look for them.
-        progress: Told of the tasks `looking at images` and `comparing images`.
+        progress: Reports the tasks `looking at images` and `comparing images`.
 
     Raises:
         CacheError: If a part of the cache is damaged.
@@ -159,15 +159,15 @@ def _leaks(
             for column, other in enumerate(names):
                 if other == name:
                     continue
-                twin = inside[own, column]
-                near = int(np.sum(beside[own, column] & ~twin))
-                if twin.any() or near:
+                identical = inside[own, column]
+                near = int(np.sum(beside[own, column] & ~identical))
+                if identical.any() or near:
                     leaks.append(
                         Leak(
                             split=name,
                             subset=None if pd.isna(subset) else str(subset),
                             other=other,
-                            identical=int(twin.sum()),
+                            identical=int(identical.sum()),
                             near=near if with_near else None,
                         )
                     )

@@ -115,7 +115,7 @@ class Audit(_Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def summary(self) -> dict[str, int]:
-        """The counts of all findings; see `leaks` for what occurs in two splits."""
+        """All counts; see `leaks` for what occurs in two splits."""
         return {
             "images": self.rows,
             "ok": sum(count.ok for count in self.counts),

@@ -77,7 +77,7 @@ def augment_landmarks(
 def _shape_noise(landmarks: Tensor, has_face: Tensor, mean: Tensor) -> Tensor:
     """Noise `[B, 478, 3]` with the covariance of the faces of the batch: a random sum of how they differ.
 
-    Noise of single points would drown the small common motions that tell expressions apart; this is as small
+    Noise of single points would drown the small common motions that distinguish expressions; this is as small
     as they are wherever they are small.
     """
     shapes = torch.where(has_face[:, None, None], landmarks - mean, 0).flatten(1)  # [B, 1434]

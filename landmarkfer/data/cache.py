@@ -1,7 +1,7 @@
 """The landmark cache: a folder of Parquet parts and a `manifest.json`, which any process may read.
 
 Row order is the sorted order of the source and never changes. Parts appear whole or not at all, so a cache
-opens at any moment, complete or not. `cache_writer.py` writes it; `schema.py` tells the columns and their
+opens at any moment, complete or not. `cache_writer.py` writes it; `schema.py` lists the columns and their
 units, `cache/README.md` the format on disk.
 """
 
@@ -87,7 +87,7 @@ class LandmarkCache:
 
     @property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of the content, from digests kept in the parts; the same for the same rows."""
+        """Hex SHA-256 of the content, from digests stored in the shards; the same for the same rows."""
         digest = hashlib.sha256(json.dumps(self.manifest.classes).encode())
         for part in self.parts:
             digest.update(part_digest(part))

@@ -1,7 +1,7 @@
 """Writing a landmark cache, part by part, as the only process that does; `cache.py` reads it.
 
 A part is written under a temporary name, synced and renamed, so that a run that is killed loses at most one
-and continues where it stopped.
+and resumes where it stopped.
 """
 
 import json
@@ -159,11 +159,11 @@ def write_cache(
     settings: dict[str, Any] | None = None,
     part_rows: int = 512,
 ) -> LandmarkCache:
-    """Write a complete cache from rows at hand, with no detector: for tests and for landmarks made elsewhere.
+    """Write a complete cache from given rows, without a detector: for tests and for landmarks made elsewhere.
 
     Args:
         path: The cache's folder.
-        rows: The rows; they are kept in this order, and their ids must differ.
+        rows: The rows, stored in this order; their ids must differ.
         source: What the manifest names as the source.
         detector: What the manifest names as the detector.
         settings: What the manifest gives as settings.

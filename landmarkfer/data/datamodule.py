@@ -26,7 +26,7 @@ class EpochOrder(Protocol):
 
 
 class BatchLoader:
-    """Batches of some rows, in a new order each epoch, that can go on from any batch.
+    """Batches of some rows, in a new order each epoch, that can resume from any batch.
 
     The order is a function of the seed and the epoch alone, and the epoch follows from the number of batches
     handed out so far. That is also the number of training steps, which every checkpoint holds.
@@ -83,7 +83,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     Args:
         dataset: The cache in memory.
-        train_rows: The rows that are trained on; those in which the model sees nothing are no use.
+        train_rows: The rows that are trained on; all of them have a usable input.
         val_rows: All validation images: undetected ones count in the validation figures too.
         batch_size: Faces per training batch.
         seed: Of the training order.

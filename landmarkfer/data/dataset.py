@@ -85,7 +85,7 @@ def label_images(
         unknown_labels = set(frame["label"].dropna()) - set(merged) - set(classes)
         if unknown_labels and not settings.classes:
             logger.warning(
-                "%d images of %s have a label the model does not know and are left out",
+                "%d images of %s have a label that is no class of the model and are left out",
                 int(frame["label"].isin(unknown_labels).sum()),
                 cache.path,
             )

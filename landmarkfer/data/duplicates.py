@@ -36,7 +36,7 @@ def near_pairs(
     Args:
         hashes: `[K, 64]`.
         radius: Largest distance of a pair.
-        progress: Told of the task `comparing images`.
+        progress: Reports the task `comparing images`.
 
     Returns:
         Pairs `[P, 2]`, the smaller index first, sorted, and their distances `[P]`.

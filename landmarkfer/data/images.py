@@ -1,7 +1,7 @@
 """The stored faces of a cache as one array of pixels, decoded once.
 
 Images are `uint8 [N, C, S, S]`, rows in the cache's order, zeros where an image could not be read. The array
-is kept beside the cache's parts under a name that tells size, channels and content, and is mapped into memory
+is stored beside the cache's shards under a name of size, channels and content, and is mapped into memory
 where it is large.
 """
 
@@ -49,7 +49,7 @@ class ImageInfo(BaseModel):
 
 
 def natural_size(cache: LandmarkCache) -> int:
-    """The side at which a cache's faces are best kept, in pixels.
+    """The side at which a cache's faces are best stored, in pixels.
 
     That of the aligned crops, if there are; else that of the images if all are squares of one size; else 128.
     """
@@ -70,13 +70,13 @@ def load_images(
     channels: int,
     progress: Progress = SILENT,
 ) -> Pixels:
-    """All faces of a cache, decoded; from the array that was kept if there is one.
+    """All faces of a cache, decoded; from the stored array if there is one.
 
     Args:
         cache: A complete cache.
         size: S, the side of the images in pixels.
         channels: C: 1 for grey, 3 for RGB.
-        progress: Told of the task `decoding images`.
+        progress: Reports the task `decoding images`.
 
     Returns:
         `uint8 [N, C, S, S]`; may be mapped from the disk, copy on write.

@@ -59,7 +59,7 @@ def canonical_label(name: str) -> str:
 
 
 def is_known_label(name: str) -> bool:
-    """Tell whether a name is one of the expressions of the alias table."""
+    """Return whether a name is one of the expressions of the alias table."""
     return canonical_label(name) in CLASS_ORDER
 
 

@@ -1,4 +1,4 @@
-"""One row of a landmark cache: everything that is kept of one source image.
+"""One row of a landmark cache: everything that is stored of one source image.
 
 Units: `landmarks [478, 3]` has x and y as fractions of the image's width and height and z on x's scale; `box`
 is `(x0, y0, x1, y1)` in the same fractions, origin at the top left. Left and right are the subject's. This
@@ -31,9 +31,9 @@ class Row:
         width: Width of the upright image in pixels.
         height: Height of the upright image in pixels.
         sha256: Hex digest of the shape and the decoded RGB pixels; equal pixels give equal digests.
-        faces: Number of faces found before one was kept.
-        box: Bounds of the kept face's landmarks, in fractions.
-        confidence: The detector's score of the kept face, where it tells one.
+        faces: Number of faces found before one was selected.
+        box: Bounds of the selected face's landmarks, in fractions.
+        confidence: The detector's score of the selected face, where it gives one.
         attempts: The detection passes that were run, each with the number of faces it found.
         detections: How many detections were averaged into `landmarks`.
         spread: RMS distance of those detections from their mean, in units of the face's RMS radius.

@@ -30,11 +30,11 @@ class Splits:
 
 
 def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0) -> Splits:
-    """Split a cache: its own test (and val) images are kept, what is missing is carved out.
+    """Split a cache: its own test (and val) images are used, what is missing is carved out.
 
     Validation is carved from the training images, stratified by class; where the cache has no test images,
     they are carved first. Images that are equal by pixels stay together within what is carved, and none of
-    them is on both sides of train and validation: a training image with a twin among the cache's own
+    them is on both sides of train and validation: a training image with a duplicate among the cache's own
     validation images is left out. Rows without a label belong to no split.
 
     Args:
@@ -66,7 +66,7 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
     elif not len(val):
         train, val = _carve(frame, train, settings.validation, rng)
     else:
-        train = train[~has_twin_in(frame, train, val)]
+        train = train[~has_duplicate_in(frame, train, val)]
         if not len(train):
             raise CacheError("every training image of the cache is pixel-identical to a validation image.")
     if per_class:
@@ -85,7 +85,7 @@ def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Gene
     return np.sort(shuffled.groupby(classes).head(count).to_numpy())
 
 
-def has_twin_in(frame: pd.DataFrame, rows: Rows, others: Rows) -> NDArray[np.bool_]:
+def has_duplicate_in(frame: pd.DataFrame, rows: Rows, others: Rows) -> NDArray[np.bool_]:
     """For each of `rows`, whether a pixel-identical image is among `others`; unreadable images have none."""
     hashes = frame["sha256"]
     return (hashes.iloc[rows].isin(hashes.iloc[others].dropna()) & hashes.iloc[rows].notna()).to_numpy()

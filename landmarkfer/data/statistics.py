@@ -1,4 +1,4 @@
-"""What the training faces say as a set: their mean, how each coordinate varies, how all vary together.
+"""Statistics of the training faces: their mean, and the variances and covariances of the coordinates.
 
 Landmarks are normalised (`geometry.normalise`). Every figure is over the faces and their mirror images
 together, so that a face and its mirror image are described alike.
@@ -41,7 +41,8 @@ def whitening_matrix(landmarks: Tensor, mean: Tensor, std: Tensor, floor: float)
 
     It is `(R + floor)^(-1/2)`, R being the correlation matrix of the coordinates: of all that whiten, the
     symmetric one, after which a coordinate is still most like itself (Kessy, Lewin and Strimmer, "Optimal
-    whitening and decorrelation", 2018). What is left of a coordinate is what the others do not foretell.
+    whitening and decorrelation", 2018). What remains of a coordinate is what the
+    others do not predict linearly.
 
     Args:
         landmarks: `[n, 478, 3]`, normalised.

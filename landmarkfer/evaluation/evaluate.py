@@ -12,7 +12,7 @@ import pandas as pd
 from landmarkfer.calibration.ensemble import find_weights
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
-from landmarkfer.data.splits import Rows, has_twin_in, make_splits
+from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.inference.device import accelerator
@@ -40,8 +40,8 @@ class Opened:
         if not self.own:
             return predictions
         train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
-        twins = has_twin_in(self.dataset.frame, rows, train)
-        return replace(predictions, clean=(~twins).astype(object))
+        duplicates = has_duplicate_in(self.dataset.frame, rows, train)
+        return replace(predictions, clean=(~duplicates).astype(object))
 
     def predict_validation(self) -> Predictions:
         """Predictions on the images that validated the run, without prediction sets, which they decided.

@@ -9,12 +9,11 @@ _HOMES = {
     "extract": "pipeline",
     "ExtractionSummary": "pipeline",
     "ExtractSettings": "settings",
-    "open_source": "open_source",
     "create_detector": "detectors",
     "detect_face": "detect",
 }
 
-__all__ = ["ExtractSettings", "ExtractionSummary", "create_detector", "detect_face", "extract", "open_source"]
+__all__ = ["ExtractSettings", "ExtractionSummary", "create_detector", "detect_face", "extract"]
 
 
 def __getattr__(name: str) -> Any:

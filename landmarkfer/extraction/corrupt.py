@@ -1,6 +1,6 @@
 """Corrupted copies of a cache: its stored images, corrupted, and searched for faces as they once were.
 
-Every copy is an ordinary cache, `<root>/<corruption>-<strength>`, of the same ids, labels, splits and
+Every copy is an ordinary cache, `<root>/<corruption>-<severity>`, of the same ids, labels, splits and
 subsets; `clean-0` holds the same images as they are, by the same path. Images are corrupted before a face is
 looked for, so that a face which can no longer be found counts; where the corruption lies follows the
 landmarks that were found in the clean image.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError, SettingsError
-from landmarkfer.extraction.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from landmarkfer.extraction.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_image
 from landmarkfer.extraction.detectors import DETECTORS, detector_identity
 from landmarkfer.extraction.encode import stored_image
@@ -30,21 +30,21 @@ from landmarkfer.progress import SILENT, Progress
 
 CLEAN = "clean"
 _BLOCK = 64  # images that a worker reads together, since a part of a cache is read as a whole
-_PART_ROWS = 128  # small, since a copy that was stopped loses its unfinished part
+_PART_ROWS = 128  # small, since an interrupted copy loses its unfinished shard
 
 Variant = tuple[str, int]
-"""A corruption and its strength."""
+"""A corruption and its severity."""
 
 
 def variants(corruptions: Sequence[str]) -> list[Variant]:
-    """The clean images, and every corruption at every strength.
+    """The clean images, and every corruption at every severity.
 
     Raises:
         SettingsError: There is no corruption of a name.
     """
     if unknown := [name for name in corruptions if name not in CORRUPTIONS]:
         raise SettingsError(f"there is no corruption {unknown[0]!r}; there are {', '.join(CORRUPTIONS)}.")
-    return [(CLEAN, 0), *((name, strength) for name in corruptions for strength in STRENGTHS)]
+    return [(CLEAN, 0), *((name, severity) for name in corruptions for severity in SEVERITIES)]
 
 
 def folder_name(variant: Variant) -> str:
@@ -83,7 +83,7 @@ def stratified_rows(labels: pd.Series, rows: NDArray[np.int64], count: int) -> N
 
 @dataclass
 class CorruptedReader:
-    """Reads the stored images of a cache, corrupted; a key is `<corruption>/<strength>/<place in rows>`.
+    """Reads the stored images of a cache, corrupted; a key is `<corruption>/<severity>/<place in rows>`.
 
     Attributes:
         cache: The cache's folder.
@@ -103,7 +103,7 @@ class CorruptedReader:
 
     def read(self, key: Key) -> bytes:
         """Return an image file's bytes; see `Reader.read`."""
-        name, strength, place = str(key).split("/")
+        name, severity, place = str(key).split("/")
         data, landmarks, image_id = self._stored(int(place))
         if data is None:
             raise UnreadableImage("the cache holds no image of it")
@@ -111,7 +111,7 @@ class CorruptedReader:
             return data
         pixels = decode_image(data).pixels
         grey = bool((pixels[..., :1] == pixels).all())
-        found = corrupt(pixels[..., 0] if grey else pixels, name, int(strength), landmarks, image_id)
+        found = corrupt(pixels[..., 0] if grey else pixels, name, int(severity), landmarks, image_id)
         if grey:
             found = np.repeat(found[..., None], 3, axis=2)
         return stored_image(DecodedImage(found, plain=False), None)
@@ -150,10 +150,10 @@ def corrupted_sources(
 def drawn_source(
     cache: LandmarkCache, rows: NDArray[np.int64], corruptions: Sequence[str], seed: int
 ) -> Source:
-    """The images of some rows of a cache, each corrupted in one way at one strength, drawn, for `extract`."""
+    """The images of some rows of a cache, each corrupted in one way at one severity, drawn, for `extract`."""
     variants(corruptions)  # which knows their names
     rng = np.random.default_rng(seed)
-    drawn = zip(rng.choice(list(corruptions), len(rows)), rng.choice(STRENGTHS, len(rows)), strict=True)
+    drawn = zip(rng.choice(list(corruptions), len(rows)), rng.choice(SEVERITIES, len(rows)), strict=True)
     reader = CorruptedReader(cache.path, tuple(map(int, rows)))
     kind = f"{', '.join(corruptions)} drawn with seed {seed}"
     return _source(cache, reader, _known_images(cache, rows), list(drawn), kind)
@@ -177,8 +177,8 @@ def _source(
 ) -> Source:
     """A source of a row for each known image, corrupted as wanted of it."""
     entries = [
-        Entry(image_id, f"{name}/{strength}/{place}", label, split, subset)
-        for place, ((image_id, label, split, subset), (name, strength)) in enumerate(
+        Entry(image_id, f"{name}/{severity}/{place}", label, split, subset)
+        for place, ((image_id, label, split, subset), (name, severity)) in enumerate(
             zip(known, wanted, strict=True)
         )
     ]
@@ -206,11 +206,11 @@ def make_corrupted(
     Args:
         cache: A complete cache that holds images.
         rows: Row numbers of the images.
-        root: Folder of the copies. What is finished there is kept, what is begun goes on.
-        wanted: Corruptions and strengths, see `variants`.
+        root: Folder of the copies. What is finished there is reused, what was interrupted resumes.
+        wanted: Corruptions and severities, see `variants`.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Told of every row, over all copies.
+        progress: Reports every row, over all copies.
 
     Returns:
         The copies.
@@ -254,16 +254,16 @@ def make_training_copies(
     landmarker: Path | None = None,
     progress: Progress = SILENT,
 ) -> ExtractionSummary:
-    """Make a cache of all images but the test images, each corrupted in one way at one strength, drawn.
+    """Make a cache of all images but the test images, each corrupted in one way at one severity, drawn.
 
     Args:
         cache: A complete cache that holds images.
-        folder: Of the new cache. What is finished there is kept, what is begun goes on.
+        folder: Of the new cache. What is finished there is reused, what was interrupted resumes.
         corruptions: Keys of `CORRUPTIONS` that are drawn from.
         seed: Of the draw.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Told of every row.
+        progress: Reports every row.
 
     Returns:
         What was done.

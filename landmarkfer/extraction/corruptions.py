@@ -1,13 +1,13 @@
 """What can happen to a picture of a face: blur, noise, darkness, compression, turning, and things before it.
 
-A corruption is a pure function `(image, strength, landmarks, rng) -> image` of `uint8 [H, W]` or `[H, W, C]`;
-the strength is 1 to 5. Lengths are shares of the face's size in the picture, so that small and large pictures
+A corruption is a pure function `(image, severity, landmarks, rng) -> image` of `uint8 [H, W]` or `[H, W, C]`;
+the severity is 1 to 5. Lengths are shares of the face's size in the picture, so that small and large pictures
 suffer alike; the size, and where things are, come from the clean picture's landmarks, `[478, 3]` fractions of
 the image, or where there are none from the canonical face in the middle of the picture. Left and right are
 the subject's.
 
 After Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
-perturbations", 2019, with five strengths of each as there; what is put before the face is our own.
+perturbations", 2019, with five severities of each as there; what is put before the face is our own.
 """
 
 import hashlib
@@ -37,12 +37,12 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[Any]
 Corruption = Callable[[Pixels, int, Floats | None, np.random.Generator], Pixels]
 
-STRENGTHS = (1, 2, 3, 4, 5)
+SEVERITIES = (1, 2, 3, 4, 5)
 
 CANONICAL_SHARE = 0.9
 """Height of the canonical face over the shorter side of the picture, as of the mean face of FER2013."""
 
-# One entry for each strength.
+# One entry for each severity.
 _BLUR = (0.012, 0.024, 0.036, 0.054, 0.08)  # standard deviation over the face's size
 _NOISE = (0.02, 0.035, 0.055, 0.08, 0.12)  # standard deviation over the range of values
 _GAIN = (0.6, 0.4, 0.25, 0.15, 0.09)  # of the light
@@ -74,75 +74,75 @@ _LENS_POINTS = {
 _TEMPLES = {"right": 127, "left": 356}
 
 
-def blur(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def blur(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """Gaussian blur."""
-    sigma = _at(_BLUR, strength) * _face_size(image, landmarks)
+    sigma = _at(_BLUR, severity) * _face_size(image, landmarks)
     return gaussian_filter(image, (sigma, sigma, 0)[: image.ndim], mode="nearest")
 
 
-def noise(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def noise(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """Gaussian noise, as coarse as the face's size makes it visible."""
     grains = _grains(image, _face_size(image, landmarks), rng)
-    return _to_bytes(image / 255 + _at(_NOISE, strength) * grains)
+    return _to_bytes(image / 255 + _at(_NOISE, severity) * grains)
 
 
-def low_light(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def low_light(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """Too little light: darker, with the dark parts crushed, and the noise of few photons."""
-    light = _at(_GAIN, strength) * (image / 255) ** _GAMMA
+    light = _at(_GAIN, severity) * (image / 255) ** _GAMMA
     grains = _grains(image, _face_size(image, landmarks), rng)
-    return _to_bytes(light + np.sqrt(light / _at(_PHOTONS, strength)) * grains)
+    return _to_bytes(light + np.sqrt(light / _at(_PHOTONS, severity)) * grains)
 
 
-def jpeg(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def jpeg(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """Hard JPEG compression, of large pictures at the size of a preview."""
     picture = Image.fromarray(image)
     scale = min(1.0, _JPEG_FACE / _face_size(image, landmarks))
     file = io.BytesIO()
-    _scaled(picture, scale).save(file, "JPEG", quality=_at(_QUALITY, strength))
+    _scaled(picture, scale).save(file, "JPEG", quality=_at(_QUALITY, severity))
     with Image.open(file) as found:
         return np.asarray(found.resize(picture.size, Image.Resampling.BICUBIC))
 
 
 def low_resolution(
-    image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator
+    image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator
 ) -> Pixels:
     """A face of few pixels, enlarged again."""
     picture = Image.fromarray(image)
-    scale = min(1.0, _at(_FACE_PIXELS, strength) / _face_size(image, landmarks))
+    scale = min(1.0, _at(_FACE_PIXELS, severity) / _face_size(image, landmarks))
     return np.asarray(_scaled(picture, scale).resize(picture.size, Image.Resampling.BICUBIC))
 
 
-def rotation(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def rotation(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """The picture turned about the face's middle, to a side that is drawn; its edges are repeated."""
     points = _points(image, landmarks)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    degrees = _at(_DEGREES, strength) * rng.choice([-1, 1])
+    degrees = _at(_DEGREES, severity) * rng.choice([-1, 1])
     turned = rotate_image(image / 255, degrees, center=middle - 0.5, order=1, mode="edge")
     return _to_bytes(turned)
 
 
-def occluded_eyes(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def occluded_eyes(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """A grey bar over eyes and brows."""
     points = _points(image, landmarks)
-    return _paint(image, [_bar(points, _EYES_AND_BROWS, _at(_EYES, strength))], _GREY)
+    return _paint(image, [_bar(points, _EYES_AND_BROWS, _at(_EYES, severity))], _GREY)
 
 
 def occluded_mouth(
-    image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator
+    image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator
 ) -> Pixels:
     """A grey bar over the mouth."""
     points = _points(image, landmarks)
-    return _paint(image, [_bar(points, OUTER_LIPS_RING, _at(_MOUTH, strength))], _GREY)
+    return _paint(image, [_bar(points, OUTER_LIPS_RING, _at(_MOUTH, severity))], _GREY)
 
 
-def half_face(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def half_face(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """The left or the right part of the face, which is drawn, behind a grey edge."""
     points = _points(image, landmarks)
     angle = roll_angle(points)
     upright = rotate(points, -angle)
     (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
     width, height = right - left, bottom - top
-    covered = _at(_HALF, strength) * width
+    covered = _at(_HALF, severity) * width
     # Beyond the face's own border, since hair and ears belong to the half as well.
     start, end = (left - width, left + covered) if rng.random() < 0.5 else (right - covered, right + width)
     top, bottom = top - height, bottom + height
@@ -150,12 +150,12 @@ def half_face(image: Pixels, strength: int, landmarks: Floats | None, rng: np.ra
     return _paint(image, [rotate(corners, angle)], _GREY)
 
 
-def sunglasses(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+def sunglasses(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
     """Two dark lenses over eyes and brows, with a bridge and temples."""
     points = _points(image, landmarks)
     width = 0.02 * _face_size(image, landmarks)
     lenses = {
-        side: _grown_hull(points[chosen], _at(_LENSES, strength)) for side, chosen in _LENS_POINTS.items()
+        side: _grown_hull(points[chosen], _at(_LENSES, severity)) for side, chosen in _LENS_POINTS.items()
     }
     middles = {side: lens.mean(axis=0) for side, lens in lenses.items()}
     bridge = _wire(middles["right"], middles["left"], width)
@@ -163,15 +163,15 @@ def sunglasses(image: Pixels, strength: int, landmarks: Floats | None, rng: np.r
     return _paint(image, [*lenses.values(), bridge, *temples], _DARK)
 
 
-def mask(image: Pixels, strength: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
-    """A surgical mask, which at the low strengths has slipped down to the mouth and the chin."""
+def mask(image: Pixels, severity: int, landmarks: Floats | None, rng: np.random.Generator) -> Pixels:
+    """A surgical mask, which at the low severities has slipped down to the mouth and the chin."""
     points = _points(image, landmarks)
     angle = roll_angle(points)
     upright = rotate(points, -angle)
     oval = upright[list(FACE_OVAL_RING)]
-    middle = upright[_at(_MASK_TOPS, strength)]
+    middle = upright[_at(_MASK_TOPS, severity)]
     chin = oval[:, 1].max()
-    # The upper border falls from the nose to the ears' loops, a quarter of what is left of the face.
+    # The upper border falls from the nose to the ears' loops, a quarter of what remains of the face.
     sides = oval[oval[:, 1] > middle[1] + 0.25 * (chin - middle[1])]
     return _paint(image, [rotate(np.vstack([sides, middle]), angle)], _MASK)
 
@@ -191,40 +191,40 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def corrupt(image: Pixels, name: str, strength: int, landmarks: Floats | None, image_id: str) -> Pixels:
+def corrupt(image: Pixels, name: str, severity: int, landmarks: Floats | None, image_id: str) -> Pixels:
     """Corrupt one picture, always in the same way.
 
-    What is drawn at random depends on the picture and the corruption alone: from one strength to the next the
+    What is drawn at random depends on the picture and the corruption alone: from one severity to the next the
     same half is hidden and the same noise grows.
 
     Args:
         image: `uint8 [H, W]` or `[H, W, C]`.
         name: A key of `CORRUPTIONS`.
-        strength: 1 to 5.
+        severity: 1 to 5.
         landmarks: `[478, 3]`, fractions of the clean picture; None, or NaN, where no face was found.
-        image_id: What tells the picture from all others.
+        image_id: What distinguishes the picture from all others.
 
     Returns:
         A new picture of the same shape.
 
     Raises:
-        SettingsError: There is no such corruption or strength.
+        SettingsError: There is no such corruption or severity.
     """
     if name not in CORRUPTIONS:
         raise SettingsError(f"there is no corruption {name!r}; there are {', '.join(CORRUPTIONS)}.")
-    if strength not in STRENGTHS:
+    if severity not in SEVERITIES:
         raise SettingsError(
-            f"the strength is {strength}; it must be one of {', '.join(map(str, STRENGTHS))}."
+            f"the severity is {severity}; it must be one of {', '.join(map(str, SEVERITIES))}."
         )
     if landmarks is not None and not np.isfinite(landmarks).all():
         landmarks = None
     digest = hashlib.sha256(f"{name}/{image_id}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-    return CORRUPTIONS[name](image, strength, landmarks, rng)
+    return CORRUPTIONS[name](image, severity, landmarks, rng)
 
 
-def _at(values: Sequence[Any], strength: int) -> Any:
-    return values[strength - 1]
+def _at(values: Sequence[Any], severity: int) -> Any:
+    return values[severity - 1]
 
 
 def _points(image: Pixels, landmarks: Floats | None) -> Floats:

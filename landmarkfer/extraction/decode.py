@@ -51,7 +51,7 @@ class DecodedImage:
     Attributes:
         pixels: `uint8 [H, W, 3]`, upright RGB.
         plain: Whether the file is an ordinary 8-bit JPEG or PNG that shows these pixels in any viewer, so
-            that its bytes can be kept as they are.
+            that its bytes can be stored as they are.
     """
 
     pixels: np.ndarray

@@ -1,4 +1,4 @@
-"""Finding the face of one image: which views are tried, which face is kept, how detections are averaged.
+"""Finding the face of one image: which views are tried, which face is selected, how detections are averaged.
 
 The pipeline, prediction and the app all call `detect_face`, so that a face is treated the same everywhere.
 Coordinates of results are fractions of the image as in `detectors.py`, whatever window they came from.
@@ -24,10 +24,10 @@ class FaceResult:
     """What was found on one image.
 
     Attributes:
-        landmarks: `[478, 3]` float32, the mean of all detections of the kept face; None if there is no face.
+        landmarks: `[478, 3]` float32, the mean of all detections of the selected face; None without a face.
         blendshapes: `[52]` float32, their mean, or None.
         box: `(x0, y0, x1, y1)` of the landmarks, or None.
-        confidence: Score of the first detection, where the detector tells one.
+        confidence: Score of the first detection, where the detector gives one.
         faces: Number of faces that the successful view showed.
         detections: Number of detections averaged.
         spread: RMS distance of their points from the mean, over the RMS radius of the face; None for one.
@@ -58,7 +58,7 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
         settings: How to look; `detector` and `crop` of it do not matter here.
 
     Returns:
-        The face, or a result without landmarks that tells what was tried.
+        The face, or a result without landmarks that lists what was tried.
     """
     settings = settings or ExtractSettings()
     height, width = image.shape[:2]

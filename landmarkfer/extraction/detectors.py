@@ -40,7 +40,7 @@ class Detection:
     Attributes:
         landmarks: `[478, 3]` float32.
         blendshapes: `[52]` float32 from 0 to 1, or None.
-        confidence: The score of the face detector from 0 to 1, or None where the backend does not tell it.
+        confidence: The score of the face detector from 0 to 1, or None where the backend gives none.
     """
 
     landmarks: np.ndarray
@@ -70,7 +70,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DetectorIdentity:
-    """What tells one detector's landmarks from another's."""
+    """What distinguishes one detector's landmarks from another's."""
 
     name: str
     version: str
@@ -142,7 +142,7 @@ class FaceMeshDetector(_MediaPipeDetector):
 
     @staticmethod
     def available() -> bool:
-        """Tell whether the installed MediaPipe has the solution and its models, without importing it."""
+        """Return whether the installed MediaPipe has the solution and its models, without importing it."""
         folder = _mediapipe_folder()
         needed = ("python/solutions/face_mesh.py", *_FACEMESH_MODELS)
         return folder is not None and all((folder / name).is_file() for name in needed)
@@ -202,7 +202,7 @@ class LandmarkerDetector(_MediaPipeDetector):
 
     @staticmethod
     def available() -> bool:
-        """Tell whether MediaPipe is installed; whether the model is there is another matter."""
+        """Return whether MediaPipe is installed; whether the model is there is another matter."""
         return _mediapipe_folder() is not None
 
     @classmethod
@@ -278,7 +278,7 @@ def create_detector(name: str | None = None, model: Path | None = None) -> Detec
 
 
 def detector_identity(name: str | None = None, model: Path | None = None) -> DetectorIdentity:
-    """Tell what `create_detector` would make, without importing MediaPipe; it raises the same errors."""
+    """Return the identity of what `create_detector` makes, or its errors, without importing MediaPipe."""
     return _IDENTITIES[_checked(name)](model)
 
 

@@ -10,7 +10,7 @@ from landmarkfer.extraction.decode import DecodedImage
 MAX_STORED_SIDE = 1024
 """An image that is stored as it is gets shrunk to this many pixels on its longer side if it has more."""
 
-# Up to this many pixels on the longer side, images are kept without loss when they have to be encoded anew.
+# Up to this many pixels on the longer side, images are stored without loss when they have to be encoded anew.
 _LOSSLESS_SIDE = 256
 
 

@@ -1,4 +1,4 @@
-"""What the place of an image in a folder tree or archive tells: its class, its split, its subset.
+"""From the place of an image in a folder tree or archive: its class, its split, its subset.
 
 Known are class folders with or without split folders above them (`happy/x.jpg`, `train/happy/x.jpg`), in any
 case and under any number of enclosing folders (`archive/data/train/happy/x.jpg`), and FER2013's file names.
@@ -34,7 +34,7 @@ FER2013_USAGE: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The class, split and subset of one image; None where nothing tells."""
+    """The class, split and subset of one image; None where they are unknown."""
 
     label: str | None
     split: str | None
@@ -49,7 +49,7 @@ def canonical_split(name: str) -> str | None:
 
 
 def read_layout(paths: Sequence[str], layout: Layout = "auto") -> tuple[list[Place], str | None]:
-    """Tell each image's place from its path.
+    """Read each image's place from its path.
 
     Args:
         paths: Paths relative to the source, with forward slashes.

@@ -80,4 +80,4 @@ def _fetch(target: Path) -> None:
             file.write(data)
         os.replace(file.name, target)
     except OSError as error:
-        raise DetectorError(f"the model cannot be kept in {target.parent} ({error}); {advice}") from error
+        raise DetectorError(f"the model cannot be stored in {target.parent} ({error}); {advice}") from error

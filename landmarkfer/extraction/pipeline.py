@@ -101,7 +101,7 @@ def extract(
         settings: How faces are found and what is stored.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Told of every row, with counts of what came of them.
+        progress: Reports every row, with counts by status.
         task: What the progress calls it.
         part_rows: Rows per part of a new cache.
         pool: Workers that run already, with the source's reader and these settings, instead of new ones; it

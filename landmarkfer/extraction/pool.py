@@ -56,7 +56,7 @@ class _Worker:
         try:
             self.pipe.send([entry for _, entry in batch])
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has died, which the next reading from it will tell
+            pass  # it has died, which the next reading from it will show
 
     def end(self) -> None:
         self.pipe.close()

@@ -20,7 +20,7 @@ class ExtractSettings(BaseModel):
         threshold: The detector's score from which a face counts on the first view. Retries and close-ups
             accept `RETRY_LENIENCE` of it: 0.3 for 0.5.
         max_faces: The most faces that one view is searched for; with 1 it is the detector's best.
-        keep: Which of several faces is kept: the largest, or the one nearest to the middle of the image.
+        keep: Which of several faces is selected: the largest, or the one nearest to the middle of the image.
         crop: Side in pixels of the aligned face that is stored; None stores the image as it is.
     """
 

@@ -23,7 +23,7 @@ from landmarkfer.extraction.sources import Entry, Key, Source
 if TYPE_CHECKING:
     import pandas as pd
 
-# Column names that are taken without being told, in this order.
+# Column names that are recognised, in this order.
 PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "name", "id")
 LABEL_COLUMNS = ("label", "emotion", "expression", "class")
 SPLIT_COLUMNS = ("split", "usage", "subset", "set", "partition")
@@ -124,7 +124,7 @@ def apply_label_table(
 
     Returns:
         The source with one entry per path in the table, sorted by id. A path that is not there stays as an
-        entry that cannot be read; a path with two different labels keeps neither.
+        entry that cannot be read; a path with two different labels has neither.
 
     Raises:
         SourceError: The table cannot be read, lacks a column, or has no rows.
@@ -148,7 +148,7 @@ def apply_label_table(
     conflicting = set()
     for name, label, split in rows:
         usage = FER2013_USAGE.get(split.strip().lower(), (None, None))[0]
-        # A folder may hold the file under a name that does not look like an image's; reading it will tell.
+        # A folder may hold the file under a name that does not look like an image's; reading it will show.
         key = name if listed.kind == "folder" and _is_inside(name) else present.get(name)
         entry = Entry(name, key, canonical_label(label) or None, canonical_split(split), usage)
         if entries.setdefault(name, entry).label != entry.label:
@@ -157,7 +157,7 @@ def apply_label_table(
         entries[name] = entries[name]._replace(label=None)
     if conflicting:
         remarks.append(
-            f"{len(conflicting)} images have two different labels in {path.name}; they are kept unlabelled."
+            f"{len(conflicting)} images have two different labels in {path.name} and are stored without one."
         )
     if not any(name in present for name in entries):
         raise SourceError(
@@ -167,7 +167,7 @@ def apply_label_table(
     counts = Counter(entry.label for entry in entries.values())
     if all(label is None or label.isdecimal() for label in counts):
         remarks.append(
-            "The labels are numbers, whose meaning differs between data sets; they are kept as they are."
+            "The labels are numbers, whose meaning differs between data sets; they are stored as they are."
         )
     ordered = sorted(entries.values(), key=lambda entry: entry.id)
     return Source(f"{listed.kind}+labels", listed.name, ordered, listed.reader, listed.ignored, remarks)

@@ -30,7 +30,7 @@ class FrameView:
 
     @property
     def name(self) -> str:
-        """Name in the record of attempts."""
+        """Name in the list of attempts."""
         return f"frame+{self.border:.0%}" + "m" * self.mirrored
 
 
@@ -42,7 +42,7 @@ class TileView:
 
     @property
     def name(self) -> str:
-        """Name in the record of attempts."""
+        """Name in the list of attempts."""
         return f"tiles/{self.zoom}"
 
 
@@ -55,7 +55,7 @@ class CloseUp:
 
     @property
     def name(self) -> str:
-        """Name in the record of attempts."""
+        """Name in the list of attempts."""
         return f"close-up*{self.scale}" + "m" * self.mirrored
 
 

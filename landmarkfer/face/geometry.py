@@ -18,7 +18,7 @@ Align = Literal["none", "roll"]
 Scale = Literal["rms", "interocular"]
 Floats = NDArray[np.float32]
 
-_NO_EXTENT = 1e-6  # pixels; below what float32 can tell apart
+_NO_EXTENT = 1e-6  # pixels; below what float32 distinguishes
 
 
 def eye_centres(landmarks: Any) -> tuple[Any, Any]:

@@ -4,9 +4,9 @@ The angles are those of the rotation that brings the canonical face nearest to t
 over points that expressions hardly move: the bridge and the tip of the nose, the corners of the eyes,
 glabella, temples and forehead. MediaPipe's z is no measurement: a network guesses it from one image, relative
 to the head's own centre, and how well it guesses depends on the image. The angles inherit that: they put
-faces in an order and tell frontal ones from turned ones, but are not to be read as degrees of a protractor.
-Zero is the pose of the canonical face, which is the mean pose of the faces that it was made from, not the
-horizon.
+faces in an order and distinguish frontal ones from turned ones, but are not to be read as degrees of a
+protractor. Zero is the pose of the canonical face, which is the mean pose of the faces that it was made from,
+not the horizon.
 """
 
 import numpy as np

@@ -88,7 +88,7 @@ def draw_landmarks(
     line_width: float = 1.0,
     point_size: float = 2.0,
 ) -> "Image.Image":
-    """A copy of an image with landmarks and edges on it, smooth, and fast enough for a sheet of many.
+    """A copy of an image with landmarks and edges on it, smooth, and fast enough for a contact sheet.
 
     Args:
         image: a PIL image, or an array `[H, W]` or `[H, W, 3]` of uint8.
@@ -186,7 +186,7 @@ def graph_figure(
 
 
 def save_figure(figure: "Figure", path: Path, *, dpi: int = 110, few_colours: bool = False) -> None:
-    """Saves a matplotlib figure whole or not at all; the suffix tells the format (.png, .pdf, .svg ...).
+    """Saves a matplotlib figure whole or not at all; the suffix gives the format (.png, .pdf, .svg ...).
 
     Args:
         figure: for example from `graph_figure`.

@@ -21,7 +21,7 @@ def graph_figure_3d(
 ) -> "go.Figure":
     """A graph in three dimensions, to be turned with the mouse, as a plotly figure.
 
-    Each colour can be switched on and off in the legend; a point tells its index and region. With
+    Each colour can be switched on and off in the legend; a point shows its index and region. With
     `figure.write_html(path, include_plotlyjs=True)` the page needs no network.
 
     Args:

@@ -11,9 +11,9 @@ from landmarkfer.extraction import extract
 
 
 @pytest.fixture(scope="module")
-def place(detector, made_dataset, tmp_path_factory):
+def place(detector, synthetic_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
-    extract(made_dataset, folder / "cache/made", workers=2)
+    extract(synthetic_dataset, folder / "cache/made", workers=2)
     return folder
 
 

@@ -47,7 +47,7 @@ def test_the_whole_path_is_gone_and_told(first, folder):
     for step in ("1. Make 112 labelled faces", "2. Find 478", "3. Train", "4. Train", "5. Evaluate"):
         assert step in text
     assert "complete: 114 rows, 114 of them made now" in text
-    assert "alone is right on" in text and "McNemar" in text
+    assert "alone is correct on" in text and "McNemar" in text
     for model in ("mlp", "gnn"):
         config = json.loads((folder / "runs" / model / "config.json").read_text())
         metrics = json.loads((folder / "runs" / model / "metrics.json").read_text())
@@ -77,8 +77,8 @@ def test_the_commands_it_names_work(first, folder):
     # Options and paths of the others are such as their commands take.
     for words in commands[:2]:
         for path in (word for word in words if word.startswith(str(folder))):
-            assert (folder / "cache" / "made-faces" / "manifest.json").is_file() and path.endswith(
-                "made-faces"
+            assert (folder / "cache" / "synthetic-faces" / "manifest.json").is_file() and path.endswith(
+                "synthetic-faces"
             )
         assert CliRunner().invoke(cli, [*words[1:], "--help"]).exit_code == 0
 

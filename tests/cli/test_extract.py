@@ -40,7 +40,7 @@ def test_a_source_becomes_a_cache_of_its_name_and_a_table(invoke, blank, tmp_pat
     assert "sad 1 0 0 1 0.0%" in shown
     assert "all 3 0 0 3 0.0%" in shown
     assert any("cache/photos is complete: 3 rows, 3 of them made now in" in line for line in shown)
-    assert "1 files that are no images were left out." in shown
+    assert "1 files that are not images were ignored." in shown
     assert "photos: 3 of 3" in result.stderr
     assert "0 found, 0 no face, 3 unreadable" in result.stderr
     frame = LandmarkCache.open(tmp_path / "cache" / "photos").frame()

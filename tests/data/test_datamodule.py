@@ -2,17 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config.train import DataSettings, NormalisationSettings, SplitSettings
+from landmarkfer.config.train import NormalisationSettings, SplitSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.cache_writer import CacheWriter, write_cache
 from landmarkfer.data.datamodule import BatchLoader, FaceDataModule
-from landmarkfer.data.dataset import label_images, load_dataset
-from landmarkfer.data.row import Row
+from landmarkfer.data.dataset import load_dataset
 from landmarkfer.data.splits import make_splits
-from landmarkfer.errors import CacheError
-from landmarkfer.face.geometry import normalise
-from landmarkfer.face.landmarks import CANONICAL
 
 
 @pytest.fixture
@@ -36,88 +30,13 @@ def module(dataset, splits):
 
 
 def numbered(n):
-    """Faces whose first coordinate tells their row."""
+    """Faces whose first coordinate is their row."""
     landmarks = torch.arange(n, dtype=torch.float32)[:, None, None].expand(n, 478, 3).clone()
     return FaceBatch(landmarks, torch.ones(n, dtype=torch.bool), labels=torch.arange(n) % 3)
 
 
 def order(batches):
     return [batch.landmarks[:, 0, 0].long().tolist() for batch in batches]
-
-
-class TestDataset:
-    def test_rows_are_those_of_the_cache(self, tiny_cache, dataset):
-        frame = tiny_cache.frame()
-        assert len(dataset) == len(frame)
-        assert list(dataset.frame["id"]) == list(frame["id"])
-        assert dataset.classes == ("angry", "happy", "sad")
-        assert dataset.faces.has_face.tolist() == (frame["status"] == "ok").tolist()
-        number = {"angry": 0, "happy": 1, "sad": 2}
-        expected = [
-            number[label] if known else -1
-            for label, known in zip(frame["label"], frame["label"].notna(), strict=True)
-        ]
-        assert dataset.faces.labels.tolist() == expected
-        assert expected.count(-1) == 1
-
-    def test_landmarks_are_normalised_with_the_size_of_their_image(self, tiny_cache, dataset):
-        raw = tiny_cache.landmarks()
-        has_face = dataset.faces.has_face.numpy()
-        expected = normalise(raw[has_face], 200, 100)
-        np.testing.assert_array_equal(dataset.faces.landmarks.numpy()[has_face], expected)
-        assert (dataset.faces.landmarks.numpy()[~has_face] == 0).all()
-        kept = load_dataset(tiny_cache, NormalisationSettings(align="none", scale="interocular"))
-        np.testing.assert_array_equal(
-            kept.faces.landmarks.numpy()[has_face],
-            normalise(raw[has_face], 200, 100, align="none", scale="interocular"),
-        )
-
-    def test_blendshapes_where_the_detector_gives_them(self, make_rows, dataset, tmp_path):
-        assert dataset.faces.blendshapes is None
-        rows = make_rows()
-        seen = next(number for number, row in enumerate(rows) if row.landmarks is not None)
-        rows[seen].blendshapes = np.linspace(0, 1, 52, dtype=np.float32)
-        faces = load_dataset(write_cache(tmp_path / "scored", rows), NormalisationSettings()).faces
-        np.testing.assert_array_equal(faces.blendshapes[seen].numpy(), rows[seen].blendshapes)
-        others = torch.arange(len(rows)) != seen
-        assert (faces.blendshapes[others] == 0).all()
-
-    def test_classes_of_a_model_trained_elsewhere(self, tiny_cache):
-        labels = label_images(tiny_cache, DataSettings(), ("sad", "fear", "angry"))
-        dataset = load_dataset(tiny_cache, NormalisationSettings(), labels)
-        number = dict(zip(dataset.frame["label"], dataset.faces.labels.tolist(), strict=True))
-        assert (number["sad"], number["angry"]) == (0, 2)
-        assert "happy" not in number
-        assert (
-            dataset.faces.labels.tolist().count(-1) == tiny_cache.frame()["label"].isin(["happy"]).sum() + 1
-        )
-
-    def test_an_unfinished_cache_is_refused(self, make_rows, tiny_cache, tmp_path):
-        rows = make_rows()
-        manifest = tiny_cache.manifest.model_copy(update={"complete": False, "counts": None})
-        with CacheWriter(tmp_path / "cut", manifest, [row.id for row in rows]) as writer:
-            writer.write_part(0, rows[:100])
-        with pytest.raises(CacheError, match=f"not complete \\(100 of {len(rows)} rows\\)"):
-            load_dataset(LandmarkCache.open(tmp_path / "cut"), NormalisationSettings())
-
-    def test_faces_without_the_size_of_their_image_are_refused(self, tmp_path):
-        row = Row(id="a.png", label="happy", landmarks=0.5 + CANONICAL / 10)
-        cache = write_cache(tmp_path / "sizeless", [row])
-        with pytest.raises(CacheError, match=r"a\.png.*width and height"):
-            load_dataset(cache, NormalisationSettings())
-
-
-class TestBatch:
-    def test_rows_and_device_keep_every_field(self):
-        batch = numbered(6)
-        picked = batch.rows(torch.tensor([4, 1]))
-        assert len(picked) == 2
-        assert order([picked]) == [[4, 1]]
-        assert picked.labels.tolist() == [1, 1]
-        assert picked.image is None
-        moved = batch.to("meta")
-        assert {moved.landmarks.device.type, moved.has_face.device.type, moved.labels.device.type} == {"meta"}
-        assert moved.blendshapes is None
 
 
 class TestLoader:
@@ -148,7 +67,7 @@ class TestLoader:
         assert order(loader) == order(loader) == [[7, 3, 19], [0]]
 
     @pytest.mark.parametrize("position", range(11))
-    def test_going_on_gives_exactly_the_remaining_batches(self, position):
+    def test_resuming_gives_exactly_the_remaining_batches(self, position):
         whole = BatchLoader(numbered(40), np.arange(40), 8, seed=1)
         unbroken = order(whole) + order(whole)  # 2 epochs of 5 batches
         resumed = BatchLoader(numbered(40), np.arange(40), 8, seed=1, position=position)
@@ -206,7 +125,7 @@ class TestModule:
         for loader in (module.train_dataloader(), module.val_dataloader()):
             assert all((batch.labels >= 0).all() for batch in loader)
 
-    def test_training_goes_on_where_it_stood(self, dataset, splits, module):
+    def test_training_resumes_where_it_stood(self, dataset, splits, module):
         whole = module.train_dataloader()
         labels = [batch.labels.tolist() for _ in range(2) for batch in whole]
         rest = module_of(dataset, splits, steps=len(whole) + 1).train_dataloader()

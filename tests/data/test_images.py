@@ -113,11 +113,11 @@ def test_a_damaged_image_is_named(tmp_path):
     assert not list((cache.path / "images").glob("*.npy")), "half an array is not kept"
 
 
-def test_progress_counts_the_chunks(cache, monkeypatch):
+def test_progress_counts_the_images(cache, monkeypatch, recorder):
     monkeypatch.setattr(images, "_CHUNK", 4)
-    seen = []
-    load_images(cache, 24, 1, lambda loop, length: seen.append(length) or loop)
-    assert seen == [-(-len(cache) // 4)]
+    load_images(cache, 24, 1, recorder)
+    total = len(cache)
+    assert recorder.steps == [(0, total), *((min(done, total), total) for done in range(4, total + 4, 4))]
 
 
 class TestSize:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from landmarkfer.config.train import SplitSettings
-from landmarkfer.data.splits import Splits, has_twin_in, make_splits
+from landmarkfer.data.splits import Splits, has_duplicate_in, make_splits
 from landmarkfer.errors import CacheError
 
 COUNTS = {"happy": 400, "sad": 200, "angry": 60}
@@ -186,9 +186,9 @@ def test_nothing_to_train_on():
 
 def test_twins_by_hand():
     frame = pd.DataFrame({"sha256": ["a", "b", "a", None, None, "c"]})
-    found = has_twin_in(frame, np.array([0, 1, 3, 5]), np.array([2, 4, 5]))
+    found = has_duplicate_in(frame, np.array([0, 1, 3, 5]), np.array([2, 4, 5]))
     assert found.tolist() == [True, False, False, True]
-    assert has_twin_in(frame, np.array([0]), np.array([], dtype=np.int64)).tolist() == [False]
+    assert has_duplicate_in(frame, np.array([0]), np.array([], dtype=np.int64)).tolist() == [False]
 
 
 def test_saved_as_ids():

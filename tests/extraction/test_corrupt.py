@@ -32,8 +32,8 @@ WANTED = [("clean", 0), ("blur", 5), ("occluded-mouth", 3)]
 
 
 @pytest.fixture(scope="module")
-def cache(detector, made_dataset, tmp_path_factory):
-    return extract(made_dataset, tmp_path_factory.mktemp("own") / "made", workers=1).cache
+def cache(detector, synthetic_dataset, tmp_path_factory):
+    return extract(synthetic_dataset, tmp_path_factory.mktemp("own") / "made", workers=1).cache
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ class TestTrainingCopies:
         columns = ["id", "label", "split", "subset"]
         ours, theirs = copies.cache.frame(columns), cache.frame(columns).iloc[rows].reset_index(drop=True)
         assert ours.equals(theirs) and len(ours)
-        ways = [(name, strength) for name in CHOSEN for strength in range(1, 6)]
+        ways = [(name, severity) for name in CHOSEN for severity in range(1, 6)]
         drawn = Counter()
         stored = zip(
             ours["id"],
@@ -200,8 +200,8 @@ class TestReader:
         assert [entry.id for entry in source.entries] == frame["id"].tolist()
         assert [entry.subset for entry in source.entries] == frame["subset"].tolist()
 
-    def test_in_aligned_crops_the_bar_lies_where_the_mouth_is(self, made_faces, tmp_path):
-        face = made_faces[0]
+    def test_in_aligned_crops_the_bar_lies_where_the_mouth_is(self, synthetic_faces, tmp_path):
+        face = synthetic_faces[0]
         height, width = face.image.shape[:2]
         landmarks = np.column_stack([face.landmarks / (width, height), np.zeros(478)])
         crop = aligned_crop(face.image, landmarks, 96)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.errors import SettingsError
-from landmarkfer.extraction.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from landmarkfer.extraction.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from landmarkfer.face.landmarks import FACE_OVAL_RING, LEFT_EYE_RING, OUTER_LIPS_RING, RIGHT_EYE_RING
 from landmarkfer.reporting.corruption_sheet import shown_face
 
@@ -40,8 +40,8 @@ class TestEach:
         wide = np.ascontiguousarray(colour[:90])
         for clean, points in ((colour, landmarks), (small_grey, landmarks), (wide, None), (small_grey, None)):
             before = clean.copy()
-            for strength in STRENGTHS:
-                found = corrupt(clean, name, strength, points, "a.png")
+            for severity in SEVERITIES:
+                found = corrupt(clean, name, severity, points, "a.png")
                 assert (found.shape, found.dtype) == (clean.shape, np.uint8)
                 assert change(clean, found) > 0.1
             np.testing.assert_array_equal(clean, before)
@@ -62,7 +62,7 @@ class TestEach:
 @pytest.mark.parametrize("name", [name for name in CORRUPTIONS if name != "rotation"])
 def test_it_grows_with_the_strength(portrait, name, size):
     clean = np.asarray(Image.fromarray(portrait[0]).resize((size, size), Image.Resampling.BICUBIC))
-    changes = [change(clean, corrupt(clean, name, k, portrait[1], "a.png")) for k in STRENGTHS]
+    changes = [change(clean, corrupt(clean, name, k, portrait[1], "a.png")) for k in SEVERITIES]
     assert all(np.diff(changes) > 0), changes
 
 
@@ -108,7 +108,7 @@ class TestWhatIsHidden:
             assert hidden[0] in ([True, False], [False, True]), "an eye each"
             sides.add(tuple(hidden[0]))
             covered = hidden[0].index(True)
-            assert hidden[1][covered], "the same side at every strength"
+            assert hidden[1][covered], "the same side at every severity"
         assert len(sides) == 2
 
     @pytest.mark.parametrize("name", OCCLUSIONS)
@@ -146,12 +146,12 @@ def test_rotation_turns_about_the_face_and_further_with_the_strength():
     sides = set()
     for name in "abcdef":
         angles = []
-        for strength in STRENGTHS:
-            y, x = np.argwhere(corrupt(picture, "rotation", strength, None, name) > 60).mean(axis=0) + 0.5
+        for severity in SEVERITIES:
+            y, x = np.argwhere(corrupt(picture, "rotation", severity, None, name) > 60).mean(axis=0) + 0.5
             angles.append(np.degrees(np.arctan2(x - 100.5, 50.5 - y)))
             assert np.hypot(x - 100.5, y - 50.5) == pytest.approx(28.5, abs=0.7)
         assert np.abs(angles).tolist() == pytest.approx([15, 30, 45, 60, 75], abs=1.5)
-        assert len(set(np.sign(angles))) == 1, "to the same side at every strength"
+        assert len(set(np.sign(angles))) == 1, "to the same side at every severity"
         sides.add(np.sign(angles[0]))
     assert len(sides) == 2
 
@@ -168,5 +168,5 @@ def test_what_there_is_not_is_named():
     picture = np.zeros((8, 8), np.uint8)
     with pytest.raises(SettingsError, match="no corruption 'fog'; there are blur, noise"):
         corrupt(picture, "fog", 1, None, "a")
-    with pytest.raises(SettingsError, match="the strength is 0; it must be one of 1, 2, 3, 4, 5"):
+    with pytest.raises(SettingsError, match="the severity is 0; it must be one of 1, 2, 3, 4, 5"):
         corrupt(picture, "blur", 0, None, "a")

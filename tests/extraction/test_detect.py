@@ -251,8 +251,8 @@ def test_a_tilted_face_on_an_oblong_photo(detector, portrait):
     assert distance(shape_of(result, wide), upright) < 0.07
 
 
-def test_made_faces_are_found_near_where_they_are(detector, made_faces):
-    for face in made_faces[:4]:
+def test_synthetic_faces_are_found_near_where_they_are(detector, synthetic_faces):
+    for face in synthetic_faces[:4]:
         result = detect_face(detector, face.image)
         side = face.image.shape[0]
         radius = np.sqrt(np.square(face.landmarks - face.landmarks.mean(axis=0)).sum(axis=1).mean())

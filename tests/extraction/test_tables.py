@@ -149,7 +149,7 @@ def test_conflicting_rows_for_one_image_keep_no_label(photos, tmp_path):
     lines = ["path,label", "a.jpg,happy", "a.jpg,sad", "c.jpg,fear", "c.jpg,Fearful"]
     source = open_source(photos, labels=write_csv(tmp_path / "t.csv", lines))
     assert [(e.id, e.label) for e in source.entries] == [("a.jpg", None), ("c.jpg", "fear")]
-    assert source.remarks == ["1 images have two different labels in t.csv; they are kept unlabelled."]
+    assert source.remarks == ["1 images have two different labels in t.csv and are stored without one."]
 
 
 def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):

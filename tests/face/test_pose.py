@@ -29,7 +29,7 @@ def test_signs_as_seen_in_the_image():
     assert np.degrees(roll_angle(turned(roll=20).astype(np.float32))) == pytest.approx(20, abs=1e-3)
 
 
-def test_yaw_is_that_of_the_made_faces():
+def test_yaw_is_that_of_the_synthetic_faces():
     face = 40 * CANONICAL.astype(float)
     assert head_angles(turn(face, 9.0, 0.0)[None])[0] == pytest.approx([9, 0, 0], abs=1e-3)
 

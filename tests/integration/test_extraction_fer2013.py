@@ -2,7 +2,8 @@
 
 import pytest
 
-from landmarkfer.extraction import ExtractSettings, extract, open_source
+from landmarkfer.extraction import ExtractSettings, extract
+from landmarkfer.extraction.open_source import open_source
 
 pytestmark = pytest.mark.fer2013
 

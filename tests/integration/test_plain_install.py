@@ -55,13 +55,13 @@ def works(result: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.slow
-def test_photos_are_extracted_inspected_and_drawn(plain, tmp_path, detector, made_faces):
+def test_photos_are_extracted_inspected_and_drawn(plain, tmp_path, detector, synthetic_faces):
     from PIL import Image
 
     for number in range(2):
         path = tmp_path / f"photos/train/happy/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(made_faces[number].image).save(path)
+        Image.fromarray(synthetic_faces[number].image).save(path)
     assert "cache/photos is complete: 2 rows" in works(plain("extract", "photos", "--workers", 1))
     assert LandmarkCache.open(tmp_path / "cache/photos").frame()["status"].tolist() == ["ok", "ok"]
     assert "near-duplicate pairs" in works(plain("inspect", "photos"))

@@ -34,8 +34,8 @@ def run_script(folder: Path, text: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_an_extraction_in_a_script_without_a_guard(tmp_path, detector, made_faces):
-    for number, face in enumerate(made_faces[:4]):
+def test_an_extraction_in_a_script_without_a_guard(tmp_path, detector, synthetic_faces):
+    for number, face in enumerate(synthetic_faces[:4]):
         path = tmp_path / f"photos/{face.label}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(face.image).save(path)

@@ -1,7 +1,8 @@
-"""Made faces: labelled images of expressions, warped out of one portrait, with landmarks that are known.
+"""Synthetic faces: labelled images of expressions, warped out of one portrait, with landmarks that are known.
 
-For trying the whole path, and for tests with a real detector, where no data set is at hand. One person, moved
-by a table (`action_units.EXPRESSIONS`), is no evidence of how well anything recognises expressions of people.
+For trying the whole path, and for tests with a real detector, where no data set is available. One person,
+moved by a table (`action_units.EXPRESSIONS`), is no evidence of how well anything recognises expressions of
+people.
 
     for face in make_faces(14, seed=1):
         face.image, face.label, face.landmarks
@@ -10,14 +11,14 @@ The portrait is in the public domain; its landmarks are stored, so that making f
 """
 
 from landmarkfer.data.synthetic.dataset import write_dataset
-from landmarkfer.data.synthetic.faces import CLASSES, MadeFace, make_face, make_faceless, make_faces
+from landmarkfer.data.synthetic.faces import CLASSES, SyntheticFace, make_face, make_faceless, make_faces
 from landmarkfer.data.synthetic.parameters import FaceParameters
 from landmarkfer.data.synthetic.sheet import write_expression_sheet
 
 __all__ = [
     "CLASSES",
     "FaceParameters",
-    "MadeFace",
+    "SyntheticFace",
     "make_face",
     "make_faceless",
     "make_faces",

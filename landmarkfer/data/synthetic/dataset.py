@@ -1,4 +1,4 @@
-"""Made faces as a folder of images, as data sets come: `train/<class>/x.jpg` and `test/<class>/x.jpg`."""
+"""Synthetic faces as a folder of images, like a data set: `train/<class>/x.jpg` and `test/<class>/x.jpg`."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from landmarkfer.errors import SourceError
 from landmarkfer.files import replacing
 from landmarkfer.progress import SILENT, Progress
 
-_MARK = ".made-faces.json"
+_MARK = ".made-faces.json"  # as version 0.1 wrote it
 _VERSION = 1  # of the generator: raised when the same seed gives other faces
 _QUALITY = 92
 _CHUNK = 40
@@ -26,7 +26,7 @@ FACELESS = "no_face.jpg"
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """What a folder of made faces holds.
+    """What a folder of synthetic faces holds.
 
     Attributes:
         train: images per class in `train/`.
@@ -75,7 +75,7 @@ def write_dataset(
     workers: int = 1,
     progress: Progress = SILENT,
 ) -> int:
-    """Write a labelled data set of made faces, with one image without a face in each split.
+    """Write a labelled data set of synthetic faces, with one image without a face in each split.
 
     A folder that holds part of the same data set is completed, a whole one is left as it is.
 
@@ -86,7 +86,7 @@ def write_dataset(
         size: Side of the images, pixels.
         test_share: Share of the images of each class that goes to `test/`; at least one stays on either side.
         workers: Processes. More than one are started anew, so a script needs its `__main__` guard.
-        progress: Told of the task `making faces`.
+        progress: Reports the task `making faces`.
 
     Returns:
         How many images the folder holds.
@@ -105,12 +105,12 @@ def write_dataset(
             _save(make_faceless(number, size), folder / split / "neutral" / FACELESS)
         _write_faces(folder, plan, workers, lambda done: progress("making faces", done + 2, total))
     except OSError as error:
-        raise SourceError(f"cannot write made faces to {folder}: {error.strerror or error}.") from error
+        raise SourceError(f"cannot write synthetic faces to {folder}: {error.strerror or error}.") from error
     return total
 
 
 def _claim(folder: Path, plan: DatasetPlan) -> None:
-    """Mark the folder as one of made faces, or make sure that it is marked with the same plan."""
+    """Mark the folder as one of synthetic faces, or make sure that it is marked with the same plan."""
     mark = folder / _MARK
     if mark.is_file():
         try:
@@ -122,7 +122,7 @@ def _claim(folder: Path, plan: DatasetPlan) -> None:
                 f"{folder} holds faces made with other settings ({written}); remove it or name another."
             )
     elif folder.is_dir() and any(folder.iterdir()):
-        raise SourceError(f"{folder} holds files that are no made faces; name another folder.")
+        raise SourceError(f"{folder} holds files that are not synthetic faces; name another folder.")
     else:
         with replacing(mark) as file:
             file.write_text(json.dumps(asdict(plan)), encoding="utf-8")

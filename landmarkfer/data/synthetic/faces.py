@@ -1,4 +1,4 @@
-"""Made faces one at a time, each depending on the seed and its own number only."""
+"""Synthetic faces one at a time, each depending on the seed and its own number only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _CORNERS = ((0, 0, 130, 130), (370, 0, 500, 130))  # left, top, right, bottom in
 
 
 @dataclass(frozen=True)
-class MadeFace:
+class SyntheticFace:
     """One labelled face.
 
     Attributes:
@@ -38,7 +38,7 @@ class MadeFace:
     parameters: FaceParameters
 
 
-def make_face(label: str, number: int = 0, size: int = 192, seed: int = 0) -> MadeFace:
+def make_face(label: str, number: int = 0, size: int = 192, seed: int = 0) -> SyntheticFace:
     """The face of a given number in the series of a seed.
 
     Args:
@@ -58,12 +58,12 @@ def make_face(label: str, number: int = 0, size: int = 192, seed: int = 0) -> Ma
     rng = np.random.default_rng([seed, number])
     strength, parameters = draw_parameters(label, rng)
     image, landmarks = render(parameters, size)
-    return MadeFace(expose(image, parameters, rng), label, landmarks, strength, parameters)
+    return SyntheticFace(expose(image, parameters, rng), label, landmarks, strength, parameters)
 
 
 def make_faces(
     n: int, size: int = 192, seed: int = 0, classes: Sequence[str] = CLASSES
-) -> Iterator[MadeFace]:
+) -> Iterator[SyntheticFace]:
     """`n` faces, the classes in turn.
 
     Args:

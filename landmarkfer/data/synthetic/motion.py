@@ -1,4 +1,4 @@
-"""Where the landmarks of a made face lie: the resting face, its individual shape, expression and pose.
+"""Where the landmarks of a synthetic face lie: the resting face, its individual shape, expression and pose.
 
 All in the face's own coordinates (`portrait`): the origin midway between the eyes, x to the image right, y
 down, z negative toward the camera, the distance between the eyes 1. Left and right are the subject's.

@@ -1,4 +1,4 @@
-"""What shows between the lips of a made face: the portrait's upper teeth where they are, and a dark cavity.
+"""What shows between the lips of a synthetic face: the portrait's upper teeth in place, and a dark cavity.
 
 A warp alone would stretch the teeth with the lips. Teeth belong to the skull: they keep their size and place,
 the lips uncover them or close over them, and below them it is dark.

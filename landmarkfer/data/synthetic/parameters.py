@@ -1,4 +1,4 @@
-"""What is drawn at random for a made face: how much of which action unit, whose face, what pose and light."""
+"""What is drawn at random for a synthetic face: action units, shape of the face, pose and light."""
 
 from dataclasses import dataclass, field
 

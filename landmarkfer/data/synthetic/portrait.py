@@ -1,4 +1,4 @@
-"""The one photograph that made faces start from, with its 478 landmarks, in the coordinates of the face.
+"""The one photograph that synthetic faces start from, with its 478 landmarks, in the coordinates of the face.
 
 The portrait is scikit-image's `astronaut`: Eileen Collins, photographed by NASA, in the public domain. Its
 landmarks lie beside this module in `astronaut_landmarks.csv`, so that no detector is needed to make faces;

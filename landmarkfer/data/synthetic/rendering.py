@@ -1,4 +1,4 @@
-"""From the parameters of a made face to its picture: the portrait warped, its mouth painted, light and noise.
+"""From the parameters of a synthetic face to its picture: warped portrait, painted mouth, light and noise.
 
 The portrait smiles. A face that does not is first made of it, with great care and once; all others are warps
 of that one, which is faster and keeps the lips whole. Pixels: x to the right, y down, the first pixel

@@ -17,7 +17,7 @@ from landmarkfer.evaluation.robustness.statistics import (
     compare_robustness,
     robustness_rows,
 )
-from landmarkfer.extraction.corruptions import STRENGTHS
+from landmarkfer.extraction.corruptions import SEVERITIES
 from landmarkfer.files import replacing
 from landmarkfer.reporting.markdown import (
     ABSENT,
@@ -104,7 +104,7 @@ def robustness_figure(results: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]) -> None:
-    subsets = [CLEAN, *(f"{name}-{strength}" for strength in STRENGTHS)]
+    subsets = [CLEAN, *(f"{name}-{strength}" for strength in SEVERITIES)]
     strengths = range(len(subsets))
     found_lines: set[tuple[float, ...]] = set()
     for number, system in enumerate(systems):
@@ -123,7 +123,7 @@ def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]
         axes.plot(strengths, line, color=GREY, linewidth=0.9, linestyle="--", label=label, zorder=1)
     axes.set_title(name, fontsize=10, loc="left")
     axes.set_ylim(0, 102)
-    axes.set_xticks(strengths, labels=["clean", *map(str, STRENGTHS)])
+    axes.set_xticks(strengths, labels=["clean", *map(str, SEVERITIES)])
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
@@ -149,7 +149,7 @@ def _render(csv: Path, page: Path, results: pd.DataFrame, baseline: str, command
         versions=package_versions(),
         date=made[:10],
         introduction=(
-            f"{images:,} test images, each corrupted in {len(names)} ways at {len(STRENGTHS)} strengths "
+            f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} strengths "
             "before faces were looked for in them, with the detector and the settings of the training images."
         ),
     )

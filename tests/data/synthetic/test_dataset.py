@@ -75,7 +75,7 @@ def test_a_folder_of_other_things_is_left_alone(written, tmp_path):
     with pytest.raises(SourceError, match=r"made with other settings .*'seed': 2"):
         write_dataset(written, per_class=4, seed=3, size=64)
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(SourceError, match="no made faces; name another folder"):
+    with pytest.raises(SourceError, match="not synthetic faces; name another folder"):
         write_dataset(tmp_path, per_class=4)
     (written / ".made-faces.json").rename(tmp_path / "mark")
     (written / ".made-faces.json").write_text("{")

@@ -24,8 +24,8 @@ def opening(landmarks):
     return (landmarks[14, 1] - landmarks[13, 1]) / interocular(landmarks)
 
 
-def test_a_face_is_what_it_says(made_faces):
-    for face in made_faces:
+def test_a_face_is_what_it_says(synthetic_faces):
+    for face in synthetic_faces:
         assert face.image.shape == (192, 192, 3) and face.image.dtype == np.uint8
         assert face.landmarks.shape == (478, 2) and face.landmarks.dtype == np.float32
         assert face.landmarks.min() > 0 and face.landmarks.max() < 192
@@ -34,7 +34,7 @@ def test_a_face_is_what_it_says(made_faces):
             assert face.strength == 0
         else:
             assert 0.3 <= face.strength <= 1
-    assert [face.label for face in made_faces] == [*CLASSES, *CLASSES]
+    assert [face.label for face in synthetic_faces] == [*CLASSES, *CLASSES]
 
 
 def test_seed_and_number_decide_a_face():
@@ -66,9 +66,9 @@ def test_what_cannot_be_made_is_refused():
         make_face("happy", size=16)
 
 
-def test_detected_points_follow_the_intended_ones(made_faces, detector):
+def test_detected_points_follow_the_intended_ones(synthetic_faces, detector):
     errors = np.array(
-        [np.linalg.norm(detected(detector, face.image) - face.landmarks, axis=1) for face in made_faces]
+        [np.linalg.norm(detected(detector, face.image) - face.landmarks, axis=1) for face in synthetic_faces]
     )
     assert np.median(errors, axis=1).max() < 3.0
     assert np.median(errors) < 2.0
@@ -119,9 +119,9 @@ def test_roll_is_clockwise_as_seen():
     assert np.rad2deg(np.arctan2(*(left - right)[::-1])) == pytest.approx(10.0, abs=0.01)
 
 
-def test_skin_neither_folds_nor_tears(made_faces):
+def test_skin_neither_folds_nor_tears(synthetic_faces):
     holes = [INNER_LIPS_RING, RIGHT_EYE_RING, LEFT_EYE_RING]
-    for face in made_faces:
+    for face in synthetic_faces:
         parameters = face.parameters
         rest = resting_portrait(parameters.mirrored)
         target = move_face(

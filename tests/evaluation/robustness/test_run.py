@@ -21,12 +21,12 @@ ARGUMENTS = [*SYSTEMS, "--corruptions", "half-face,mask", "--workers", "2", "--p
 
 
 @pytest.fixture(scope="module")
-def place(detector, made_dataset, tmp_path_factory):
-    """A working folder with a cache of made faces, two seeds of two models, and a page about them."""
+def place(detector, synthetic_dataset, tmp_path_factory):
+    """A working folder with a cache of synthetic faces, two seeds of two models, and a page about them."""
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        extract(made_dataset, "cache/made", workers=2)
+        extract(synthetic_dataset, "cache/made", workers=2)
         for seed in (0, 1):
             small = {"cache": "made", "seed": seed, "fit.epochs": 2, "fit.batch_size": 8}
             small |= {"fit.device": "cpu", "split.validation": 0.4}

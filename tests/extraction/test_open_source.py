@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from landmarkfer.errors import SourceError
-from landmarkfer.extraction import sources
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.open_source import FolderReader, open_source
 
@@ -160,7 +159,7 @@ def test_a_folder_without_permission_stops_the_listing(stranger):
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 3)
+    monkeypatch.setattr("landmarkfer.extraction.open_source.MAX_BYTES", 3)
     (tmp_path / "a.jpg").write_bytes(b"1234")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", b"1234")
