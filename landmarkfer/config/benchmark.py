@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from landmarkfer.config.data import FROZEN
 from landmarkfer.config.recipes import explain, load_settings, read_recipe
-from landmarkfer.config.train import FROZEN, TrainSettings
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import SettingsError
 
 

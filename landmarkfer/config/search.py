@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from landmarkfer.config.data import FROZEN
 from landmarkfer.config.recipes import explain, read_recipe
-from landmarkfer.config.train import FROZEN
 from landmarkfer.errors import SettingsError
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from landmarkfer.config.train import AugmentSettings
+from landmarkfer.config.data import AugmentSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
 from landmarkfer.face.landmarks import MIRROR

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from landmarkfer.config.train import DataSettings, NormalisationSettings
+from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo, load_images

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landmarkfer.config.train import ImageAugmentSettings
+from landmarkfer.config.data import ImageAugmentSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.images import seen_side
 from landmarkfer.face.landmarks import MIRROR

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landmarkfer.config.train import NormalisationSettings
+from landmarkfer.config.data import NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.face.geometry import normalise

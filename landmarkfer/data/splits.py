@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-from landmarkfer.config.train import SplitSettings
+from landmarkfer.config.data import SplitSettings
 from landmarkfer.errors import CacheError, SettingsError
 
 Rows = NDArray[np.int64]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from landmarkfer.config.train import AugmentSettings
+from landmarkfer.config.data import AugmentSettings
 from landmarkfer.data.augment import augment_landmarks, mirror_faces
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import augment_images, mirror_images

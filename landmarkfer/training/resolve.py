@@ -4,7 +4,8 @@ import os
 import shutil
 from typing import Any
 
-from landmarkfer.config.train import AugmentSettings, ModelSettings, ResolvedSettings, TrainSettings
+from landmarkfer.config.data import AugmentSettings
+from landmarkfer.config.train import ModelSettings, ResolvedSettings, TrainSettings
 from landmarkfer.errors import SettingsError
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.inference.device import accelerator

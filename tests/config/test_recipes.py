@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from landmarkfer.config.data import AugmentSettings
 from landmarkfer.config.recipes import changed_settings, load_settings, parse_settings
 from landmarkfer.config.search import read_search
-from landmarkfer.config.train import AugmentSettings, FitSettings, TrainSettings
+from landmarkfer.config.train import FitSettings, TrainSettings
 from landmarkfer.errors import SettingsError
 from landmarkfer.models import build_model, model_keywords
 

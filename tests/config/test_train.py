@@ -37,12 +37,6 @@ def test_wrong_values_are_named_with_what_was_expected(key, value, reason):
     assert "\n" not in str(error.value)
 
 
-def test_a_fold_must_be_one_of_the_folds():
-    assert load_settings(overrides={"split.folds": 3, "split.fold": 2}).split.fold == 2
-    with pytest.raises(SettingsError, match=r"below folds \(3\), got 3"):
-        load_settings(overrides={"split.folds": 3, "split.fold": 3})
-
-
 def test_settings_are_frozen():
     settings = TrainSettings()
     with pytest.raises(ValueError, match="frozen"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config.train import AugmentSettings
+from landmarkfer.config.data import AugmentSettings
 from landmarkfer.data.augment import augment_landmarks, mirror_faces, mirror_landmarks
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.blendshapes import BLENDSHAPES

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config.train import NormalisationSettings, SplitSettings
+from landmarkfer.config.data import NormalisationSettings, SplitSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.datamodule import BatchLoader, FaceDataModule
 from landmarkfer.data.dataset import load_dataset

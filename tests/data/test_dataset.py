@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config.train import DataSettings, NormalisationSettings
+from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
 from landmarkfer.data.dataset import label_images, load_dataset

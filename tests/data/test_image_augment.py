@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.config.train import ImageAugmentSettings
+from landmarkfer.config.data import ImageAugmentSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import augment_images, mirror_images
 

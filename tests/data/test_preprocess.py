@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from landmarkfer.config.train import NormalisationSettings
+from landmarkfer.config.data import NormalisationSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.images import load_images
 from landmarkfer.data.preprocess import Preprocess, keypoints_in_image

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from landmarkfer.config.train import SplitSettings
+from landmarkfer.config.data import SplitSettings
 from landmarkfer.data.splits import Splits, has_duplicate_in, make_splits
 from landmarkfer.errors import CacheError
 

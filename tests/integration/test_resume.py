@@ -104,7 +104,7 @@ def test_wherever_it_is_cut(tiny_settings, unbroken, cut_at, monkeypatch, tmp_pa
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from landmarkfer.recipes import parse_settings
+from landmarkfer.config.recipes import parse_settings
 from landmarkfer.training.fit import train
 from landmarkfer.training.task import ExpressionTask
 import json

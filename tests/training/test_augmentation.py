@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from landmarkfer.config.train import AugmentSettings
+from landmarkfer.config.data import AugmentSettings
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL, MIRROR

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from landmarkfer.config.train import DistillationSettings, NormalisationSettings
+from landmarkfer.config.data import NormalisationSettings
+from landmarkfer.config.train import DistillationSettings
 from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.data.splits import make_splits
 from landmarkfer.errors import SettingsError

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from landmarkfer.config.train import NormalisationSettings
+from landmarkfer.config.data import NormalisationSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.errors import CacheError, LandmarkferError, RunError

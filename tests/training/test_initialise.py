@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from landmarkfer.config.data import NormalisationSettings, SplitSettings
 from landmarkfer.config.recipes import load_settings
-from landmarkfer.config.train import NormalisationSettings, SplitSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.data.splits import make_splits

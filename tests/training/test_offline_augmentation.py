@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from landmarkfer.config.data import NormalisationSettings
 from landmarkfer.config.recipes import load_settings
-from landmarkfer.config.train import NormalisationSettings, TrainSettings
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.datamodule import FaceDataModule
 from landmarkfer.data.dataset import load_dataset
