@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from landmarkfer import __version__
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 from landmarkfer.face.landmarks import N_LANDMARKS
@@ -77,7 +77,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
-    landmarkfer: str = __version__
+    landmarkfer: str = version("landmarkfer")
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     source: SourceInfo
     detector: DetectorInfo

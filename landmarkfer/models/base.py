@@ -6,6 +6,7 @@ predicts the training prior.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
@@ -18,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import landmarkfer
 from landmarkfer.calibration.conformal import PERCENTS
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import LEAST_SD, blendshape_statistics, landmark_statistics, whitening_matrix
@@ -132,7 +132,7 @@ class FaceModel(nn.Module, Classifier):
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors().items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"landmarkfer": landmarkfer.__version__})
+            save_file(tensors, temporary, metadata={"landmarkfer": version("landmarkfer")})
 
     @classmethod
     def from_file(

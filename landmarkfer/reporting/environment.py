@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
-import landmarkfer
 from landmarkfer.data.cache import CACHE_ROOT
 from landmarkfer.errors import EXTRAS, DetectorError
 from landmarkfer.extraction.detectors import FaceMeshDetector, LandmarkerDetector, default_detector
@@ -25,7 +24,7 @@ def environment() -> dict[str, Section]:
     """The sections of the report: heading -> name -> value."""
     return {
         "landmarkfer": {
-            "version": landmarkfer.__version__,
+            "version": version("landmarkfer"),
             "Python": f"{platform.python_version()} ({platform.python_implementation()})",
             "system": platform.platform(),
         },
@@ -34,7 +33,7 @@ def environment() -> dict[str, Section]:
         "devices": _devices(),
         "detectors": _detectors(),
         "paths": {
-            "package": str(Path(landmarkfer.__file__).parent),
+            "package": str(Path(__file__).resolve().parents[1]),
             "graphs": str(graphs_dir()),
             "interpreter": sys.executable,
             "working folder": str(Path.cwd()),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import landmarkfer
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
@@ -122,7 +121,7 @@ def write_config(path: Path, config: RunConfig) -> None:
 
 def environment() -> dict[str, Any]:
     """Versions, cores and time, for `config.json`."""
-    versions = {"landmarkfer": landmarkfer.__version__, "python": platform.python_version()}
+    versions = {"landmarkfer": version("landmarkfer"), "python": platform.python_version()}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):  # one can train where no faces can be detected
             versions[package] = version(package)
