@@ -73,8 +73,8 @@ def contributions(
     for block in model.blocks:
         block.conv.aggregate = Recorded(block.conv.aggregate)
         records.append(block.conv.aggregate)
-    edges = torch.from_numpy(model.graph.edge_index.copy())
-    weight = 1 / torch.bincount(edges[1], minlength=model.graph.num_nodes)[edges[1]]
+    edges = torch.from_numpy(model.face_graph.edge_index.copy())
+    weight = 1 / torch.bincount(edges[1], minlength=model.face_graph.num_nodes)[edges[1]]
     points, messages, count = torch.zeros(N_LANDMARKS), torch.zeros(edges.shape[1]), 0
     for some in rows[:FACES].split(BATCH):
         landmarks = faces.landmarks[some]
@@ -209,7 +209,7 @@ def main(run: str, learned: str | None) -> None:
         share = np.bincount(REGION, np.abs(found[-1][0]), minlength=len(REGIONS))
         table[name] = (100 * share / share.sum()).round(2)
         click.echo(f"{name}: {', '.join(table.sort_values(name, ascending=False)['region'][:4])}")
-    draw_counts(RESULTS / "what-counts.png", model.graph, opened.dataset.classes, found)
+    draw_counts(RESULTS / "what-counts.png", model.face_graph, opened.dataset.classes, found)
     table.to_csv(RESULTS / "what-counts.csv", index=False)
     if learned:
         other = find_run(learned).load().model
@@ -217,7 +217,7 @@ def main(run: str, learned: str | None) -> None:
         total = sum(
             block.learned.adjacency.detach().abs() for block in other.blocks if block.learned is not None
         )
-        for line in draw_learned(RESULTS / "learned-edges.png", other.graph, total.numpy()):
+        for line in draw_learned(RESULTS / "learned-edges.png", other.face_graph, total.numpy()):
             click.echo(f"learned edges join points that are {line}")
 
 

@@ -223,8 +223,12 @@ def made_run(tmp_path):
         folder = tmp_path / "experiments/runs" / name
         folder.mkdir(parents=True)
         content = {"format": 1, "settings": {"model": {"name": "mlp"}}, "classes": ["happy", "sad"]}
-        content |= {"cache": {"path": "cache/faces", "fingerprint": "f00"}, "graph": None}
-        content |= {"parameters": 1234, "created": "2026-01-01T00:00:00+00:00"} | dict(config)
+        content |= {"graph": None, "parameters": 1234, "created": "2026-01-01T00:00:00+00:00"}
+        content |= {"versions": {}, "cores": 1, "cache": {}} | dict(config)
+        of_cache = {"path": "cache/faces", "fingerprint": "f00", "rows": 9, "detector": "none 1"}
+        of_graph = {"name": "tesselation", "kinds": [], "nodes": 478, "edges": 0}
+        for key, whole in (("cache", of_cache), ("graph", of_graph)):
+            content[key] = whole | content[key] if isinstance(content[key], dict) else content[key]
         for key, value in settings.items():
             *tables, last = key.split(".")
             table = content["settings"]

@@ -4,8 +4,10 @@ The table holds import paths, so that reading the names loads neither torch nor 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from landmarkfer.errors import SettingsError
@@ -81,8 +83,44 @@ def build_model(name: str, num_classes: int, **keywords: Any) -> "Classifier":
     Raises:
         SettingsError: The name or a keyword is unknown, or a keyword's value does not fit.
     """
+    with _checked(name, keywords) as kind:
+        return kind(num_classes, **keywords)
+
+
+def load_model(
+    name: str,
+    num_classes: int,
+    path: Path,
+    keywords: Mapping[str, Any],
+    *,
+    graph_name: str = "graph",
+    edge_kinds: Sequence[str] = (),
+) -> "Classifier":
+    """Load a trained model from the file that its `save` has written.
+
+    Args:
+        name: One of `MODELS`.
+        num_classes: C, the width of the logits.
+        path: The file.
+        keywords: Of the model's constructor. The graph of a graph model is the one in the file.
+        graph_name: Name of that graph.
+        edge_kinds: Names of the kinds of its edges; numbered if empty.
+
+    Returns:
+        The model, in evaluation mode, on the CPU.
+
+    Raises:
+        SettingsError: As in `build_model`.
+        RunError: The file is missing, damaged, hostile or of another model.
+    """
+    with _checked(name, keywords) as kind:
+        return kind.from_file(path, num_classes, keywords, graph_name=graph_name, edge_kinds=edge_kinds)
+
+
+@contextmanager
+def _checked(name: str, keywords: Mapping[str, Any]) -> Iterator[type["Classifier"]]:
     check_keywords(name, keywords)
     try:
-        return model_class(name)(num_classes, **keywords)
+        yield model_class(name)
     except ValueError as error:
         raise SettingsError(f"model '{name}' cannot be built so: {error}.") from error

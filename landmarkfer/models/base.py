@@ -24,9 +24,11 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import LEAST_SD, blendshape_statistics, landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
+from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.files import replacing
 from landmarkfer.models.classifier import Classifier
+from landmarkfer.models.graph_buffers import GRAPH_ARRAYS, GraphBuffers, graph_of
 
 # What keywords of models may be; `build_model` checks them against the annotations of the constructor.
 Features = Literal["whitened", "displacement", "coordinates"]
@@ -47,9 +49,14 @@ class FaceModel(nn.Module, Classifier):
 
     Args:
         num_classes: C.
+
+    Attributes:
+        graph_prefix: What the names of a graph's buffers start with.
     """
 
     fitted_at_once: ClassVar[bool] = False
+    file_name: ClassVar[str] = "model.safetensors"
+    graph_prefix: ClassVar[str] = "graph."
     log_prior: Tensor
     class_offset: Tensor
     temperature: Tensor
@@ -73,6 +80,12 @@ class FaceModel(nn.Module, Classifier):
     def num_parameters(self) -> int:
         """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def face_graph(self) -> FaceGraph | None:
+        """The graph of a graph model."""
+        buffers = getattr(self, "graph", None)
+        return None if buffers is None else buffers.face_graph
 
     @property
     def device(self) -> torch.device:
@@ -112,35 +125,55 @@ class FaceModel(nn.Module, Classifier):
         return self.state_dict()
 
     def save(self, path: Path) -> None:
-        """Write weights, statistics and, of a graph model, the graph, as safetensors.
+        """Write all tensors as safetensors.
 
         The same tensors give the same bytes: with more than one entry of metadata, their order would not be
         the same each time.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors().items()}
-        graph = getattr(self, "graph", None)
-        if graph is not None:
-            for field in ("edge_index", "edge_kind", "node_region"):
-                tensors[f"graph.{field}"] = torch.from_numpy(getattr(graph, field).copy())
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"landmarkfer": landmarkfer.__version__})
 
-    def load(self, path: Path) -> None:
-        """Read what `save` of a model with the same keywords has written, and set evaluation mode.
-
-        Raises:
-            RunError: The file is missing or damaged, or the tensors do not fit.
-        """
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        num_classes: int,
+        keywords: Mapping[str, Any],
+        *,
+        graph_name: str = "graph",
+        edge_kinds: Sequence[str] = (),
+    ) -> Self:
+        """The model that `save` has written, in evaluation mode; see `Classifier.from_file`."""
         try:
-            tensors = load_file(path)
+            tensors = cls.current_names(load_file(path))
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} is damaged: {error}.") from error
+        has_graph = any(name.startswith(cls.graph_prefix) for name in tensors)
+        if has_graph:
+            # Its layers are built for this graph; one of the same name may have been changed since.
+            graph = graph_of(tensors, path, prefix=cls.graph_prefix, name=graph_name, kinds=edge_kinds)
+            keywords = {**keywords, "graph": graph}
+        model = cls(num_classes, **keywords)
+        if model.face_graph is not None and not has_graph:
+            raise RunError(f"{path} lacks the graph '{graph_name}' of its model; train the model again.")
         try:
-            self.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith("graph.")})
+            model.load_state_dict(tensors)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} does not fit the settings of its model: {reason[:300]}") from error
-        self.eval()
+        return model.eval()
+
+    @classmethod
+    def current_names(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a file, also of one that version 0.1 wrote, by the names that they have today."""
+        return tensors
+
+    @property
+    def never_initialised(self) -> set[str]:
+        """Names of the tensors that belong to a model's own data and graph; see `initialise_from`."""
+        graphs = [name for name, module in self.named_modules() if isinstance(module, GraphBuffers)]
+        return {*OF_ITS_DATA, *(f"{name}.{array}" for name in graphs for array in GRAPH_ARRAYS)}
 
     def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
         """Set the weights of another model; the head's only if its classes are as many.
@@ -151,7 +184,7 @@ class FaceModel(nn.Module, Classifier):
         own = self.state_dict()
         head = set(self.depth_groups()[-1])
         fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
-        fresh |= set(OF_ITS_DATA)
+        fresh |= self.never_initialised
         for key, value in own.items():
             if key not in fresh and (key not in weights or weights[key].shape != value.shape):
                 raise ValueError(f"'{key}' differs")

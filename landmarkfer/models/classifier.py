@@ -1,7 +1,7 @@
 """What code outside this package asks of a model, be it a network or a classical one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.data.batch import FaceBatch
+from landmarkfer.face.graph import FaceGraph
 
 Branch = Literal["image", "encoder"]
 """The branches of a fused model."""
@@ -24,11 +25,13 @@ class Classifier(ABC):
     Attributes:
         inputs: The fields of a batch that the model reads: `landmarks`, `image`, `keypoints`.
         fitted_at_once: Whether `fit` trains the model. Otherwise it is a network, trained by epochs.
+        file_name: What `save` names its file in a run folder.
         num_classes: C.
     """
 
     inputs: ClassVar[frozenset[str]]
     fitted_at_once: ClassVar[bool]
+    file_name: ClassVar[str]
     num_classes: int
 
     def __init__(self, num_classes: int, **keywords: Any) -> None:
@@ -38,6 +41,11 @@ class Classifier(ABC):
     @property
     def num_parameters(self) -> int | None:
         """The number of trained parameters; None where there is no such number."""
+        return None
+
+    @property
+    def face_graph(self) -> FaceGraph | None:
+        """The graph of a graph model."""
         return None
 
     @property
@@ -127,9 +135,25 @@ class Classifier(ABC):
     def save(self, path: Path) -> None:
         """Write all that was learned to a file."""
 
+    @classmethod
     @abstractmethod
-    def load(self, path: Path) -> None:
-        """Read what `save` of a model with the same keywords has written.
+    def from_file(
+        cls,
+        path: Path,
+        num_classes: int,
+        keywords: Mapping[str, Any],
+        *,
+        graph_name: str = "graph",
+        edge_kinds: Sequence[str] = (),
+    ) -> Self:
+        """The model that `save` has written, in evaluation mode.
+
+        Args:
+            path: The file.
+            num_classes: C.
+            keywords: Of the constructor.
+            graph_name: Name of the graph that the file holds, if it does.
+            edge_kinds: Names of the kinds of its edges; numbered if empty.
 
         Raises:
             RunError: The file is missing, damaged, hostile or of another model.

@@ -26,10 +26,11 @@ from landmarkfer.face.graph import DEFAULT_K, FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import check_keywords
 from landmarkfer.models.backbones.build import RESNET_WIDTH
-from landmarkfer.models.base import OF_ITS_DATA, FaceModel, LandmarkModel, Share
+from landmarkfer.models.base import FaceModel, LandmarkModel, Share
 from landmarkfer.models.classifier import Branch
 from landmarkfer.models.fusion_heads import FUSIONS, MAP_STRIDE, Encoder, Gated, Late
 from landmarkfer.models.gnn import GNN
+from landmarkfer.models.graph_buffers import GRAPH_ARRAYS
 from landmarkfer.models.image import ImageModel
 from landmarkfer.models.mlp import MLP
 from landmarkfer.models.transformer import LandmarkTransformer
@@ -52,7 +53,7 @@ class FusionModel(FaceModel):
             landmarks, and the graph network reads it there beside the landmarks' own features.
         encoder: The second branch: a landmark model, or `image` for the control of two image branches.
         encoder_settings: Its keywords, but for the graph; of `image`, all are those of the first branch.
-        graph: The graph of the second branch; see `topology.build_graph`.
+        graph: The graph of the second branch; see `face.graph.build_graph`.
         k: Neighbours of each point, in graphs that are built by distance.
         hidden: How often training hides the second branch, as a share of the faces.
         fusion_width: Width of the layers in which the branches meet.
@@ -69,6 +70,7 @@ class FusionModel(FaceModel):
     """
 
     inputs = frozenset({"image", "landmarks", "keypoints"})
+    graph_prefix = "encoder.graph."
 
     def __init__(
         self,
@@ -109,7 +111,6 @@ class FusionModel(FaceModel):
         self.crop = crop
         self.image = ImageModel(num_classes, **pixels)
         self.encoder = self._build_encoder(encoder, num_classes, own, pixels, graph, k)
-        self.graph = getattr(self.encoder, "graph", None)
         self.sample: nn.Conv2d | None = None
         if fusion == "sampled":
             if not isinstance(self.encoder, GNN):
@@ -141,6 +142,17 @@ class FusionModel(FaceModel):
         check_keywords(name, own)
         with_graph: dict[str, Any] = {} if name == "mlp" else {"graph": graph, "k": k}
         return ENCODERS[name](num_classes, **own | with_graph)
+
+    @property
+    def face_graph(self) -> FaceGraph | None:
+        """The graph of the second branch."""
+        return self.encoder.face_graph
+
+    @classmethod
+    def current_names(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a file by the names of today: version 0.1 wrote the graph beside the second branch."""
+        moved = {f"graph.{name}": cls.graph_prefix + name for name in GRAPH_ARRAYS}
+        return {moved.get(name, name): tensor for name, tensor in tensors.items()}
 
     @property
     def mean(self) -> Tensor:
@@ -241,7 +253,7 @@ class FusionModel(FaceModel):
         taken: dict[str, Tensor] = {}
         for key, value in own.items():
             given = weights.get(key)
-            if key in OF_ITS_DATA:
+            if key in branch.never_initialised:
                 given = value
             elif given is not None and key == "input.weight" and given.shape[1] < value.shape[1]:
                 given = functional.pad(given, (0, value.shape[1] - given.shape[1]))  # no pixels at first

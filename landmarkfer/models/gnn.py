@@ -26,6 +26,7 @@ from landmarkfer.models.base import (
     dense_layers,
 )
 from landmarkfer.models.convs import LearnedAdjacency, build_conv
+from landmarkfer.models.graph_buffers import GraphBuffers
 from landmarkfer.models.readout import READOUTS
 
 
@@ -77,7 +78,7 @@ class GNN(LandmarkModel):
 
     Args:
         num_classes: C.
-        graph: A graph, its name, or a file; see `topology.build_graph`. Training builds a named one on its
+        graph: A graph, its name, or a file; see `face.graph.build_graph`. Training builds a named one on its
             mean training face.
         k: Neighbours of each point, in graphs that are built by distance.
         conv: Kind of graph convolution, one of `convs.PYG_LAYERS`.
@@ -127,19 +128,19 @@ class GNN(LandmarkModel):
         super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
         if readout not in READOUTS:
             raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
-        self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
+        graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
+        self.graph = GraphBuffers(graph)
+        self.num_hubs = graph.num_hubs
         self.dynamic_k = dynamic_k
-        if dynamic_k and self.graph.num_hubs:
-            raise ValueError(f"dynamic_k replaces all edges, and the hubs of '{self.graph.name}' need theirs")
+        if dynamic_k and graph.num_hubs:
+            raise ValueError(f"dynamic_k replaces all edges, and the hubs of '{graph.name}' need theirs")
         if projection and not residual:
             raise ValueError("projection is of residual blocks; set residual or leave it out")
-        self.identity = (
-            nn.Parameter(0.1 * torch.randn(self.graph.num_nodes, 1, identity)) if identity else None
-        )
-        self.register_buffer("hubs", torch.from_numpy(self.graph.hub_weights()), persistent=False)
+        self.identity = nn.Parameter(0.1 * torch.randn(graph.num_nodes, 1, identity)) if identity else None
+        self.register_buffer("hubs", torch.from_numpy(graph.hub_weights()), persistent=False)
         described = POINT_FEATURES + identity
         self.input = nn.Linear(described, widths[0]) if lift else nn.Identity()
-        shared = None if dynamic_k else self.graph
+        shared = None if dynamic_k else graph
         steps = pairwise([widths[0] if lift else described, *widths])
         self.blocks = nn.ModuleList(
             GraphBlock(
@@ -149,11 +150,11 @@ class GNN(LandmarkModel):
                 b,
                 residual=residual,
                 projection=projection,
-                learned=LearnedAdjacency(self.graph.num_nodes, a, b) if number < learned else None,
+                learned=LearnedAdjacency(graph.num_nodes, a, b) if number < learned else None,
             )
             for number, (a, b) in enumerate(steps)
         )
-        pooled = READOUTS[readout](self.graph, widths[-1], node_width)
+        pooled = READOUTS[readout](graph, widths[-1], node_width)
         self.readout = pooled
         self.dropout = nn.Dropout(readout_dropout)
         self.layers = dense_layers([pooled.size + self.num_blendshapes, *hidden], dropout)
@@ -191,7 +192,7 @@ class GNN(LandmarkModel):
     def nodes(self, described: Tensor) -> Tensor:
         """What the first convolution reads, from features of the points: `[B, 478, F] -> [N, B, F']`."""
         x = described.transpose(0, 1)  # [478, B, F]
-        if self.graph.num_hubs:
+        if self.num_hubs:
             x = torch.cat([x, torch.einsum("hn,nbf->hbf", self.hubs.to(x.dtype), x)])
         if self.identity is not None:
             own, further = x.tensor_split([POINT_FEATURES], dim=-1)

@@ -23,6 +23,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.face.landmarks import N_LANDMARKS, REGIONS, region_points
 from landmarkfer.models.base import POINT_FEATURES, WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
+from landmarkfer.models.graph_buffers import GraphBuffers
 
 NO_GRAPH = "none"
 NO_PATH = -1
@@ -206,8 +207,9 @@ class LandmarkTransformer(LandmarkModel):
         dropout: See `Block`.
         attention_dropout: On the attention weights. On the CPU, attention is fused only without it; else the
             weights of all pairs of tokens are kept in memory.
-        graph: The graph that biases the attention: a graph, its name, or a file; see `topology.build_graph`.
-            'none' for no bias. On the CPU a bias, too, keeps the weights of all pairs in memory.
+        graph: The graph that biases the attention: a graph, its name, or a file; see
+            `face.graph.build_graph`. 'none' for no bias. On the CPU a bias, too, keeps the weights of all
+            pairs in memory.
         k: Neighbours of each point, in graphs that are built by distance.
         max_distance: Of the bias: longer paths in the graph count as this long.
         features: See `LandmarkModel`.
@@ -235,16 +237,15 @@ class LandmarkTransformer(LandmarkModel):
         super().__init__(num_classes, features=features, floor=floor)
         if width % heads:
             raise ValueError(f"width ({width}) must be a multiple of heads ({heads})")
-        if graph == NO_GRAPH:
-            self.graph = None
-        else:
-            self.graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)
+        self.graph: GraphBuffers | None = None
+        if graph != NO_GRAPH:
+            self.graph = GraphBuffers(graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k))
         self.tokeniser = TOKENISERS[tokens](width)
         with_class = pooling == "class"
         self.class_token = nn.Parameter(width**-0.5 * (2 * torch.rand(width) - 1)) if with_class else None
         self.graph_bias = None
         if self.graph is not None:
-            distances = token_distances(self.graph, self.tokeniser.groups)
+            distances = token_distances(self.graph.face_graph, self.tokeniser.groups)
             self.graph_bias = GraphBias(distances, heads, max_distance, with_class)
         hidden = max(1, round(expansion * width))
         self.blocks = nn.ModuleList(

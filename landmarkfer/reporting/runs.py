@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from landmarkfer.errors import RunError
 from landmarkfer.runs.groups import Configuration, configurations
-from landmarkfer.runs.records import RunRecord, best_epoch, read_epochs
+from landmarkfer.runs.metrics_table import finite_figures, read_epochs
+from landmarkfer.runs.records import RunRecord
 
 # Okabe and Ito's colours, which every kind of colour vision tells apart, without yellow: too pale on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -79,9 +80,10 @@ def _rows(record: RunRecord) -> list[dict[str, float]]:
     if record.model is not None and record.epochs_planned is None:
         return []  # fitted in one go: a point, no curve
     try:
-        return read_epochs(Path(record.path))
+        epochs = finite_figures(read_epochs(Path(record.path) / "metrics.csv"))
     except (OSError, ValueError):
         return []
+    return [{str(name): value for name, value in row.dropna().items()} for _, row in epochs.iterrows()]
 
 
 def _best(group: Configuration) -> float:
@@ -118,8 +120,8 @@ def _draw_group(
             thin = {**style, "linewidth": 0.8, "alpha": 0.7}
             axes.plot(ends, [curve[epoch] for epoch in ends], **thin)
     if len(group.runs) == 1:
-        best = best_epoch(rows[whole[0].path], whole[0].monitor or "val_accuracy")
-        if best is not None and column in best:
+        best = next((row for row in rows[whole[0].path] if row["epoch"] == whole[0].best_epoch), {})
+        if column in best:
             mark = {"markersize": 4.5, "color": style["color"], "zorder": 4, "clip_on": False}
             axes.plot(best["epoch"], factor * best[column], "o", **mark)
 

@@ -5,105 +5,33 @@
 
 import json
 import os
-import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
 
-import landmarkfer
-from landmarkfer.config.train import ResolvedSettings
-from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
-from landmarkfer.face.graph import FaceGraph
 from landmarkfer.files import replacing
-from landmarkfer.models import build_model
-from landmarkfer.models.classifier import Classifier
+from landmarkfer.models import load_model, model_class
+from landmarkfer.runs.config import RunConfig, read_config, write_config
+
+if TYPE_CHECKING:
+    from landmarkfer.models.classifier import Classifier
 
 RUNS_ROOT = Path("experiments/runs")
-FORMAT = 1
 PARTS = ("train", "val", "test")
-_GRAPH = "graph."
-_GRAPH_ARRAYS = ("edge_index", "edge_kind", "node_region")
-_PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "numpy", "mediapipe")
-
-
-class CacheInfo(BaseModel):
-    """Which cache a run was trained on."""
-
-    model_config = ConfigDict(frozen=True)
-    path: str
-    fingerprint: str
-    rows: int
-    detector: str
-
-    @classmethod
-    def of(cls, cache: LandmarkCache) -> "CacheInfo":
-        """What there is to say of a cache."""
-        made = cache.manifest.detector
-        return cls(
-            path=cache.path.as_posix(),
-            fingerprint=cache.fingerprint,
-            rows=len(cache),
-            detector=f"{made.name} {made.version}",
-        )
-
-
-class GraphInfo(BaseModel):
-    """Which graph a run uses; its edges lie beside the weights."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    kinds: tuple[str, ...]
-    nodes: int
-    edges: int
-
-    @classmethod
-    def of(cls, model: Classifier) -> "GraphInfo | None":
-        """What there is to say of a model's graph; None if it has none."""
-        graph = getattr(model, "graph", None)
-        if graph is None:
-            return None
-        return cls(name=graph.name, kinds=graph.kinds, nodes=graph.num_nodes, edges=len(graph.edges))
-
-
-class RunConfig(BaseModel):
-    """`config.json`: all that was decided before the first step.
-
-    `settings` state every keyword of the model, so that the run outlives changed defaults; `changed` are
-    those that were given and differ from the defaults of their day, by dotted key.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    format: int = FORMAT
-    settings: ResolvedSettings
-    changed: dict[str, Any] = {}
-    classes: tuple[str, ...]
-    cache: CacheInfo
-    also: tuple[CacheInfo, ...] = ()
-    graph: GraphInfo | None
-    images: ImageInfo | None = None
-    parameters: int | None
-    versions: dict[str, str]
-    cores: int
-    created: str
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A model ready to predict, with what it has to know of its training."""
 
-    model: Classifier
+    model: "Classifier"
     config: RunConfig
 
 
@@ -157,33 +85,12 @@ class RunFolder:
             file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
 
     def read_config(self) -> RunConfig:
-        """Read `config.json`.
-
-        Raises:
-            RunError: It is missing, damaged or of another format.
-        """
-        try:
-            content = json.loads(self.config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self.config_file} cannot be read: {error}; is {self.path} a run folder?"
-            ) from error
-        found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            raise RunError(
-                f"{self.config_file} has format {found}, and this version reads {FORMAT}; train it again."
-            )
-        try:
-            return RunConfig.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise RunError(f"{self.config_file} does not fit: '{key}': {first['msg']}.") from error
+        """Read `config.json`; see `config.read_config`."""
+        return read_config(self.config_file)
 
     def write_config(self, config: RunConfig) -> None:
         """Write `config.json`."""
-        with replacing(self.config_file) as path:
-            path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_config(self.config_file, config)
 
     def write_splits(self, splits: Mapping[str, list[str]]) -> None:
         """Write `splits.json`: the ids that train, validate and test."""
@@ -204,9 +111,9 @@ class RunFolder:
             raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
         return content
 
-    def write_weights(self, model: Classifier) -> None:
-        """Write the file of the trained model."""
-        model.save(self.weights_file)
+    def write_model(self, model: "Classifier") -> None:
+        """Write the file of the trained model, by which the run is finished."""
+        model.save(self.path / model.file_name)
 
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
         """Read `global_step` and `state_dict` of a checkpoint; only tensors and plain data are unpickled.
@@ -214,6 +121,8 @@ class RunFolder:
         Raises:
             RunError: It cannot be read.
         """
+        import torch
+
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             return {"global_step": content["global_step"], "state_dict": content["state_dict"]}
@@ -221,7 +130,7 @@ class RunFolder:
             reason = str(error).partition("\n")[0][:200]
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {reason}); delete {self.checkpoints} and "
-                f"`landmarkfer train --resume {self.address}` begins again."
+                f"`landmarkfer train --resume {self.address}` starts again."
             ) from error
 
     def load(self) -> TrainedModel:
@@ -234,29 +143,18 @@ class RunFolder:
         if not self.finished:
             raise RunError(
                 f"{self.path} has no trained model: its training has not finished; "
-                f"go on with `landmarkfer train --resume {self.address}`."
+                f"resume it with `landmarkfer train --resume {self.address}`."
             )
-        file = self.weights_file if self.weights_file.is_file() else self.estimator_file
-        keywords = config.settings.model.keywords
-        if config.graph is not None:
-            keywords["graph"] = _read_graph(config.graph, file)
-        model = build_model(config.settings.model.name, len(config.classes), **keywords)
-        model.load(file)
-        return TrainedModel(model, config)
-
-
-def _read_graph(info: GraphInfo, origin: Path) -> FaceGraph:
-    try:
-        with safe_open(origin, "np") as file:
-            there = file.keys()
-            if missing := [name for name in _GRAPH_ARRAYS if _GRAPH + name not in there]:
-                raise RunError(
-                    f"{origin} lacks {_GRAPH}{missing[0]}, and its config names graph '{info.name}'."
-                )
-            arrays = {name: file.get_tensor(_GRAPH + name) for name in _GRAPH_ARRAYS}
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{origin} is damaged: {error}.") from error
-    return FaceGraph(info.name, kinds=info.kinds, num_nodes=len(arrays["node_region"]), **arrays)
+        model = config.settings.model
+        loaded = load_model(
+            model.name,
+            len(config.classes),
+            self.path / model_class(model.name).file_name,
+            model.keywords,
+            graph_name=config.graph.name if config.graph else "none",
+            edge_kinds=config.graph.kinds if config.graph else (),
+        )
+        return TrainedModel(loaded, config)
 
 
 def find_run(where: str | os.PathLike[str]) -> RunFolder:
@@ -298,16 +196,3 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
                     "choose another --name, or delete that folder."
                 ) from None
     return RunFolder(path)
-
-
-def environment() -> dict[str, Any]:
-    """Versions, cores and time, for `config.json`."""
-    versions = {"landmarkfer": landmarkfer.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):  # one can train where no faces can be detected
-            versions[package] = version(package)
-    return {
-        "versions": versions,
-        "cores": os.cpu_count() or 1,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

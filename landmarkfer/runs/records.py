@@ -5,7 +5,6 @@ missing, damaged or of another version costs the fields it would fill and leaves
 never stops the listing. Scores are fractions in [0, 1], times seconds.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,17 +14,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 from landmarkfer.config.recipes import changed_keys
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import RunError
+from landmarkfer.runs.config import read_config
+from landmarkfer.runs.folder import RUNS_ROOT
+from landmarkfer.runs.metrics_table import best_epoch, finite_figures, read_epochs
 
 T = TypeVar("T")
 State = Literal["finished", "training", "cut off", "evaluation", "damaged"]
 Interval = tuple[float, float]
 
-RUNS_ROOT = Path("experiments/runs")
 _MODEL_FILES = ("model.safetensors", "model.skops")
 _FILES = ("config.json", "splits.json", "metrics.csv", "metrics.json", "checkpoints", *_MODEL_FILES)
 
@@ -158,10 +160,11 @@ def read_run(folder: Path) -> RunRecord:
 def _collect(read: Any, folder: Path, fields: dict[str, Any], problems: list[str]) -> None:
     try:
         fields |= read(folder, fields)
-    except FileNotFoundError as error:
-        problems.append(f"there is no {Path(error.filename).name}")
-    except (OSError, ValueError, RecursionError) as error:
-        problems.append(" ".join(str(error).split())[:200])
+    except (RunError, OSError, ValueError, RecursionError) as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            problems.append(f"there is no {Path(error.__cause__.filename).name}")
+        else:
+            problems.append(" ".join(str(error).replace(f"{folder}/", "").split())[:200])
 
 
 def _state(folder: Path) -> State:
@@ -181,73 +184,42 @@ def _state(folder: Path) -> State:
 
 
 def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
-    content = _read_json(folder / "config.json")
-    settings = _get(content, dict, "settings")
-    model = _get(settings, str, "model", "name")
-    if settings is None or model is None:
-        raise ValueError("config.json names no model")
-    cache = _get(content, str, "cache", "path")
-    stages = [_get(stage, int, "epochs") or 0 for stage in _get(settings, list, "stages") or []]
-    folds = _get(settings, int, "split", "folds")
-    epochs = sum(stages) or _get(settings, int, "fit", "epochs") or TrainSettings().epochs
-    classical = content.get("parameters", 0) is None
-    changed = _get(content, dict, "changed")
+    config = read_config(folder / "config.json")
+    settings = config.settings
+    plain = settings.model_dump(mode="json")
     return {
-        "created": _get(content, str, "created"),
-        "model": model,
-        "graph": _get(content, str, "graph", "name"),
-        "backbone": _get(settings, str, "model", "backbone"),
-        "parameters": _get(content, int, "parameters"),
-        "cache": Path(cache).name if cache else None,
-        "cache_fingerprint": _get(content, str, "cache", "fingerprint"),
-        "classes": tuple(map(str, _get(content, list, "classes") or ())),
-        "seed": _get(settings, int, "seed"),
-        "fold": _get(settings, int, "split", "fold") if folds else None,
-        "folds": folds or None,
-        "epochs_planned": None if classical else epochs,
-        "monitor": _get(settings, str, "fit", "monitor") or TrainSettings().fit.monitor,
-        "init": _get(settings, str, "init"),
-        "changed": changed if changed is not None else changed_keys(settings),
-        "settings": settings,
+        "created": config.created,
+        "model": settings.model.name,
+        "graph": config.graph.name if config.graph else None,
+        "backbone": settings.model.keywords.get("backbone"),
+        "parameters": config.parameters,
+        "cache": Path(config.cache.path).name,
+        "cache_fingerprint": config.cache.fingerprint,
+        "classes": config.classes,
+        "seed": settings.seed,
+        "fold": settings.split.fold if settings.split.folds else None,
+        "folds": settings.split.folds or None,
+        "epochs_planned": None if config.parameters is None else settings.epochs,
+        "monitor": settings.fit.monitor,
+        "init": settings.init,
+        "changed": config.changed if "changed" in config.model_fields_set else changed_keys(plain),
+        "settings": plain,
     }
 
 
-def read_epochs(folder: Path) -> list[dict[str, float]]:
-    """The rows of `metrics.csv`, by epoch; what is no finite number is left out of its row.
-
-    Raises:
-        ValueError: A row has no epoch.
-    """
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [
-            {name: number for name, text in row.items() if (number := _number(text)) is not None}
-            for row in csv.DictReader(file)
-        ]
-    if not all("epoch" in row for row in rows):
-        raise ValueError("metrics.csv has a row without an epoch")
-    return sorted(rows, key=lambda row: row["epoch"])
-
-
-def best_epoch(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float] | None:
-    """The epoch whose weights are kept: the first of the lowest loss, or of the highest of anything else."""
-    known = [row for row in rows if monitor in row]
-    sign = -1 if monitor.endswith("loss") else 1
-    return max(known, key=lambda row: sign * row[monitor], default=None)
-
-
 def _read_epochs(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
-    rows = read_epochs(folder)
-    if not rows:
+    epochs = finite_figures(read_epochs(folder / "metrics.csv"))
+    if epochs.empty:
         return {}
-    seconds = [row["seconds"] for row in rows if "seconds" in row]
-    found: dict[str, Any] = {"epochs": int(rows[-1]["epoch"]), "train_seconds": sum(seconds) or None}
-    best = best_epoch(rows, fields.get("monitor") or TrainSettings().fit.monitor)
+    found: dict[str, Any] = {
+        "epochs": int(epochs["epoch"].iloc[-1]),
+        "train_seconds": float(epochs.get("seconds", pd.Series(dtype=float)).sum()) or None,
+    }
+    best = best_epoch(epochs, fields.get("monitor") or TrainSettings().fit.monitor)
     if best is not None:
         found["best_epoch"] = int(best["epoch"])
-        found |= {key: best.get(key) for key in ("val_accuracy", "val_macro_f1", "val_loss")}
+        names = ("val_accuracy", "val_macro_f1", "val_loss")
+        found |= {name: _number(best.get(name)) for name in names}
     return found
 
 

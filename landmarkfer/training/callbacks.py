@@ -84,8 +84,9 @@ class MovingWeightAverage(WeightAveraging):
                 torch._foreach_mul_(old, decay)
                 torch._foreach_add_(old, torch._foreach_mul(new, 1 - decay))
                 return
-            for one, other in zip(old, new, strict=True):  # counters of norm layers
-                one.copy_(decay * one + (1 - decay) * other)
+            for one, other in zip(old, new, strict=True):
+                if one.ndim == 0:  # counters of norm layers; a graph stays as it is
+                    one.copy_(decay * one + (1 - decay) * other)
 
         super().__init__(multi_avg_fn=average)
 

@@ -53,4 +53,4 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     with replacing(run.metrics_file) as path:
         pd.DataFrame([row]).to_csv(path, index=False)
     progress.say(f"val accuracy {row['val_accuracy']:.1%} after {seconds:.0f} s")
-    model.save(run.estimator_file)  # last, since this file says that the run is finished
+    run.write_model(model)  # last, since this file says that the run is finished

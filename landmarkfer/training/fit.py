@@ -12,7 +12,8 @@ from landmarkfer.config.train import ResolvedSettings, TrainSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
-from landmarkfer.runs.folder import RUNS_ROOT, CacheInfo, RunConfig, RunFolder, environment, new_run
+from landmarkfer.runs.config import CacheInfo, RunConfig, environment
+from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, new_run
 from landmarkfer.training.classical import fit_classical
 from landmarkfer.training.network import fit_network
 from landmarkfer.training.resolve import resolve

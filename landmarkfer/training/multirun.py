@@ -9,9 +9,10 @@ import numpy as np
 from rich.table import Table
 
 from landmarkfer.config.train import TrainSettings
+from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
-from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.runs.metrics_table import best_epoch, read_epochs
 from landmarkfer.training.fit import train_or_resume
 
 logger = logging.getLogger(__name__)
@@ -72,10 +73,11 @@ class Validation:
 
 def read_validation(run: RunFolder) -> Validation:
     """The validation figures of a finished run."""
-    epochs = read_epochs(run.metrics_file)
-    monitor = run.read_config().settings.fit.monitor
-    values = epochs[monitor].to_numpy()
-    best = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
+    best = best_epoch(read_epochs(run.metrics_file), run.read_config().settings.fit.monitor)
+    if best is None:
+        raise RunError(
+            f"{run.metrics_file} has no epoch with validation figures; train run {run.name} again."
+        )
     return Validation(run.name, {name: float(best[name]) for name in FIGURES})
 
 

@@ -92,7 +92,7 @@ def fit_network(
         validation = dataset.faces.rows(torch.as_tensor(training.splits.val))
         calibrate(model, validation, settings.prediction, progress)
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
-        run.write_weights(model)  # last, since this file says that the run is finished
+        run.write_model(model)  # last, since this file says that the run is finished
 
 
 def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:

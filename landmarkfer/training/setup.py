@@ -16,7 +16,7 @@ from landmarkfer.errors import RunError
 from landmarkfer.models import model_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
-from landmarkfer.runs.folder import GraphInfo
+from landmarkfer.runs.config import GraphInfo
 from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.initialise import class_counts, initialise_model, usable_rows
 from landmarkfer.training.offline_augmentation import add_augmented
@@ -48,7 +48,7 @@ class Training:
     @property
     def graph(self) -> GraphInfo | None:
         """The model's graph; None if it has none."""
-        return GraphInfo.of(self.model)
+        return GraphInfo.of(self.model.face_graph)
 
     @property
     def class_counts(self) -> Tensor:

@@ -44,7 +44,7 @@ def test_the_usual_way_gives_what_ours_gives(bench, which):
     assert not any(isinstance(block.conv, PyGLayer) for block in own.blocks)
     faces = bench.faces(3, "cpu")
     with torch.inference_mode():
-        torch.testing.assert_close(usual(graphs(faces, own.graph)), own(faces), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(usual(graphs(faces, own.face_graph)), own(faces), rtol=1e-4, atol=1e-5)
 
 
 def test_the_published_widths_are_those_of_the_recipe(bench):

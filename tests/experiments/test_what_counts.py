@@ -32,13 +32,13 @@ def test_contributions_and_their_picture(script, tiny_settings, tmp_path):
     assert sum(count for *_, count in found) > 0
     for points, messages, _ in found:
         assert points.shape == (478,)
-        assert messages.shape == (model.graph.edge_index.shape[1],)
+        assert messages.shape == (model.face_graph.edge_index.shape[1],)
         assert np.isfinite(points).all() and np.isfinite(messages).all()
         np.testing.assert_allclose(points, points[script.MIRROR], rtol=1e-4, atol=1e-7)
-    total = script.undirected(model.graph, found[0][1])
-    assert total.shape == (len(model.graph.edges),)
+    total = script.undirected(model.face_graph, found[0][1])
+    assert total.shape == (len(model.face_graph.edges),)
     assert total.sum() == pytest.approx(found[0][1].sum(), abs=1e-5)
-    script.draw_counts(tmp_path / "counts.png", model.graph, opened.dataset.classes, found)
+    script.draw_counts(tmp_path / "counts.png", model.face_graph, opened.dataset.classes, found)
     assert (tmp_path / "counts.png").stat().st_size > 20_000
 
 

@@ -180,7 +180,7 @@ def test_a_run_whose_folder_was_moved_keeps_its_best_epoch(
 def test_a_run_cut_after_its_last_epoch_only_finishes(tiny_settings, unbroken, monkeypatch, tmp_path):
     settings = tiny_settings(**SMALL | {"name": "cut"})
     with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(RunFolder, "write_weights", lambda *_: (_ for _ in ()).throw(Cut))
+        patch.setattr(RunFolder, "write_model", lambda *_: (_ for _ in ()).throw(Cut))
         train(settings, runs_root=tmp_path)
     run = RunFolder(tmp_path / "cut")
     with monkeypatch.context() as patch:
@@ -198,7 +198,7 @@ def test_early_stopping_survives(tiny_settings, cut_at, monkeypatch, tmp_path, w
     assert 3 <= epochs < 30
     with monkeypatch.context() as patch, pytest.raises(Cut):
         if where == "end":
-            patch.setattr(RunFolder, "write_weights", lambda *_: (_ for _ in ()).throw(Cut))
+            patch.setattr(RunFolder, "write_model", lambda *_: (_ for _ in ()).throw(Cut))
         else:
             cut_at("training", 5 * (epochs - 1) + 1)
         train(tiny_settings(**keywords | {"name": "cut"}), runs_root=tmp_path)

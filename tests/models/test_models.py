@@ -250,7 +250,7 @@ class TestGraphs:
         batch = make_batch()
         nodes = model.nodes(model.describe(batch.landmarks))
         described = model.describe(batch.landmarks)
-        points = torch.from_numpy(model.graph.node_region[:N_LANDMARKS] == 4)
+        points = torch.from_numpy(model.face_graph.node_region[:N_LANDMARKS] == 4)
         torch.testing.assert_close(nodes[N_LANDMARKS + 4], model.input(described[:, points].mean(dim=1)))
 
     def test_blocks_whose_widths_differ_add_a_map_of_their_input(self):

@@ -213,8 +213,8 @@ class TestGraphBias:
     def test_it_begins_at_nothing_and_then_counts(self, tokens):
         batch = faces(2)
         plain, biased = (build(tokens=tokens, graph=graph).eval() for graph in ("none", "anatomical"))
-        assert plain.graph is None and plain.graph_bias is None
-        assert biased.graph.name == "anatomical"
+        assert plain.face_graph is None and plain.graph_bias is None
+        assert biased.face_graph.name == "anatomical"
         biased.load_state_dict(plain.state_dict(), strict=False)
         with torch.inference_mode():
             torch.testing.assert_close(biased(batch), plain(batch), rtol=1e-4, atol=1e-5)
@@ -224,7 +224,7 @@ class TestGraphBias:
     def test_a_graph_may_be_given_itself(self):
         graph = chain()
         model = build(graph=graph, tokens="landmarks", pooling="mean")
-        assert model.graph is graph
+        assert model.face_graph is graph
         assert model.graph_bias.index[0, 4] == 3
         assert model.graph_bias.index[0, 5] == 9  # no path, after 0 to 8 edges
 
@@ -304,10 +304,10 @@ class TestState:
         trained = fit.train(load_settings(overrides=overrides)).load()
         assert trained.config.settings.model.keywords["graph"] == graph
         if graph == "none":
-            assert trained.model.graph is None and trained.config.graph is None
+            assert trained.model.face_graph is None and trained.config.graph is None
         else:
             built = build_graph(graph, mean_face=trained.model.mean.numpy())
-            assert np.array_equal(trained.model.graph.edge_index, built.edge_index)
+            assert np.array_equal(trained.model.face_graph.edge_index, built.edge_index)
             assert not np.array_equal(built.edge_index, build_graph(graph).edge_index)
 
 

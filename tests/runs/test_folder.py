@@ -14,7 +14,8 @@ from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.face.graph import GRAPHS, build_graph
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.models import build_model
-from landmarkfer.runs.folder import CacheInfo, GraphInfo, RunConfig, RunFolder, environment, find_run, new_run
+from landmarkfer.runs.config import CacheInfo, GraphInfo, RunConfig, environment
+from landmarkfer.runs.folder import RunFolder, find_run, new_run
 
 CLASSES = ("happy", "sad", "angry")
 GNN = {"widths": [4], "hidden": [6], "identity": 2, "node_width": 2}
@@ -30,19 +31,19 @@ def save(run, name="gnn", **keywords):
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    named = {"graph": model.graph.name} if name == "gnn" else {}
+    named = {"graph": model.face_graph.name} if name == "gnn" else {}
     overrides = {f"model.{key}": value for key, value in (keywords | named).items()} | {"model.name": name}
     config = RunConfig(
         settings=load_settings(overrides=overrides),
         classes=CLASSES,
         cache=CacheInfo(path="cache/x", fingerprint="f", rows=3, detector="none 1"),
-        graph=GraphInfo.of(model),
+        graph=GraphInfo.of(model.face_graph),
         parameters=1,
         **environment(),
     )
     run.write_config(config)
     run.write_splits({"train": ["ä.png"], "val": [], "test": ["b.png"]})
-    run.write_weights(model)
+    run.write_model(model)
     return model.eval()
 
 
@@ -90,9 +91,9 @@ class TestRoundTrip:
         model = save(run, **GNN | {"graph": graph})
         loaded = run.load().model
         assert not np.array_equal(graph.edge_index, build_graph("knn", k=4).edge_index)
-        np.testing.assert_array_equal(loaded.graph.edge_index, graph.edge_index)
-        np.testing.assert_array_equal(loaded.graph.edge_kind, graph.edge_kind)
-        assert (loaded.graph.name, loaded.graph.kinds) == ("knn", graph.kinds)
+        np.testing.assert_array_equal(loaded.face_graph.edge_index, graph.edge_index)
+        np.testing.assert_array_equal(loaded.face_graph.edge_kind, graph.edge_kind)
+        assert (loaded.face_graph.name, loaded.face_graph.kinds) == ("knn", graph.kinds)
         assert torch.equal(loaded(faces()), model(faces()))
 
     def test_a_graph_from_a_file_that_is_gone(self, run, tmp_path):
@@ -108,7 +109,7 @@ class TestRoundTrip:
         for number in range(8):
             other = RunFolder(tmp_path / str(number))
             other.path.mkdir()
-            other.write_weights(model)
+            other.write_model(model)
             assert other.weights_file.read_bytes() == first
 
     def test_nothing_is_unpickled(self, run, monkeypatch):
@@ -197,6 +198,10 @@ class TestDamage:
         del tensors[tensor]
         save_file(tensors, run.weights_file)
         with pytest.raises(RunError, match=rf"lacks {tensor}.*graph 'tesselation'") as error:
+            run.load()
+        sentence(error)
+        save_file({n: t for n, t in tensors.items() if not n.startswith("graph.")}, run.weights_file)
+        with pytest.raises(RunError, match=r"lacks the graph 'tesselation'") as error:
             run.load()
         sentence(error)
 

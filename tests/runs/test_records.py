@@ -6,7 +6,8 @@ from filelock import FileLock
 
 from landmarkfer.errors import RunError
 from landmarkfer.runs import folder as run_module
-from landmarkfer.runs.records import RUNS_ROOT, best_epoch, find_runs, read_epochs, read_run, read_runs
+from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.runs.records import find_runs, read_run, read_runs
 from landmarkfer.training.fit import train
 
 
@@ -21,9 +22,9 @@ class TestRecord:
         assert (record.parameters, record.created) == (config.parameters, config.created)
         assert (record.cache, record.cache_fingerprint) == ("tiny", config.cache.fingerprint)
         assert record.classes == ("angry", "happy", "sad")
-        rows = read_epochs(folder.path)
-        assert record.val_accuracy == max(row["val_accuracy"] for row in rows)
-        assert record.train_seconds == pytest.approx(sum(row["seconds"] for row in rows))
+        epochs = read_epochs(folder.metrics_file)
+        assert record.val_accuracy == epochs["val_accuracy"].max()
+        assert record.train_seconds == pytest.approx(epochs["seconds"].sum())
         assert record.test_accuracy is None
         expected = {"model.name": "mlp", "model.hidden": [16], "seed": 3, "fit.epochs": 2}
         assert expected.items() <= record.changed.items()
@@ -46,7 +47,6 @@ class TestRecord:
         )
         record = read_run(folder)
         assert (record.best_epoch, record.val_accuracy, record.val_loss) == (2, 0.6, 0.4)
-        assert best_epoch([{"epoch": 1}], "val_loss") is None
 
     def test_graph_backbone_stages_and_fold(self, made_run):
         folder = made_run(
@@ -54,6 +54,7 @@ class TestRecord:
             model={"name": "fusion", "backbone": "resnet18"},
             stages=[{"train": "head", "epochs": 2}, {"train": "full", "epochs": 5}],
             split={"folds": 5, "fold": 0},
+            **{"optimiser.schedule": "cosine"},
         )
         record = read_run(folder)
         assert record.architecture == "fusion knn resnet18"
@@ -112,12 +113,13 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            ("", "config.json is no JSON"),
-            ('{"settings": ', "config.json is no JSON"),
-            ("[1, 2]", "names no model"),
-            ('{"settings": {"model": "mlp"}}', "names no model"),
+            ("", "config.json cannot be read"),
+            ('{"settings": ', "config.json cannot be read"),
+            ("[1, 2]", "config.json has format None"),
+            ('{"format": 2, "settings": {"model": "mlp"}}', "config.json has format 2"),
+            ('{"format": 1, "settings": {"model": "mlp"}}', "config.json does not fit: 'settings.model"),
             ("[" * 100_000, "recursion"),
-            ("\x00\xff", "config.json is no JSON"),
+            ("\x00\xff", "config.json cannot be read"),
         ],
     )
     def test_of_config(self, made_run, content, reason):
@@ -137,20 +139,30 @@ class TestDamage:
         assert len(record.problems) == 2
         assert (record.model, record.epochs, record.test_accuracy) == ("mlp", 0, None)
 
-    def test_odd_values_are_passed_over(self, made_run):
-        folder = made_run(
-            config={"parameters": "many", "classes": None, "cache": 7, "created": 3}, seed="one"
-        )
+    def test_odd_figures_are_passed_over(self, made_run):
+        folder = made_run()
         (folder / "metrics.csv").write_text("epoch,val_accuracy,seconds\n1,inf,\n2,0.5,x\n")
         record = read_run(folder)
         assert record.problems == ()
-        assert (record.parameters, record.classes, record.cache, record.seed) == (None, (), None, None)
         assert (record.epochs, record.best_epoch, record.train_seconds) == (2, 2, None)
 
-    def test_settings_of_another_version(self, made_run):
-        record = read_run(made_run(**{"loss.name": "cross_entropy", "loss.beauty": 3, "fit": "fast"}))
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"config": {"cache": 7}}, "'cache'"),
+            ({"config": {"parameters": "many"}}, "'parameters'"),
+            ({"loss.beauty": 3}, "'settings.loss.beauty'"),
+        ],
+    )
+    def test_of_values_in_config(self, made_run, changes, reason):
+        record = read_run(made_run(val=[0.4], **changes))
+        assert (record.state, record.model, record.val_accuracy) == ("damaged", None, 0.4)
+        assert f"config.json does not fit: {reason}" in record.problems[0]
+
+    def test_a_run_from_before_changed_settings_were_stored(self, made_run):
+        record = read_run(made_run(**{"loss.name": "cross_entropy", "loss.smoothing": 0.3}))
         assert record.problems == ()
-        assert record.changed == {"model.name": "mlp", "loss.beauty": 3, "fit": "fast"}
+        assert record.changed == {"model.name": "mlp", "loss.smoothing": 0.3}
 
     def test_an_empty_folder_and_one_that_is_none(self, made_run, tmp_path):
         (tmp_path / "empty").mkdir()
@@ -189,11 +201,3 @@ class TestFind:
             find_runs([str(root / "gnn.log")], root)
         with pytest.raises(RunError, match="there is none under"):
             find_runs(["x"], tmp_path / "nowhere")
-
-    def test_the_folders_are_those_of_training(self, tmp_path):
-        """Said twice, since the one is not to import torch, which the other does."""
-        assert RUNS_ROOT == run_module.RUNS_ROOT
-        folder = run_module.RunFolder(tmp_path)
-        files = (folder.config_file, folder.metrics_file, folder.resumes_file)
-        assert [path.name for path in files] == ["config.json", "metrics.csv", "resumed.txt"]
-        assert (folder.weights_file.name, folder.estimator_file.name) == ("model.safetensors", "model.skops")

@@ -23,7 +23,8 @@ from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
 from landmarkfer.reporting.results import ELSEWHERE, RUN_SUBSET
-from landmarkfer.runs.folder import RunConfig, RunFolder
+from landmarkfer.runs.config import RunConfig
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 
 COST_FILE = "cost.json"

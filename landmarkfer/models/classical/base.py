@@ -5,10 +5,10 @@ other model, they predict probabilities for each image, and the training prior w
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class ClassicalModel(Classifier):
     """
 
     fitted_at_once: ClassVar[bool] = True
+    file_name: ClassVar[str] = "model.skops"
 
     def __init__(self, num_classes: int, features: HogFeatures | LandmarkFeatures, mirror: bool) -> None:
         self.num_classes = num_classes
@@ -140,6 +141,21 @@ class ClassicalModel(Classifier):
         """
         values = {"temperature": [self._temperature], "prior": self._prior.tolist()}
         save_estimator(path, self._fitted_estimator(), values)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        num_classes: int,
+        keywords: Mapping[str, Any],
+        *,
+        graph_name: str = "graph",
+        edge_kinds: Sequence[str] = (),
+    ) -> Self:
+        """The model that `save` has written; see `Classifier.from_file`."""
+        model = cls(num_classes, **keywords)
+        model.load(path)
+        return model
 
     def load(self, path: Path) -> None:
         """Read what `save` of a model with the same keywords has written.

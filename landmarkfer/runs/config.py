@@ -1,0 +1,125 @@
+"""`config.json` of a run: all that was decided before the first step; read without torch."""
+
+import json
+import os
+import platform
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import landmarkfer
+from landmarkfer.config.train import ResolvedSettings
+from landmarkfer.data.images import ImageInfo
+from landmarkfer.errors import RunError
+from landmarkfer.face.graph import FaceGraph
+from landmarkfer.files import replacing
+
+if TYPE_CHECKING:
+    from landmarkfer.data.cache import LandmarkCache
+
+FORMAT = 1
+_PACKAGES = ("torch", "torch-geometric", "lightning", "timm", "scikit-learn", "numpy", "mediapipe")
+
+
+class CacheInfo(BaseModel):
+    """Which cache a run was trained on."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    fingerprint: str
+    rows: int
+    detector: str
+
+    @classmethod
+    def of(cls, cache: "LandmarkCache") -> "CacheInfo":
+        """What a run states of a cache."""
+        made = cache.manifest.detector
+        return cls(
+            path=cache.path.as_posix(),
+            fingerprint=cache.fingerprint,
+            rows=len(cache),
+            detector=f"{made.name} {made.version}",
+        )
+
+
+class GraphInfo(BaseModel):
+    """Which graph a run uses; its arrays are buffers of the model."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    kinds: tuple[str, ...]
+    nodes: int
+    edges: int
+
+    @classmethod
+    def of(cls, graph: FaceGraph | None) -> "GraphInfo | None":
+        """What a run states of its model's graph; None without one."""
+        if graph is None:
+            return None
+        return cls(name=graph.name, kinds=graph.kinds, nodes=graph.num_nodes, edges=len(graph.edges))
+
+
+class RunConfig(BaseModel):
+    """The content of `config.json`.
+
+    `settings` state every keyword of the model, so that the run outlives changed defaults; `changed` are
+    those that were given and differ from the defaults of their day, by dotted key.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    settings: ResolvedSettings
+    changed: dict[str, Any] = {}
+    classes: tuple[str, ...]
+    cache: CacheInfo
+    also: tuple[CacheInfo, ...] = ()
+    graph: GraphInfo | None
+    images: ImageInfo | None = None
+    parameters: int | None
+    versions: dict[str, str]
+    cores: int
+    created: str
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read `config.json`.
+
+    Raises:
+        RunError: It is missing, damaged or of another format.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}; is {path.parent} a run folder?") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise RunError(f"{path} has format {found}, and this version reads {FORMAT}; train it again.")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path} does not fit: '{key}': {first['msg']}.") from error
+
+
+def write_config(path: Path, config: RunConfig) -> None:
+    """Write `config.json`."""
+    with replacing(path) as temporary:
+        temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, cores and time, for `config.json`."""
+    versions = {"landmarkfer": landmarkfer.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):  # one can train where no faces can be detected
+            versions[package] = version(package)
+    return {
+        "versions": versions,
+        "cores": os.cpu_count() or 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
