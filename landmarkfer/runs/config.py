@@ -93,8 +93,10 @@ def read_config(path: Path) -> RunConfig:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise RunError(f"{path} cannot be read: {error}; is {path.parent} a run folder?") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is no JSON: {error}; train the run again.") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise RunError(f"{path} has format {found}, and this version reads {FORMAT}; train it again.")

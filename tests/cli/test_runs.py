@@ -200,7 +200,7 @@ def test_a_file_gets_one_line_per_run_and_torch_is_not_loaded(three, place, monk
     monkeypatch.delenv("COLUMNS")
     code = (
         "import sys; from landmarkfer.cli import cli; cli(['runs'], standalone_mode=False)\n"
-        "print({'torch', 'pandas', 'matplotlib', 'lightning'} & set(sys.modules))"
+        "print({'torch', 'sklearn', 'matplotlib', 'lightning'} & set(sys.modules))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.endswith("set()\n")

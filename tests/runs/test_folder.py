@@ -147,7 +147,7 @@ class TestDamage:
     @pytest.mark.parametrize("content", ["", "{", "\x00\x01", '{"format": 1, '])
     def test_config_that_is_no_json(self, saved, content):
         saved.config_file.write_text(content)
-        with pytest.raises(RunError, match=r"config\.json cannot be read") as error:
+        with pytest.raises(RunError, match=r"config\.json is no JSON") as error:
             saved.load()
         sentence(error)
 

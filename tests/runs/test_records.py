@@ -113,13 +113,13 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            ("", "config.json cannot be read"),
-            ('{"settings": ', "config.json cannot be read"),
+            ("", "config.json is no JSON"),
+            ('{"settings": ', "config.json is no JSON"),
             ("[1, 2]", "config.json has format None"),
             ('{"format": 2, "settings": {"model": "mlp"}}', "config.json has format 2"),
             ('{"format": 1, "settings": {"model": "mlp"}}', "config.json does not fit: 'settings.model"),
             ("[" * 100_000, "recursion"),
-            ("\x00\xff", "config.json cannot be read"),
+            ("\x00\xff", "config.json is no JSON"),
         ],
     )
     def test_of_config(self, made_run, content, reason):
