@@ -231,7 +231,7 @@ class TestResumeErrors:
         assert (run.weights_file.read_bytes(), pd.read_csv(run.metrics_file)["val_loss"].tolist()) == expected
 
     def test_no_run(self, tmp_path):
-        with pytest.raises(RunError, match=r"config\.json is no JSON"):
+        with pytest.raises(RunError, match=r"config\.json cannot be read"):
             resume(RunFolder(tmp_path))
 
 
