@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.face.graph import GRAPHS, build_graph
@@ -34,7 +35,7 @@ def save(run, name="gnn", **keywords):
     named = {"graph": model.face_graph.name} if name == "gnn" else {}
     overrides = {f"model.{key}": value for key, value in (keywords | named).items()} | {"model.name": name}
     config = RunConfig(
-        settings=load_settings(overrides=overrides),
+        settings=ResolvedSettings.model_validate(load_settings(overrides=overrides).model_dump()),
         classes=CLASSES,
         cache=CacheInfo(path="cache/x", fingerprint="f", rows=3, detector="none 1"),
         graph=GraphInfo.of(model.face_graph),

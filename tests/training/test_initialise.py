@@ -75,7 +75,7 @@ def test_weights_of_another_run_come_without_what_was_fitted_to_its_images(monke
 def test_a_graph_by_distance_is_built_on_the_mean_training_face(dataset, splits):
     model = initialise_model(gnn(graph="knn", k=4), dataset, splits)
     expected = build_graph("knn", mean_face=model.mean.numpy(), k=4)
-    np.testing.assert_array_equal(model.graph.edge_index, expected.edge_index)
+    np.testing.assert_array_equal(model.face_graph.edge_index, expected.edge_index)
 
 
 def test_an_unknown_graph(dataset, splits):
