@@ -4,6 +4,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.train_options import distinct
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -12,6 +14,7 @@ import rich_click as click
     "seeds",
     type=click.IntRange(min=0),
     multiple=True,
+    callback=distinct,
     help="Train with this seed instead of the recipe's; may be repeated.",
 )
 @click.option(
