@@ -1,4 +1,4 @@
-r"""Which points and edges speak for each expression, and which edges a network learns: pictures and a table.
+r"""Contributions of points and edges to each expression, and learned edges: pictures and a table.
 
 Reads a trained graph network and the cache that it was trained on:
 
@@ -7,7 +7,7 @@ Reads a trained graph network and the cache that it was trained on:
 and writes to `experiments/results`
 
 - `what-counts.png`: above, what the points contribute to the log odds of each expression, averaged over its
-  test faces that were told rightly and their mirror images (gradient times feature, smoothed over
+  correctly predicted test faces and their mirror images (gradient times feature, smoothed over
   neighbours); below, what the messages along the edges contribute (gradient times message, over all blocks);
 - `what-counts.csv`: the points' share by facial region (absolute contributions, per cent);
 - `learned-edges.png`: the graph, and beside it the edges that grew strongest in a network that may learn an
@@ -63,7 +63,7 @@ class Recorded:
 def contributions(
     model: GNN, opened: Opened, label: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Of points `[478]` and edges `[E]` to the log odds of a class, averaged over its faces told rightly."""
+    """Of points `[478]` and edges `[E]` to the log odds of a class: means over correctly predicted faces."""
     faces = opened.dataset.faces
     assert faces.labels is not None
     test = opened.dataset.frame["id"].isin(opened.run.read_splits()["test"]).to_numpy(copy=True)
@@ -146,14 +146,14 @@ def draw_counts(
     figure.supxlabel(
         "Red speaks for the expression, blue against it. Above: what the points do; below: the messages along"
         f" the {SHOWN_EDGES} edges that count most. In brackets: how many of at most {FACES} test faces were "
-        "told rightly.",
+        "predicted correctly.",
         fontsize=9,
     )
     save_figure(figure, path, dpi=110)
 
 
 def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -> list[str]:
-    """The graph and the strongest learned edges side by side; what they join, in words."""
+    """The graph and the strongest learned edges side by side; what they join."""
     strength = np.abs(adjacency) + np.abs(adjacency).T
     upper = np.triu_indices(N_LANDMARKS, k=1)
     order = np.argsort(-strength[upper])[:LEARNED_EDGES]
@@ -167,7 +167,7 @@ def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -
         "neighbours on the graph": near,
         "near a mirror image": near[MIRROR],
     }
-    told = [
+    shares = [
         f"{name}: {100 * kind[tuple(edges.T)].mean():.1f} % (chance {100 * kind[upper].mean():.1f} %)"
         for name, kind in kinds.items()
     ]
@@ -186,17 +186,17 @@ def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -
         axes.set_aspect("equal")
         axes.invert_yaxis()
         axes.set_axis_off()
-    caption = "Points that a learned edge joins are " + "; ".join(told)
+    caption = "Points that a learned edge joins are " + "; ".join(shares)
     figure.supxlabel("\n".join(textwrap.wrap(caption, 120)), fontsize=8)
     save_figure(figure, path, dpi=110)
-    return told
+    return shares
 
 
 @click.command()
 @click.argument("run")
 @click.option("--learned", help="A run with model.learned above 0.")
 def main(run: str, learned: str | None) -> None:
-    """Draw what RUN, a graph network of sage layers, goes by."""
+    """Draw the contributions of points and edges in RUN, a graph network of sage layers."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     opened = open_run(find_run(run))
     model = opened.trained.model

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, the memory of a process, a process for each, the page.
+"""What the benchmarks share: the machine, the memory of a process, a process for each, the report.
 
 Linux only (`/proc`).
 """
@@ -70,12 +70,12 @@ def write_page(
     threads: str = "",
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Put figures into a CSV and write the page beside it.
+    """Put figures into a CSV and write the report beside it.
 
     Args:
         results: The CSV.
         rows: Of `BENCH_COLUMNS`.
-        title: Of the page.
+        title: Of the report.
         introduction: Markdown before the tables.
         packages: Whose versions count.
         threads: What else there is to say of the machine.

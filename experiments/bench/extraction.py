@@ -38,7 +38,7 @@ from landmarkfer.extraction.open_source import open_source
 from landmarkfer.extraction.sources import Source
 from landmarkfer.progress import Progress
 
-RESULTS = Path("experiments/results/bench-extraction.csv")
+RESULTS = Path("experiments/results")
 WARM_UP = 32  # images for each process before the clock starts
 CHECKPOINTS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000)
 TICK = os.sysconf("SC_CLK_TCK")
@@ -60,15 +60,15 @@ class Speed:
 @click.option(
     "--memory-images", default=30_000, show_default=True, help="Images for memory; 0 leaves it out."
 )
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(source: Path, images: int, workers: int, repeats: int, memory_images: int, results: Path) -> None:
-    """Measure, print, and write the CSV and the page."""
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
+def main(source: Path, images: int, workers: int, repeats: int, memory_images: int, out: Path) -> None:
+    """Measure, print, and write the CSV and the report."""
     listed = open_source(source)
     rows = rate(listed, images, workers, repeats) + scaling(listed, images, workers, repeats)
     if memory_images:
         rows += memory(listed, memory_images, workers)
     write_page(
-        results,
+        out / "bench-extraction.csv",
         rows,
         title="Extraction: speed and memory",
         introduction=(

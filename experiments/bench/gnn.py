@@ -57,7 +57,7 @@ from landmarkfer.models.convs import (
 )
 from landmarkfer.training.memory import keep_freed_memory
 
-RESULTS = Path("experiments/results/bench-gnn.csv")
+RESULTS = Path("experiments/results")
 RECIPE = Path("experiments/recipes/fer2013-gnn.toml")
 PUBLISHED: dict[str, Any] = {
     "graph": "anatomical",
@@ -359,16 +359,23 @@ def measure_growth(device: str, batch: int, repeats: int) -> Rows:
 
 
 @click.command()
-@click.option("--batches", default="1,32,128,1024", show_default=True, help="Faces of a step.")
+@click.option(
+    "--batch",
+    "sizes",
+    type=int,
+    multiple=True,
+    default=(1, 32, 128, 1024),
+    show_default=True,
+    help="Faces of a step; may be repeated.",
+)
 @click.option("--repeats", default=3, show_default=True, help="Timed steps, after one more.")
 @click.option("--threads", default=os.cpu_count(), show_default=True, help="Of torch, on the CPU.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="CUDA where there is one by default.")
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(batches: str, repeats: int, threads: int, device: str | None, results: Path) -> None:
-    """Measure, print, and write the CSV and the page."""
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
+def main(sizes: tuple[int, ...], repeats: int, threads: int, device: str | None, out: Path) -> None:
+    """Measure, print, and write the CSV and the report."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
-    sizes = [int(size) for size in batches.split(",")]
     own = load_settings(RECIPE).model.keywords
     with keep_freed_memory():
         rows = [
@@ -379,7 +386,7 @@ def main(batches: str, repeats: int, threads: int, device: str | None, results: 
     rows += measure_networks("published", PUBLISHED, sizes, device, threads, repeats)
     rows += measure_networks("own", own, sizes, device, threads, repeats)
     write_page(
-        results,
+        out / "bench-gnn.csv",
         rows,
         title="Graph networks: time and memory of a training step",
         introduction=(

@@ -2,7 +2,7 @@
 
     python experiments/bench/images.py
 
-measures, with the recipes for the CPU and made images of 48 pixels,
+measures, with the recipes for the CPU and synthetic images of 48 pixels,
 
 - step: the share that cutting a batch, augmenting it, and forward, backward and optimiser have of a step;
 - feeding: images per second of the same changes (turn, scale, shift, crop, mirror, erase) on the whole batch
@@ -36,19 +36,26 @@ from landmarkfer.training.augmentation import augment_batch
 from landmarkfer.training.optim import build_optimiser
 
 RECIPES = Path("experiments/recipes")
-RESULTS = Path("experiments/results/bench-images.csv")
+RESULTS = Path("experiments/results")
 SIDE = 48
 
 
 @click.command()
 @click.option("--batches", default=8, show_default=True, help="Timed batches, after two more.")
-@click.option("--recipes", default="fer2013-cnn-small,fer2013-resnet-fer-16", show_default=True)
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(batches: int, recipes: str, results: Path) -> None:
-    """Measure, print, and write the CSV and the page."""
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    default=("fer2013-cnn-small", "fer2013-resnet-fer-16"),
+    show_default=True,
+    help="Name of a recipe; may be repeated.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
+def main(batches: int, recipes: tuple[str, ...], out: Path) -> None:
+    """Measure, print, and write the CSV and the report."""
     torch.set_num_threads(1)
     rows: Rows = []
-    for recipe in recipes.split(","):
+    for recipe in recipes:
         settings = load_settings(RECIPES / f"{recipe}.toml")
         rows += measure_step(recipe, settings, batches)
         rows += measure_feeding(recipe, settings, batches)
@@ -56,7 +63,7 @@ def main(batches: int, recipes: str, results: Path) -> None:
     for bench, variant, _, _, metric, value in rows:
         click.echo(f"{bench}, {variant}: {metric} {value:,.3g}")
     write_page(
-        results,
+        out / "bench-images.csv",
         rows,
         title="Images: what feeding them costs",
         introduction="Processor time. `share` is of the whole step; `ratio` is to the line above it.",
@@ -65,7 +72,7 @@ def main(batches: int, recipes: str, results: Path) -> None:
     )
 
 
-def made_faces(count: int) -> FaceBatch:
+def synthetic_faces(count: int) -> FaceBatch:
     """Random images and landmarks."""
     generator = torch.Generator().manual_seed(0)
     yes = torch.ones(count, dtype=torch.bool)
@@ -78,7 +85,7 @@ def made_faces(count: int) -> FaceBatch:
 def measure_step(recipe: str, settings: TrainSettings, batches: int) -> Rows:
     """The parts of a training step, medians over batches."""
     size = settings.fit.batch_size
-    faces = made_faces(4 * size)
+    faces = synthetic_faces(4 * size)
     model = build_model("image", 7, **settings.model.keywords).train()
     optimiser = build_optimiser(model, settings.optimiser)
     half = precision(settings.fit) == "bf16-mixed"
@@ -115,7 +122,7 @@ def measure_feeding(recipe: str, settings: TrainSettings, batches: int) -> Rows:
     import torchvision.transforms as T
 
     size, image = settings.fit.batch_size, settings.augment.image
-    faces = made_faces(size)
+    faces = synthetic_faces(size)
     model = build_model("image", 7, **settings.model.keywords)
     one = T.Compose(
         [
@@ -149,7 +156,7 @@ def measure_feeding(recipe: str, settings: TrainSettings, batches: int) -> Rows:
 
 def measure_decoding(count: int = 2000) -> Rows:
     """Decoding stored files against cutting rows from the array."""
-    faces = made_faces(count)
+    faces = synthetic_faces(count)
     files = []
     for pixels in faces.image:
         file = io.BytesIO()

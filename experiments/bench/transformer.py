@@ -22,7 +22,7 @@ from typing import Any
 import click
 from _bench import Rows, measure_apart, memory_mb, write_page
 
-RESULTS = Path("experiments/results/bench-transformer.csv")
+RESULTS = Path("experiments/results")
 GEOMETRY = {"width": 128, "depth": 4, "heads": 8, "expansion": 3.75}
 LANDMARKS = {"tokens": "landmarks"}
 REGIONS = {"tokens": "regions"}
@@ -44,9 +44,9 @@ ATTENTION: dict[str, dict[str, Any]] = {
 @click.option("--small-batch", default=16, show_default=True, help="Faces of a step, for attention.")
 @click.option("--steps", default=5, show_default=True, help="Timed steps, after one more.")
 @click.option("--threads", default=2, show_default=True, help="Of torch.")
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(batch: int, small_batch: int, steps: int, threads: int, results: Path) -> None:
-    """Measure, print, and write the CSV and the page."""
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
+def main(batch: int, small_batch: int, steps: int, threads: int, out: Path) -> None:
+    """Measure, print, and write the CSV and the report."""
     rows: Rows = []
     for bench, variants, faces in (("tokens", TOKENS, batch), ("attention", ATTENTION, small_batch)):
         for variant, keywords in variants.items():
@@ -54,7 +54,7 @@ def main(batch: int, small_batch: int, steps: int, threads: int, results: Path) 
             click.echo(f"{bench}, {variant}: " + ", ".join(f"{k} {v:,.0f}" for k, v in figures.items()))
             rows += [(bench, variant, "cpu", faces, metric, value) for metric, value in figures.items()]
     write_page(
-        results,
+        out / "bench-transformer.csv",
         rows,
         title="Transformer: time and memory of a training step",
         introduction=(

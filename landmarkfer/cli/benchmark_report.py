@@ -7,24 +7,24 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from landmarkfer.evaluation.benchmark.run import Planned
+    from landmarkfer.evaluation.benchmark.plan import Planned
 
 
 def plan_table(planned: "Sequence[Planned]") -> Table:
-    """A row for each run, and what is left in all."""
+    """A row for each run, and the time that remains in all."""
     known = [one.seconds for one in planned if one.seconds is not None]
     more = "" if len(known) == len(planned) else ", and the runs of unknown length"
     table = Table(
-        caption=f"left in all: {_duration(sum(known))}{more}, one run after the other on this machine",
+        caption=f"remaining in all: {_duration(sum(known))}{more}, one run after the other on this machine",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
     table.add_column("run", no_wrap=True)
     table.add_column("state")
-    table.add_column("left", justify="right")
+    table.add_column("remaining", justify="right")
     for one in planned:
-        left = "?" if one.seconds is None else "–" if not one.seconds else _duration(one.seconds)
-        table.add_row(one.run.name, one.state, left)
+        remaining = "?" if one.seconds is None else "–" if not one.seconds else _duration(one.seconds)
+        table.add_row(one.run.name, one.state, remaining)
     return table
 
 

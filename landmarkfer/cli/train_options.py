@@ -27,17 +27,6 @@ def given_options() -> list[str]:
     return [name for name in context.params if source(name) is ParameterSource.COMMANDLINE]
 
 
-def numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...]:
-    """Different whole numbers, from `0,1,2`."""
-    try:
-        found = tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise click.BadParameter(f"'{text}' is no list of whole numbers such as 0,1,2") from None
-    if len(set(found)) < len(found) or min(found, default=0) < 0:
-        raise click.BadParameter("give different numbers, none below 0")
-    return found
-
-
 def distinct(context: click.Context, parameter: click.Parameter, found: tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of a repeated option, each given once."""
     if len(set(found)) < len(found):

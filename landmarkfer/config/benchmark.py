@@ -12,13 +12,24 @@ from landmarkfer.config.recipes import explain, load_settings, read_recipe
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import SettingsError
 
+FIGURE = r"^[^.]+\.\w+$"
+PROTOCOL = (
+    *("test.accuracy", "test_detected.accuracy", "public.accuracy", "private.accuracy", "clean.accuracy"),
+    *("test.macro_f1", "test.ece", "test.lowest_recall", "run.train_seconds", "run.parameters"),
+)
+COLUMNS = (*PROTOCOL, "run.macs", "run.latency_ms")
+"""What a table shows unless the recipe says otherwise."""
+
 
 class RowSettings(BaseModel):
-    """A row: a training recipe with what is set otherwise, or the average of other rows."""
+    """A row: a training recipe with what is set otherwise, the average of other rows, or a retired row."""
 
     model_config = FROZEN
-    name: str = Field(pattern=r"^[\w .+()-]+$", description="without a comma, which separates names")
+    name: str = Field(pattern=r"^[\w .,+()-]+$", description="of the row, unique in the benchmark")
     recipe: str | None = Field(None, description="training recipe, relative to this file")
+    base: str | None = Field(
+        None, description="another row, whose recipe and settings this one shares; its own `set` goes on top"
+    )
     set: Mapping[str, Any] = Field(
         {},
         description="settings by dotted key; in a text {seed} is replaced by the seed, and {next} by the one "
@@ -27,33 +38,66 @@ class RowSettings(BaseModel):
     run: str | None = Field(
         None,
         pattern=r"^[\w.-]*\{seed\}[\w.-]*$",
-        description="names of its runs, so that benchmarks share them; <benchmark>-<row>-s{seed} if unset",
+        description="names of its runs, so that benchmarks share them; <runs>-<row>-s{seed} if unset",
     )
+    optional: bool = Field(False, description="whether it is trained only if named with --only")
     average: Sequence[str] = Field([], description="rows whose probabilities are averaged, seed by seed")
+    retired: str | None = Field(
+        None, description="why it can no longer be trained; its figures are those that the CSV has"
+    )
+
+    @property
+    def trained(self) -> bool:
+        """Whether runs belong to it."""
+        return not self.average and self.retired is None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.average and (self.recipe is not None or self.set or self.run is not None):
-            raise ValueError(f"row '{self.name}' is either trained (recipe, set, run) or an average of rows")
+        of_training = self.recipe or self.base or self.set or self.run or self.optional
+        if bool(self.average) + (self.retired is not None) + bool(of_training) > 1:
+            raise ValueError(
+                f"row '{self.name}' is either trained (recipe, base, set, run, optional), an average of "
+                "rows, or retired"
+            )
         return self
 
 
 class PublishedSettings(BaseModel):
-    """A row of somebody else's figures."""
+    """A row of figures that others reported."""
 
     model_config = FROZEN
     name: str
     source: str
     values: Mapping[str, float] = Field(description="fractions by <subset>.<metric>, such as test.accuracy")
+    model: str = ""
+    graph: str = ""
     beside: str | None = Field(None, description="the row under which it stands; the end if unset")
 
 
+class ContrastSettings(BaseModel):
+    """What one choice contributes: the mean over seeds of a figure of `row` minus that of `against`."""
+
+    model_config = FROZEN
+    choice: str
+    row: str
+    against: str
+    figure: str = Field("test.accuracy", pattern=FIGURE, description="<subset>.<metric>")
+
+
 class PairSettings(BaseModel):
-    """Two rows to be told apart: for which expressions, confusions and faces; see `differences`."""
+    """Two rows that are compared by expression, confusion and face, as `landmarkfer compare` does."""
 
     model_config = FROZEN
     first: str
     second: str
+
+
+class MeasuredSettings(BaseModel):
+    """How the figures were measured that the CSV has, but of which no predictions are stored."""
+
+    model_config = FROZEN
+    date: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$")
+    versions: Mapping[str, str] = Field({}, description="of the packages")
 
 
 class BenchmarkSettings(BaseModel):
@@ -62,41 +106,61 @@ class BenchmarkSettings(BaseModel):
     model_config = FROZEN
     title: str
     introduction: str = ""
+    notes: str = Field("", description="Markdown after the tables")
+    commands: Sequence[str] = Field([], description="shell lines that come before the benchmark")
+    machine: str = Field("", description="what the times were measured on")
+    measured: MeasuredSettings = MeasuredSettings()
     seeds: Sequence[int] = Field([0, 1, 2], min_length=1)
+    runs: str | None = Field(
+        None, pattern=r"^[\w.-]+$", description="prefix of the names of runs; the name of the recipe if unset"
+    )
     baseline: str | None = Field(
-        None, description="row that the others are tested against; the first if unset"
+        None, description="row that the others are tested against; without it there are no tests"
     )
     other_data: Mapping[str, str] = Field(
         {}, description="further caches by name, on whose test images every row is evaluated too"
     )
+    columns: Sequence[str] = Field(
+        COLUMNS, min_length=1, description="figures of the table, as <subset>.<metric>"
+    )
     rows: Sequence[RowSettings] = Field(min_length=1)
+    contrasts: Sequence[ContrastSettings] = []
     pairs: Sequence[PairSettings] = []
     published: Sequence[PublishedSettings] = []
-
-    @property
-    def base(self) -> str:
-        """The row that the others are tested against."""
-        return self.baseline or self.rows[0].name
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         names = [row.name for row in self.rows]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"there are two rows '{min(twice)}'")
-        trained = {row.name for row in self.rows if not row.average}
+        trained = {row.name for row in self.rows if row.trained}
+        earlier: set[str] = set()
         for row in self.rows:
             for part in row.average:
                 if part not in trained:
                     raise ValueError(f"row '{row.name}' averages '{part}', which is no trained row")
+            if row.base is not None and row.base not in earlier & trained:
+                raise ValueError(
+                    f"row '{row.name}' has the base '{row.base}', which is no trained row above it"
+                )
+            earlier.add(row.name)
         named: list[tuple[str, str | None]] = [("baseline", self.baseline)]
         named += [("beside", one.beside) for one in self.published]
+        named += [("a row of a contrast", name) for one in self.contrasts for name in (one.row, one.against)]
         named += [("a row of a pair", name) for pair in self.pairs for name in (pair.first, pair.second)]
         for what, name in named:
             if name is not None and name not in names:
                 raise ValueError(f"{what} is '{name}', and the rows are {', '.join(names)}")
+        for figure in self.columns:
+            if not re.match(FIGURE, figure):
+                raise ValueError(f"the column '{figure}' is no <subset>.<metric>, such as test.accuracy")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError("seeds must be different numbers, none below 0")
         return self
+
+    def row(self, name: str) -> RowSettings:
+        """The row of a name."""
+        return next(row for row in self.rows if row.name == name)
 
 
 def read_benchmark(recipe: Path) -> BenchmarkSettings:
@@ -125,22 +189,31 @@ def row_settings(recipe: Path, settings: BenchmarkSettings, row: RowSettings, se
     """
     order = list(settings.seeds)
     following = order[(order.index(seed) + 1) % len(order)] if seed in order else seed + 1
+    training_recipe, changes = _inherited(settings, row)
     overrides = {
         key: value.replace("{seed}", str(seed)).replace("{next}", str(following))
         if isinstance(value, str)
         else value
-        for key, value in row.set.items()
+        for key, value in changes.items()
     }
-    own = {"seed": seed, "name": run_name(recipe, row, seed)}
-    path = recipe.parent / row.recipe if row.recipe else None
+    own = {"seed": seed, "name": run_name(recipe, settings, row, seed)}
+    path = recipe.parent / training_recipe if training_recipe else None
     return load_settings(path, overrides | own)
 
 
-def run_name(recipe: Path, row: RowSettings, seed: int) -> str:
-    """The folder of a run: `<benchmark>-<row>-s<seed>`, unless the row says otherwise."""
+def _inherited(settings: BenchmarkSettings, row: RowSettings) -> tuple[str | None, Mapping[str, Any]]:
+    """The training recipe of a row and what it sets, those of its base included."""
+    if row.base is None:
+        return row.recipe, row.set
+    recipe, changes = _inherited(settings, settings.row(row.base))
+    return row.recipe or recipe, {**changes, **row.set}
+
+
+def run_name(recipe: Path, settings: BenchmarkSettings, row: RowSettings, seed: int) -> str:
+    """The folder of a run: `<runs>-<row>-s<seed>`, unless the row says otherwise."""
     if row.run is not None:
         return row.run.replace("{seed}", str(seed))
-    return f"{recipe.stem}-{plain_name(row.name)}-s{seed}"
+    return f"{settings.runs or recipe.stem}-{plain_name(row.name)}-s{seed}"
 
 
 def plain_name(name: str) -> str:

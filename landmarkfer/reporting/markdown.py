@@ -1,6 +1,6 @@
-"""Markdown pages of measured results, rendered from the CSV beside them; the same input gives the same page.
+"""Markdown reports of measured results, rendered from the CSV beside them; equal input gives an equal report.
 
-Nothing here measures: what a page states besides the CSV (commands, versions, date, published figures) is
+Nothing here measures: what a report states besides the CSV (commands, versions, date, published figures) is
 given by the caller, so that rendering again on another day or machine changes nothing.
 """
 
@@ -21,11 +21,11 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class Header:
-    """What a page says of its making.
+    """How the figures of a report were made.
 
     `commands` are shell lines, `versions` names to versions (see `package_versions`), `date` the day of the
-    measurement as YYYY-MM-DD, `machine` a few words such as "2 CPU cores"; `introduction` and `notes` are
-    Markdown, before the tables and after them.
+    measurement as YYYY-MM-DD (empty if not known), `machine` a few words such as "2 CPU cores";
+    `introduction` and `notes` are Markdown, before the tables and after them.
     """
 
     title: str
@@ -49,7 +49,7 @@ _SPREADLESS = ("count", "millions")
 
 
 def render_bench(csv: Path, md: Path, header: Header) -> None:
-    """Write the page `md` of the timings in `csv` (`results.BENCH_COLUMNS`): one table per bench.
+    """Write the report `md` of the timings in `csv` (`results.BENCH_COLUMNS`): one table per bench.
 
     Raises:
         LandmarkferError: If the CSV is missing or has other columns.
@@ -80,7 +80,7 @@ def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def probability_text(p: float) -> str:
-    """A p-value as pages show it."""
+    """A p-value as reports show it."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -110,9 +110,10 @@ def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], text
 
 
 def write_page(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> None:
-    """Write a page: title and introduction, `parts`, and how `csv`, whose figures it shows, was made."""
+    """Write a report: title and introduction, `parts`, and how `csv`, whose figures it shows, was made."""
     versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
     machine = f" on {header.machine}" if header.machine else ""
+    date = f" {header.date}" if header.date else ""
     text = [
         f"# {header.title}",
         header.introduction.strip(),
@@ -120,7 +121,8 @@ def write_page(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> Non
         header.notes.strip(),
         "## How it was made",
         "```sh\n" + "\n".join(header.commands) + "\n```",
-        f"Measured {header.date}{machine}.\n\nVersions: {versions}.",
+        f"Measured{date}{machine}." if date or machine else "",
+        f"Versions: {versions}.",
         f"Rendered from [{csv.name}]({csv.name}), which holds every measured figure.",
     ]
     with replacing(md) as path:

@@ -1,9 +1,9 @@
-"""Measured results in long form: one CSV row per figure, from which pages, notebooks and plots are made.
+"""Measured results in long form: one CSV row per figure, from which reports, notebooks and plots are made.
 
 `RESULT_COLUMNS` is the form of trained models, `BENCH_COLUMNS` that of timings; in both, all columns but
 `value` are the key, and a figure that is measured again replaces the old one in its place. The `subset` of a
 row is one of `report.SUBSETS`, `run` for what belongs to the whole run (`train_seconds`, `parameters`),
-`paired` for what tells a system from the baseline, or `on <name>` for other data.
+`paired` for the paired tests against the baseline, or `on <name>` for other data.
 Scores are fractions in [0, 1].
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -23,9 +24,9 @@ RESULT_COLUMNS = ("experiment", "model", "graph", "seed", "subset", "metric", "v
 BENCH_COLUMNS = ("bench", "variant", "device", "batch", "metric", "value")
 RUN_SUBSET = "run"
 PAIRED = "paired"
-"""Subset of what `comparison.compare_with` says."""
+"""Subset of the paired tests of `evaluation.benchmark.statistics`."""
 ELSEWHERE = "on "
-"""What the subsets of other data begin with."""
+"""Prefix of the subsets of other data."""
 ALL_SEEDS = -1
 """Seed of figures that are over all seeds together."""
 NO_GRAPH = "none"
@@ -53,7 +54,7 @@ def evaluation_rows(
 
     Returns:
         Rows with `RESULT_COLUMNS`: for each subset `n`, the `SCORES`, `recall_<class>` where it is defined,
-        and `set_coverage`, `set_size` and `set_single` where the model gives sets of labels.
+        and `set_coverage`, `set_size` and `set_single` where the model gives prediction sets.
     """
     figures: list[tuple[str, str, float]] = []
     for subset, report in evaluation.subsets.items():
@@ -76,6 +77,14 @@ def append_results(csv: Path, rows: pd.DataFrame) -> None:
     _append(csv, rows, RESULT_COLUMNS)
 
 
+def write_results(csv: Path, rows: pd.DataFrame) -> None:
+    """Replace the rows of `csv` by others with `RESULT_COLUMNS`; a key that it has keeps its place."""
+    with _locked(csv):
+        kept = {} if not csv.exists() else dict.fromkeys(_keyed(_read(csv, RESULT_COLUMNS)))
+        new = _keyed(_typed(rows, RESULT_COLUMNS))
+        _write(csv, {key: new[key] for key in [*kept, *new] if key in new}, RESULT_COLUMNS)
+
+
 def append_bench(csv: Path, rows: pd.DataFrame) -> None:
     """Add rows with `BENCH_COLUMNS` to `csv`, made if need be; rows of the same key are replaced."""
     _append(csv, rows, BENCH_COLUMNS)
@@ -96,17 +105,29 @@ def _append(csv: Path, rows: pd.DataFrame, columns: Sequence[str]) -> None:
         raise LandmarkferError(
             f"Rows for {csv} have columns {', '.join(map(str, rows.columns))}; expected {', '.join(columns)}."
         )
-    key = list(columns[:-1])
-    # Runs that end at the same time must not lose each other's rows. The lock lies outside the folder of the
-    # CSV, which is under version control.
-    name = hashlib.sha256(str(csv.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"landmarkfer-{name}.lock"):
+    with _locked(csv):
         old = _read(csv, columns) if csv.exists() else rows.iloc[:0]
-        merged = {tuple(row[:-1]): row[-1] for row in old[list(columns)].itertuples(index=False)}
-        merged.update({tuple(row[:-1]): row[-1] for row in _typed(rows, columns).itertuples(index=False)})
-        table = pd.DataFrame([(*k, value) for k, value in merged.items()], columns=[*key, columns[-1]])
-        with replacing(csv) as path:
-            table.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
+        _write(csv, _keyed(old[list(columns)]) | _keyed(_typed(rows, columns)), columns)
+
+
+def _locked(csv: Path) -> FileLock:
+    """Runs that end at the same time must not lose each other's rows.
+
+    The lock lies outside the folder of the CSV, which is under version control.
+    """
+    name = hashlib.sha256(str(csv.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"landmarkfer-{name}.lock")
+
+
+def _keyed(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """Values by key: all columns but the last."""
+    return {tuple(row[:-1]): row[-1] for row in rows.itertuples(index=False)}
+
+
+def _write(csv: Path, values: Mapping[tuple[Any, ...], float], columns: Sequence[str]) -> None:
+    table = pd.DataFrame([(*key, value) for key, value in values.items()], columns=list(columns))
+    with replacing(csv) as path:
+        table.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
 
 
 def _read(csv: Path, columns: Sequence[str]) -> pd.DataFrame:

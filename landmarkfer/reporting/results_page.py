@@ -1,12 +1,13 @@
-"""The page of measured results: systems x seeds, paired tests, contrasts and recalls."""
+"""The report of measured results: systems over seeds, paired tests, contrasts and recalls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from landmarkfer.config.benchmark import ContrastSettings, PublishedSettings
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.reporting.markdown import (
     ABSENT,
@@ -16,46 +17,20 @@ from landmarkfer.reporting.markdown import (
     probability_text,
     write_page,
 )
-from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED, RUN_SUBSET, read_results
+from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED, read_results
 
 LEGEND = (
     "Percent, except time and parameters; mean ± standard deviation over training seeds. *Detected*: only "
-    "images with a face found; everywhere else an image without one counts, with the fallback prediction. "
-    "*Clean*: no pixel-identical image in the training split. *ECE*: expected calibration error, 15 bins. "
-    "*Lowest recall*: that of the class recognised worst on average."
+    "images in which a face was found; everywhere else an image without one counts, with the fallback "
+    "prediction. *Clean*: images without a pixel-identical one in the training split. *ECE*: expected "
+    "calibration error, 15 bins. *Lowest recall*: the mean recall of the class where it is lowest."
 )
 PAIRED_LEGEND = (
     "Points of accuracy over all test images, on the same images as the baseline. *95 % interval*: bootstrap "
-    "over images of the mean over seeds. *p*: of a permutation test that exchanges both systems' shares of "
-    "right seeds image by image; *Holm*: corrected for the number of rows. *McNemar*: mid-p of each seed by "
-    "itself."
+    "over images of the mean over seeds. *p*: permutation test that exchanges, image by image, the shares of "
+    "seeds that predict it correctly; *Holm*: corrected for the number of rows. *McNemar*: mid-p of each "
+    "seed."
 )
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of somebody else's figures: `values` maps `<subset>.<metric>` to a value in the CSV's own unit.
-
-    It stands under the experiment named `beside`, or at the end of the table.
-    """
-
-    name: str
-    source: str
-    values: Mapping[str, float]
-    model: str = ""
-    graph: str = ""
-    beside: str | None = None
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """What one choice contributed: the mean of the experiment `variant` minus that of `base`."""
-
-    choice: str
-    variant: str
-    base: str
-    subset: str = "test"
-    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -67,27 +42,37 @@ class Column:
     metric: str
     kind: str = "percent"
 
+    @classmethod
+    def of(cls, figure: str) -> "Column":
+        """The column of a figure `<subset>.<metric>`."""
+        subset, metric = figure.split(".")
+        default = f"{metric.replace('_', ' ')} ({subset})"
+        return cls(_HEADINGS.get(figure, default), subset, metric, _KINDS.get(figure, "percent"))
+
 
 # Not in the CSV: the class of the lowest mean recall, with its recall.
 LOWEST_RECALL = "lowest_recall"
-PROTOCOL = (
-    Column("accuracy, all test", "test", "accuracy"),
-    Column("detected", "test_detected", "accuracy"),
-    Column("public", "public", "accuracy"),
-    Column("private", "private", "accuracy"),
-    Column("clean", "clean", "accuracy"),
-    Column("macro-F1", "test", "macro_f1"),
-    Column("ECE", "test", "ece"),
-    Column("lowest recall", "test", LOWEST_RECALL),
-    Column("training, min", RUN_SUBSET, "train_seconds", "minutes"),
-    Column("parameters", RUN_SUBSET, "parameters", "count"),
-)
-
-
-COSTS = (
-    Column("MMAC", RUN_SUBSET, "macs", "millions"),
-    Column("one-core latency, ms", RUN_SUBSET, "latency_ms", "milliseconds"),
-)
+_HEADINGS = {
+    "test.accuracy": "accuracy, all test",
+    "test_detected.accuracy": "detected",
+    "public.accuracy": "public",
+    "private.accuracy": "private",
+    "clean.accuracy": "clean",
+    "test.macro_f1": "macro-F1",
+    "test.balanced_accuracy": "mean recall",
+    "test.ece": "ECE",
+    "test.lowest_recall": "lowest recall",
+    "run.train_seconds": "training, min",
+    "run.parameters": "parameters",
+    "run.macs": "MMAC",
+    "run.latency_ms": "one-core latency, ms",
+}
+_KINDS = {
+    "run.train_seconds": "minutes",
+    "run.parameters": "count",
+    "run.macs": "millions",
+    "run.latency_ms": "milliseconds",
+}
 
 
 @dataclass(frozen=True)
@@ -119,32 +104,44 @@ def render_results(
     md: Path,
     header: Header,
     *,
-    published: Sequence[Published] = (),
-    contrasts: Sequence[Contrast] = (),
-    columns: Sequence[Column] = PROTOCOL,
+    columns: Sequence[str],
+    order: Sequence[str] = (),
+    published: Sequence[PublishedSettings] = (),
+    contrasts: Sequence[ContrastSettings] = (),
     baseline: str | None = None,
 ) -> None:
-    """Write the page `md` of the results in `csv` (`results.RESULT_COLUMNS`).
+    """Write the report `md` of the results in `csv` (`results.RESULT_COLUMNS`).
 
-    One row per experiment, model and graph, experiments in the order of their first appearance, each figure
-    as mean ± sample SD over seeds (no SD where there is one seed); then what the contrasts show, with the
-    standard error of the difference of means; what tells each experiment from the `baseline`, if the CSV has
-    that (`comparison.compare_with`); the figures on other data, if it has any; and the recall of each class.
+    One row per experiment, model and graph, each figure as mean ± sample SD over seeds (no SD where there is
+    one seed); then the contrasts, with the standard error of the difference of means; the differences from
+    the `baseline`, if the CSV has paired tests; the figures on other data, if it has any; and the recall of
+    each class.
+
+    Args:
+        csv: The figures.
+        md: The report.
+        header: What it says of its making.
+        columns: Figures of the table, as `<subset>.<metric>`.
+        order: Experiments in the order of the rows; the others follow as they appear in the CSV.
+        published: Rows of others' figures; those without a row to stand beside are at the end.
+        contrasts: Pairs of experiments.
+        baseline: The experiment that the paired tests are against.
 
     Raises:
-        LandmarkferError: If the CSV is missing or has other columns, or a contrast or a published row names
-            an experiment that is not there or, for a contrast, has more than one row.
+        LandmarkferError: The CSV is missing or has other columns, or a contrast or a published row names an
+            experiment that is not there or, for a contrast, has more than one row.
     """
-    rows = _rows(read_results(csv))
+    rows = _rows(read_results(csv), order)
     names = {row.experiment for row in rows}
     if lost := sorted({p.beside for p in published if p.beside is not None} - names):
         raise LandmarkferError(
             f"{csv} has no experiment {', '.join(lost)}, beside which to put published rows."
         )
+    shown = [Column.of(figure) for figure in columns]
     parts = [
         markdown_table(
-            ["experiment", "model", "graph", "seeds", *(c.heading for c in columns)],
-            _cells(rows, published, columns),
+            ["experiment", "model", "graph", "seeds", *(c.heading for c in shown)],
+            _cells(rows, published, shown),
         )
     ]
     parts.append(LEGEND)
@@ -153,15 +150,15 @@ def render_results(
     if contrasts:
         parts += ["## What each choice contributed", _contrasts(csv, rows, contrasts)]
     if baseline is not None and any(row.paired for row in rows):
-        parts += [f"## Beside {baseline}", _paired(rows), PAIRED_LEGEND]
+        parts += [f"## Compared with {baseline}", _paired(rows), PAIRED_LEGEND]
     if any(row.elsewhere() for row in rows):
         parts += ["## On other data", _elsewhere(rows)]
     parts += ["## Recall of each class, all test images", _recalls(rows)]
     write_page(md, csv, header, parts)
 
 
-def _rows(table: pd.DataFrame) -> list[_Row]:
-    order = {name: i for i, name in enumerate(dict.fromkeys(table["experiment"]))}
+def _rows(table: pd.DataFrame, order: Sequence[str]) -> list[_Row]:
+    places = {name: i for i, name in enumerate(dict.fromkeys([*order, *table["experiment"]]))}
     rows = []
     for key, part in table.groupby(["experiment", "model", "graph"], sort=False):
         experiment, model, graph = map(str, key)
@@ -172,11 +169,11 @@ def _rows(table: pd.DataFrame) -> list[_Row]:
                 continue
             row.values.setdefault((subset, metric), []).append(value)
         rows.append(row)
-    return sorted(rows, key=lambda row: order[row.experiment])
+    return sorted(rows, key=lambda row: places[row.experiment])
 
 
 def _cells(
-    rows: Sequence[_Row], published: Sequence[Published], columns: Sequence[Column]
+    rows: Sequence[_Row], published: Sequence[PublishedSettings], columns: Sequence[Column]
 ) -> list[list[str]]:
     cells = []
     last = {row.experiment: i for i, row in enumerate(rows)}
@@ -200,38 +197,38 @@ def _cell(row: _Row, column: Column) -> str:
     return mean_sd(row.values.get((column.subset, column.metric), []), column.kind)
 
 
-def _published(row: Published, columns: Sequence[Column]) -> list[str]:
+def _published(row: PublishedSettings, columns: Sequence[Column]) -> list[str]:
     values = [row.values.get(f"{column.subset}.{column.metric}") for column in columns]
     shown = [mean_sd([] if v is None else [v], c.kind) for v, c in zip(values, columns, strict=True)]
     return [f"*{row.name}*", row.model, row.graph, "*published*", *shown]
 
 
-def _contrasts(csv: Path, rows: Sequence[_Row], contrasts: Sequence[Contrast]) -> str:
+def _contrasts(csv: Path, rows: Sequence[_Row], contrasts: Sequence[ContrastSettings]) -> str:
     cells = []
     for contrast in contrasts:
-        variant, base = (_values(csv, rows, name, contrast) for name in (contrast.variant, contrast.base))
+        variant, base = (_values(csv, rows, name, contrast) for name in (contrast.row, contrast.against))
         difference = 100 * (np.mean(variant) - np.mean(base))
         text = f"{difference:+.2f}"
         if min(len(variant), len(base)) > 1:
             error = 100 * np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in (variant, base)))
             text += f" ± {error:.2f}"
-        cells.append([contrast.choice, contrast.variant, contrast.base, text])
-    note = "Difference of the means over seeds in points of {}, ± its standard error."
-    measured = ", ".join(dict.fromkeys(f"{c.metric.replace('_', ' ')} ({c.subset})" for c in contrasts))
+        cells.append([contrast.choice, contrast.row, contrast.against, text])
+    figures = dict.fromkeys(contrast.figure for contrast in contrasts)
+    named = [f"{metric.replace('_', ' ')} ({subset})" for subset, metric in (f.split(".") for f in figures)]
     return (
         markdown_table(["choice", "with", "without", "difference"], cells, text_columns=3)
-        + "\n\n"
-        + note.format(measured)
+        + f"\n\nDifference of the means over seeds in points of {', '.join(named)}, ± its standard error."
     )
 
 
-def _values(csv: Path, rows: Sequence[_Row], experiment: str, contrast: Contrast) -> list[float]:
+def _values(csv: Path, rows: Sequence[_Row], experiment: str, contrast: ContrastSettings) -> list[float]:
     found = [row for row in rows if row.experiment == experiment]
-    key = (contrast.subset, contrast.metric)
+    subset, metric = contrast.figure.split(".")
+    key = (subset, metric)
     if len(found) != 1 or key not in found[0].values:
         raise LandmarkferError(
             f"The contrast {contrast.choice!r} needs one row of {csv} for experiment {experiment!r} with "
-            f"{contrast.subset} {contrast.metric}; found {sum(key in row.values for row in found)}."
+            f"{contrast.figure}; found {sum(key in row.values for row in found)}."
         )
     return found[0].values[key]
 
@@ -251,7 +248,7 @@ def _recalls(rows: Sequence[_Row]) -> str:
 
 
 def _paired(rows: Sequence[_Row]) -> str:
-    """What tells each experiment from the baseline, in percent of the images."""
+    """The difference of each experiment from the baseline, in points, with its tests."""
     cells = []
     for row in rows:
         if not row.paired:

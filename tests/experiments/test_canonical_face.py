@@ -12,7 +12,7 @@ from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.row import Row
 from landmarkfer.face.landmarks import CANONICAL, MIRROR, graphs_dir
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "canonical_face.py"
+SCRIPT = Path(__file__).parents[2] / "experiments" / "data" / "canonical_face.py"
 
 
 @pytest.fixture(scope="module")

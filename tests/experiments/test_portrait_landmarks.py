@@ -7,7 +7,7 @@ import numpy as np
 
 from landmarkfer.data.synthetic.portrait import read_landmarks
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "portrait_landmarks.py"
+SCRIPT = Path(__file__).parents[2] / "experiments" / "data" / "portrait_landmarks.py"
 
 
 def test_the_script_measures_what_is_stored(detector):

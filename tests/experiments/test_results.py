@@ -1,4 +1,4 @@
-"""The pages of benchmarks that are kept here follow from the predictions that are kept beside them."""
+"""The committed reports of benchmarks follow from the predictions that are archived beside them."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,7 @@ import pytest
 
 from landmarkfer.config.benchmark import read_benchmark, row_settings
 from landmarkfer.config.recipes import changed_settings
-from landmarkfer.evaluation.benchmark.archive import read_kept
-from landmarkfer.evaluation.benchmark.report import kept_file
+from landmarkfer.evaluation.benchmark.archive import archive_file, read_archived
 from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, read_results
 
@@ -24,20 +23,20 @@ RECIPES = sorted(
 
 @pytest.fixture(scope="module", params=RECIPES, ids=lambda path: path.stem)
 def page(request):
-    """The rows of a CSV by experiment, seed, subset and metric, and what is kept by experiment and seed."""
+    """The figures of a CSV by experiment, seed, subset and metric; archived runs by experiment and seed."""
     settings = read_benchmark(request.param)
     rows = read_results(RESULTS / f"{request.param.stem}.csv")
-    kept = {}
+    archived = {}
     for row in settings.rows:
         for seed in settings.seeds:
-            path = kept_file(request.param, row, seed, RESULTS)
+            path = archive_file(request.param, row, seed, RESULTS)
             if path.exists():
-                kept[row.name, seed] = read_kept(path)
+                archived[row.name, seed] = read_archived(path)
                 wanted = json.loads(
                     json.dumps(changed_settings(row_settings(request.param, settings, row, seed)))
                 )
-                assert kept[row.name, seed].changed == wanted, "trained as the recipe says"
-    return settings, rows.set_index(["experiment", "seed", "subset", "metric"])["value"], kept
+                assert archived[row.name, seed].changed == wanted, "trained as the recipe says"
+    return settings, rows.set_index(["experiment", "seed", "subset", "metric"])["value"], archived
 
 
 def test_there_is_one():
@@ -45,15 +44,15 @@ def test_there_is_one():
 
 
 def test_every_trained_row_has_its_predictions(page):
-    settings, rows, kept = page
+    settings, rows, archived = page
     averages = {row.name for row in settings.rows if row.average}
-    told = rows.xs(("test", "accuracy"), level=("subset", "metric")).index
-    assert set(kept) == {one for one in told if one[0] not in averages}
+    tested = rows.xs(("test", "accuracy"), level=("subset", "metric")).index
+    assert set(archived) == {one for one in tested if one[0] not in averages}
 
 
 def test_figures_are_those_of_the_predictions(page):
-    _, rows, kept = page
-    for (name, seed), one in kept.items():
+    _, rows, archived = page
+    for (name, seed), one in archived.items():
         found = evaluate_predictions(one.predictions, bootstrap=1).subsets
         for subset, report in found.items():
             for metric in ("n", "accuracy", "macro_f1", "ece", "nll"):
@@ -62,14 +61,14 @@ def test_figures_are_those_of_the_predictions(page):
 
 
 def test_differences_are_those_of_the_predictions(page):
-    settings, rows, kept = page
-    right = {key: one.predictions.correct.mean() for key, one in kept.items()}
+    settings, rows, archived = page
+    right = {key: one.predictions.correct.mean() for key, one in archived.items()}
 
     def mean(row):
         return np.mean([share for (name, _), share in right.items() if name == row])
 
     gaps = rows.xs((ALL_SEEDS, PAIRED, "difference"), level=("seed", "subset", "metric"))
-    trained = [name for name in gaps.index if (name, settings.seeds[0]) in kept]
+    trained = [name for name in gaps.index if (name, settings.seeds[0]) in archived]
     assert trained
     for name in trained:
-        assert gaps[name] == pytest.approx(mean(name) - mean(settings.base), abs=1e-9)
+        assert gaps[name] == pytest.approx(mean(name) - mean(settings.baseline), abs=1e-9)

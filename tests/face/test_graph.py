@@ -234,7 +234,7 @@ def test_k_changes_knn_and_hybrid():
 )
 def test_stored_edge_lists_are_what_the_script_makes(name):
     pytest.importorskip("mediapipe.python.solutions.face_mesh_connections")
-    spec = importlib.util.spec_from_file_location("edge_lists", EXPERIMENTS / "edge_lists.py")
+    spec = importlib.util.spec_from_file_location("edge_lists", EXPERIMENTS / "data" / "edge_lists.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     made = next(graph for graph in script.edge_lists() if graph.name == name)

@@ -1,42 +1,9 @@
 import pandas as pd
-import pytest
 
-from landmarkfer.errors import LandmarkferError
-from landmarkfer.reporting.markdown import Header, package_versions, render_bench
-from landmarkfer.reporting.results import BENCH_COLUMNS, RESULT_COLUMNS, append_bench, append_results
-from landmarkfer.reporting.results_page import Contrast, Published, render_results
+from landmarkfer.reporting.markdown import Header, package_versions, render_bench, write_page
+from landmarkfer.reporting.results import BENCH_COLUMNS, append_bench
 
-HEADER = Header(
-    title="Landmarks",
-    commands=["landmarkfer train --model mlp --seed 0", "landmarkfer evaluate mlp-0"],
-    versions={"torch": "2.9"},
-    date="2025-03-04",
-    machine="2 CPU cores",
-    introduction="What was asked.",
-    notes="What was learned.",
-)
-
-
-@pytest.fixture
-def csv(tmp_path):
-    figures = []
-    for experiment, model, graph, accuracies in (
-        ("flat", "mlp", "none", (0.58, 0.59, 0.60)),
-        ("graph", "gnn", "knn", (0.62, 0.60)),
-        ("graph", "gnn", "full", (0.5,)),
-    ):
-        for seed, accuracy in enumerate(accuracies):
-            run = (experiment, model, graph, seed)
-            figures += [
-                (*run, "test", "accuracy", accuracy),
-                (*run, "test", "recall_sad", 0.3 + seed / 100),
-                (*run, "test", "recall_happy", 0.8 - seed / 2),
-                (*run, "run", "train_seconds", 60.0 + 60 * seed),
-                (*run, "run", "parameters", 123456),
-            ]
-    path = tmp_path / "page.csv"
-    append_results(path, pd.DataFrame(figures, columns=RESULT_COLUMNS))
-    return path
+HEADER = Header(title="Speed", commands=["python bench.py"], versions={"torch": "2.9"}, date="2025-03-04")
 
 
 def line(md, start):
@@ -44,84 +11,17 @@ def line(md, start):
     return [cell.strip() for cell in found.strip("|").split("|")]
 
 
-def render(csv, **kwargs):
-    md = csv.with_suffix(".md")
-    render_results(csv, md, HEADER, **kwargs)
-    return md
-
-
-def test_row_is_mean_and_sample_deviation_over_seeds(csv):
-    md = render(csv)
-    table = md.read_text().split("\n\n")[2].splitlines()
-    heading, flat = ([c.strip() for c in table[i].strip("|").split("|")] for i in (0, 2))
-    cells = dict(zip(heading, flat, strict=True))
-    assert cells["experiment"] == "flat"
-    assert cells["seeds"] == "0, 1, 2"
-    assert cells["accuracy, all test"] == "59.00 ± 1.00"
-    assert cells["training, min"] == "2.0 ± 1.0"
-    assert cells["parameters"] == "123,456"
-    assert cells["public"] == "–"
-    # Means over seeds: sad 0.31, happy (0.8 + 0.3 - 0.2) / 3 = 0.30.
-    assert cells["lowest recall"] == "30.00 ± 50.00 (happy)"
-    assert line(md, "graph | gnn | full | 0 ")[4] == "50.00", "one seed has no deviation"
-
-
-def test_experiments_keep_their_order_and_published_rows_stand_beside_them(csv):
-    page = render(
-        csv,
-        published=[
-            Published(
-                "GCN", "a paper", {"test.accuracy": 0.506}, model="gnn", graph="anatomical", beside="flat"
-            ),
-            Published("FT", "another paper", {"test.accuracy": 0.536}),
-        ],
-    )
-    rows = [row.split(" | ")[0] for row in page.read_text().split("\n\n")[2].splitlines()[2:]]
-    assert rows == ["| flat", "| *GCN*", "| graph", "| graph", "| *FT*"]
-    assert line(page, "*GCN*")[3:6] == ["*published*", "50.60", "–"]
-    assert "- *GCN* (published): a paper" in page.read_text()
-
-
-def test_contrast_is_the_difference_of_means_with_its_standard_error(tmp_path, csv):
-    append_results(
-        csv,
-        pd.DataFrame(
-            [("wide", "mlp", "none", s, "test", "accuracy", v) for s, v in enumerate((0.60, 0.62, 0.64))],
-            columns=RESULT_COLUMNS,
-        ),
-    )
-    page = render(csv, contrasts=[Contrast("width", "wide", "flat")])
-    # Variances 4 and 1 points squared over 3 seeds each: sqrt(5 / 3) = 1.29.
-    assert line(page, "width") == ["width", "wide", "flat", "+3.00 ± 1.29"]
-
-
-@pytest.mark.parametrize("base", ["nothing", "graph"])
-def test_contrast_needs_exactly_one_row(csv, base):
-    with pytest.raises(LandmarkferError, match="needs one row"):
-        render(csv, contrasts=[Contrast("graph", "flat", base)])
-
-
-def test_published_row_beside_nothing_is_refused(csv):
-    with pytest.raises(LandmarkferError, match="no experiment lost"):
-        render(csv, published=[Published("GCN", "a paper", {}, beside="lost")])
-
-
-def test_page_states_how_it_was_made_and_is_the_same_every_time(csv):
-    md = render(csv)
-    text = md.read_text()
-    for part in (
-        "# Landmarks", "What was asked.", "What was learned.", "landmarkfer train --model mlp --seed 0",
-        "torch 2.9", "2025-03-04 on 2 CPU cores", "[page.csv](page.csv)",
-    ):  # fmt: skip
-        assert part in text
-    before = md.read_bytes()
-    assert render(csv).read_bytes() == before
-
-
-def test_a_bar_in_a_name_does_not_break_the_table(tmp_path):
-    csv = tmp_path / "page.csv"
-    append_results(csv, pd.DataFrame([("a|b", "m", "g", 0, "test", "accuracy", 1.0)], columns=RESULT_COLUMNS))
-    assert "| a\\|b |" in render(csv).read_text()
+def test_what_is_not_known_of_the_making_is_left_out(tmp_path):
+    for date, machine, expected in (
+        ("2025-03-04", "a laptop", "Measured 2025-03-04 on a laptop."),
+        ("2025-03-04", "", "Measured 2025-03-04."),
+        ("", "a laptop", "Measured on a laptop."),
+    ):
+        header = Header("T", [], {"torch": "2.9"}, date, machine)
+        write_page(tmp_path / "page.md", tmp_path / "page.csv", header, [])
+        assert expected in (tmp_path / "page.md").read_text()
+    write_page(tmp_path / "page.md", tmp_path / "page.csv", Header("T", [], {"torch": "2.9"}, ""), [])
+    assert "Measured" not in (tmp_path / "page.md").read_text()
 
 
 def test_bench_page(tmp_path):

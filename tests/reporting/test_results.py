@@ -15,6 +15,7 @@ from landmarkfer.reporting.results import (
     evaluation_rows,
     read_bench,
     read_results,
+    write_results,
 )
 
 
@@ -39,6 +40,17 @@ def test_a_figure_measured_again_replaces_the_old_one_in_its_place(tmp_path):
     before = csv.read_bytes()
     append_results(csv, read_results(csv))
     assert csv.read_bytes() == before
+
+
+def test_rewriting_keeps_places_and_drops_what_is_not_given(tmp_path):
+    csv = tmp_path / "page.csv"
+    write_results(csv, rows((0, "accuracy", 0.5), (0, "ece", 0.1), (1, "accuracy", 0.6)))
+    write_results(csv, rows((2, "accuracy", 0.7), (1, "accuracy", 0.65), (0, "accuracy", 0.5)))
+    assert csv.read_text().splitlines()[1:] == [
+        "e,mlp,none,0,test,accuracy,0.5",
+        "e,mlp,none,1,test,accuracy,0.65",
+        "e,mlp,none,2,test,accuracy,0.7",
+    ]
 
 
 def test_names_that_look_like_missing_values_stay_names(tmp_path):

@@ -2,7 +2,7 @@
 
 The portrait is scikit-image's `astronaut`: Eileen Collins, photographed by NASA, in the public domain. Its
 landmarks lie beside this module in `astronaut_landmarks.csv`, so that no detector is needed to make faces;
-`experiments/portrait_landmarks.py` measures them anew.
+`experiments/data/portrait_landmarks.py` measures them anew.
 
 Two coordinate systems: pixels of the picture (x to the right, y down; the first pixel covers 0 to 1), and
 the face's own: the origin midway between the eye centres, x along the line between the eyes, to the image

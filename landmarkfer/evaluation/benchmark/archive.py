@@ -1,12 +1,12 @@
-"""What is stored of a run beside a results page: its predictions on the test images, and its costs.
+"""The archive of a benchmark: the predictions of each run on the test images, and its costs.
 
-All that a page states of accuracy follows from it. So the tests and averages can be made again without
-training, and rows that were measured on different days or machines stand on one page. A file holds one run:
+All that a report says of accuracy follows from it. So tests and averages can be computed again without
+training, and rows that were measured on different days or machines stand in one report. A file holds one run:
 the table of its `Predictions`, with probabilities in half precision, and the rest in its metadata.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,28 @@ import numpy as np
 import pandas as pd
 from pyarrow import ArrowException
 
+from landmarkfer.config.benchmark import RowSettings, plain_name
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
 from landmarkfer.metrics.predictions import Predictions
 
+PREDICTIONS = "predictions"
+"""Ending of an archive's folder."""
 _PARQUET: dict[str, Any] = {"index": False, "compression": "zstd", "compression_level": 19}
 
 
 @dataclass(frozen=True)
-class Kept:
+class ArchivedRun:
     """One run.
 
     Attributes:
         predictions: On the test images.
         model: Name of the model.
         graph: Name of the graph; None where the model has none.
-        created: When the run was begun, ISO 8601.
-        changed: What it was trained with, where that is not the default, by dotted key.
+        created: When its training was started, ISO 8601.
+        changed: The training settings that differ from the defaults, by dotted key.
         figures: What does not follow from the predictions: `(subset, metric, value)` as in `results`.
+        versions: Of the packages that it was evaluated with; empty in archives of version 0.1.
     """
 
     predictions: Predictions
@@ -40,25 +44,37 @@ class Kept:
     created: str
     changed: Mapping[str, Any]
     figures: Sequence[tuple[str, str, float]]
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_kept(path: Path, kept: Kept) -> None:
+def archive_folder(recipe: Path, results_root: Path) -> Path:
+    """The archive of a benchmark."""
+    return results_root / f"{recipe.stem}-{PREDICTIONS}"
+
+
+def archive_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) -> Path:
+    """The file of a row and a seed."""
+    return archive_folder(recipe, results_root) / f"{plain_name(row.name)}-s{seed}.parquet"
+
+
+def write_archived(path: Path, run: ArchivedRun) -> None:
     """Write `path`; equal runs give equal files."""
-    table = kept.predictions.rows(np.argsort(kept.predictions.ids)).to_frame()
-    table = table.astype({f"p_{name}": "float16" for name in kept.predictions.classes})
+    table = run.predictions.rows(np.argsort(run.predictions.ids)).to_frame()
+    table = table.astype({f"p_{name}": "float16" for name in run.predictions.classes})
     table.attrs = {
-        "model": kept.model,
-        "graph": kept.graph,
-        "created": kept.created,
-        "changed": dict(kept.changed),
-        "figures": [list(figure) for figure in kept.figures],
+        "model": run.model,
+        "graph": run.graph,
+        "created": run.created,
+        "changed": dict(run.changed),
+        "figures": [list(figure) for figure in run.figures],
+        "versions": dict(run.versions),
     }
     with replacing(path) as partial:
         table.to_parquet(partial, **_PARQUET)
 
 
-def read_kept(path: Path) -> Kept:
-    """What `write_kept` has written.
+def read_archived(path: Path) -> ArchivedRun:
+    """Read what `write_archived` wrote.
 
     Raises:
         RunError: The file cannot be read, or holds something else.
@@ -67,7 +83,14 @@ def read_kept(path: Path) -> Kept:
         table = pd.read_parquet(path)
         about = table.attrs
         figures = [(subset, metric, float(value)) for subset, metric, value in about["figures"]]
-        predictions = Predictions.from_frame(table)
-        return Kept(predictions, about["model"], about["graph"], about["created"], about["changed"], figures)
+        return ArchivedRun(
+            predictions=Predictions.from_frame(table),
+            model=about["model"],
+            graph=about["graph"],
+            created=about["created"],
+            changed=about["changed"],
+            figures=figures,
+            versions=about.get("versions", {}),
+        )
     except (OSError, KeyError, TypeError, ValueError, ArrowException, RunError) as error:
         raise RunError(f"{path} holds no predictions of a run ({error}); delete it.") from error

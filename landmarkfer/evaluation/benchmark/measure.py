@@ -1,4 +1,4 @@
-"""The finished runs of a benchmark: what they say of the test images and other data, and what they cost."""
+"""The finished runs of a benchmark: their predictions on test images and other data, and their costs."""
 
 import json
 import timeit
@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.benchmark.archive import Kept, read_kept, write_kept
+from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
 from landmarkfer.evaluation.evaluate import Opened, evaluate_run, open_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
 from landmarkfer.files import replacing
@@ -22,6 +22,7 @@ from landmarkfer.metrics.predictions import Predictions, read_predictions
 from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
+from landmarkfer.reporting.markdown import package_versions
 from landmarkfer.reporting.results import ELSEWHERE, RUN_SUBSET
 from landmarkfer.runs.config import RunConfig
 from landmarkfer.runs.folder import RunFolder
@@ -31,8 +32,8 @@ COST_FILE = "cost.json"
 _LATENCY_CALLS = 20
 
 
-def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
-    """What is kept of a finished run, which is evaluated if it has not been.
+def measure_run(run: RunFolder, other_data: Mapping[str, str]) -> ArchivedRun:
+    """What the archive stores of a finished run, which is evaluated if it has not been.
 
     Args:
         run: The run.
@@ -40,18 +41,19 @@ def kept_of(run: RunFolder, other_data: Mapping[str, str]) -> Kept:
     """
     predictions, config = evaluated(run), run.read_config()
     figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run, config).items()]
-    return Kept(
+    return ArchivedRun(
         predictions=predictions,
         model=config.settings.model.name,
         graph=config.graph.name if config.graph else None,
         created=config.created,
         changed=config.changed,
         figures=figures + _elsewhere(run, other_data),
+        versions=package_versions(),
     )
 
 
 def evaluated(run: RunFolder) -> Predictions:
-    """Predictions of a run on its test images; it is evaluated and its cost measured where need be."""
+    """The predictions of a run on its test images; it is evaluated and its cost measured where need be."""
     predictions = None
     if _up_to_date(run, PREDICTIONS_FILE) and _up_to_date(run, METRICS_FILE):
         with suppress(RunError):  # written by another version: evaluated again
@@ -76,21 +78,21 @@ def _up_to_date(run: RunFolder, name: str) -> bool:
     return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
 
 
-def measure_again(run: RunFolder, kept: Path) -> None:
+def measure_cost_again(run: RunFolder, archived: Path) -> None:
     """Measure what a prediction of a run costs once more.
 
     Args:
         run: The run, whose file of costs is replaced.
-        kept: What is kept of it, where the new costs take the place of the old ones; it need not be there.
+        archived: Its file in the archive, if it is there: the new costs replace the old ones.
     """
     cost = _write_cost(run, open_run(run))
-    if kept.exists():
-        old = read_kept(kept)
+    if archived.exists():
+        old = read_archived(archived)
         figures = [
             (subset, metric, cost.get(metric, value) if subset == RUN_SUBSET else value)
             for subset, metric, value in old.figures
         ]
-        write_kept(kept, replace(old, figures=figures))
+        write_archived(archived, replace(old, figures=figures))
 
 
 def _write_cost(run: RunFolder, opened: Opened) -> dict[str, float]:
@@ -101,7 +103,7 @@ def _write_cost(run: RunFolder, opened: Opened) -> dict[str, float]:
 
 
 def measure_cost(opened: Opened) -> dict[str, float]:
-    """Multiply-accumulates of one prediction, and the milliseconds it takes on a CPU core, views included.
+    """Multiply-accumulates of one prediction, and the milliseconds it takes on a CPU core, TTA included.
 
     One core and the best of some calls: other work on the machine lengthens calls and never shortens one.
     """
@@ -120,7 +122,7 @@ def measure_cost(opened: Opened) -> dict[str, float]:
 
 
 def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
-    """What a run has cost and costs, for the CSV."""
+    """What training the run has cost, and what a prediction costs."""
     figures: dict[str, float] = {} if config.parameters is None else {"parameters": config.parameters}
     figures |= json.loads((run.path / COST_FILE).read_text(encoding="utf-8"))
     if run.metrics_file.exists():
@@ -129,7 +131,7 @@ def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
 
 
 def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str, str, float]]:
-    """The figures of a run on other data; images with labels it does not know are left out."""
+    """The figures of a run on other data; images of classes that it lacks are left out."""
     figures = []
     for name, cache in other_data.items():
         folder = run.path / "elsewhere" / name

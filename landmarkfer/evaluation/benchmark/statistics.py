@@ -1,8 +1,8 @@
-"""Systems side by side on the same test images: each one tested against a baseline, over all seeds.
+"""Paired tests on the same test images: each system against a baseline, over all seeds.
 
 The figures are rows in `results.RESULT_COLUMNS` of the subset `PAIRED`: `difference`, its interval
-(`difference_low`, `difference_high`), `p_permutation` and `p_holm` are over all seeds together and stand
-under the seed `ALL_SEEDS`; `p_mcnemar` is of each seed.
+(`difference_low`, `difference_high`), `p_permutation` and `p_holm` are over all seeds together and have the
+seed `ALL_SEEDS`; `p_mcnemar` is of each seed.
 """
 
 from collections.abc import Mapping
@@ -25,22 +25,20 @@ def compare_with(baseline: BySeed, others: Mapping[tuple[str, str, str], BySeed]
 
     Args:
         baseline: The baseline's predictions.
-        others: The others' by experiment, model and graph. Their p-values are corrected together (Holm).
+        others: The others' by experiment, model and graph.
 
     Returns:
-        Rows with `RESULT_COLUMNS`.
+        Rows with `RESULT_COLUMNS`, without `p_holm`.
 
     Raises:
         RunError: The systems were tested on different images.
     """
     figures: list[tuple[tuple[str, str, str], int, str, float]] = []
-    p_values = []
     for key, system in others.items():
         first, second, labels = _aligned(system, baseline)
         found = paired_difference(
             [seed == labels for seed in first.values()], [seed == labels for seed in second.values()]
         )
-        p_values.append(found.p)
         figures += [
             (key, ALL_SEEDS, "difference", found.difference),
             (key, ALL_SEEDS, "difference_low", found.low),
@@ -51,9 +49,14 @@ def compare_with(baseline: BySeed, others: Mapping[tuple[str, str, str], BySeed]
             (key, seed, "p_mcnemar", mcnemar(labels, first[seed], second[seed]).mid_p)
             for seed in sorted(first.keys() & second.keys())
         ]
-    figures += [(key, ALL_SEEDS, "p_holm", p) for key, p in zip(others, holm(p_values), strict=True)]
     rows = [(*key, seed, PAIRED, metric, value) for key, seed, metric, value in figures]
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+def correct(paired: pd.DataFrame) -> pd.DataFrame:
+    """The rows `p_holm`: all p-values of the permutation tests in `paired`, corrected together (Holm)."""
+    tested = paired[paired["metric"] == "p_permutation"]
+    return tested.assign(metric="p_holm", value=holm(tested["value"].to_numpy()))
 
 
 def _aligned(

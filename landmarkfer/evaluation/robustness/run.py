@@ -15,7 +15,7 @@ from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, RunError, SettingsError
-from landmarkfer.evaluation.benchmark.report import ENSEMBLE
+from landmarkfer.evaluation.benchmark.figures import ENSEMBLE
 from landmarkfer.evaluation.evaluate import evaluate_run, split_ids
 from landmarkfer.evaluation.robustness.report import write_robustness_page
 from landmarkfer.evaluation.robustness.statistics import Key, Outcomes, outcomes_of

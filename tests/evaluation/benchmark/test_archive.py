@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.benchmark.archive import Kept, read_kept, write_kept
+from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
 from landmarkfer.metrics.combine import average_predictions
 from landmarkfer.metrics.predictions import Predictions
 
@@ -11,7 +11,7 @@ CLASSES = ["angry", "happy", "sad"]
 
 
 @pytest.fixture
-def kept():
+def run():
     generator = np.random.default_rng(0)
     shares = generator.dirichlet([0.3] * 3, size=200)
     table = pd.DataFrame(
@@ -26,28 +26,36 @@ def kept():
     table[[f"p_{name}" for name in CLASSES]] = shares
     changed = {"cache": "faces", "model.hidden": [2], "seed": 1}
     figures = [("run", "parameters", 12.0), ("on others", "accuracy", 0.5)]
-    return Kept(Predictions.from_frame(table), "mlp", None, "2026-01-02T03:04:05", changed, figures)
+    return ArchivedRun(Predictions.from_frame(table), "mlp", None, "2026-01-02T03:04:05", changed, figures, {"numpy": "2.0"})
 
 
-def test_there_and_back(kept, tmp_path):
-    write_kept(tmp_path / "a" / "one.parquet", kept)
-    back = read_kept(tmp_path / "a" / "one.parquet")
-    assert (back.model, back.graph, back.created) == (kept.model, kept.graph, kept.created)
-    assert (back.changed, back.figures) == (kept.changed, kept.figures)
-    expected = kept.predictions.to_frame().sort_values("id", ignore_index=True)
+def test_there_and_back(run, tmp_path):
+    write_archived(tmp_path / "a" / "one.parquet", run)
+    back = read_archived(tmp_path / "a" / "one.parquet")
+    assert (back.model, back.graph, back.created) == (run.model, run.graph, run.created)
+    assert (back.changed, back.figures, back.versions) == (run.changed, run.figures, run.versions)
+    expected = run.predictions.to_frame().sort_values("id", ignore_index=True)
     pd.testing.assert_frame_equal(back.predictions.to_frame(), expected, rtol=2**-11, atol=2**-24)
     average_predictions([back.predictions, back.predictions])
 
 
-def test_equal_runs_give_equal_files(kept, tmp_path):
+def test_archives_of_version_0_1_have_no_versions(run, tmp_path):
+    write_archived(tmp_path / "new.parquet", run)
+    table = pd.read_parquet(tmp_path / "new.parquet")
+    del table.attrs["versions"]
+    table.to_parquet(tmp_path / "old.parquet")
+    assert read_archived(tmp_path / "old.parquet").versions == {}
+
+
+def test_equal_runs_give_equal_files(run, tmp_path):
     for name in ("one", "two"):
-        write_kept(tmp_path / f"{name}.parquet", kept)
+        write_archived(tmp_path / f"{name}.parquet", run)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
-def test_what_is_none(kept, tmp_path):
-    kept.predictions.to_frame().to_parquet(tmp_path / "plain.parquet")
+def test_what_is_none(run, tmp_path):
+    run.predictions.to_frame().to_parquet(tmp_path / "plain.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
     for name in ("plain", "damaged", "missing"):
         with pytest.raises(RunError, match=f"{name}.parquet holds no predictions of a run"):
-            read_kept(tmp_path / f"{name}.parquet")
+            read_archived(tmp_path / f"{name}.parquet")

@@ -1,7 +1,6 @@
 import io
 import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,17 +8,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmarkfer.cli import cli
-from landmarkfer.config.benchmark import read_benchmark, row_settings, run_name
+from landmarkfer.config.benchmark import read_benchmark
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.benchmark.measure import COST_FILE
-from landmarkfer.evaluation.benchmark.run import benchmark, plan
+from landmarkfer.evaluation.benchmark.plan import plan
+from landmarkfer.evaluation.benchmark.run import benchmark
 from landmarkfer.metrics.significance import mcnemar
-from landmarkfer.models import build_model
-from landmarkfer.models.fusion import FusionModel
 from landmarkfer.reporting.results import ALL_SEEDS, read_results
-from landmarkfer.training.resolve import resolve
 
-BENCHMARKS = sorted((Path(__file__).parents[3] / "experiments" / "benchmarks").glob("*.toml"))
 RECIPE = """
 title = "Small against smaller"
 introduction = "Two perceptrons."
@@ -45,6 +41,11 @@ average = ["small", "smaller"]
 [[pairs]]
 first = "smaller"
 second = "small"
+
+[[contrasts]]
+choice = "fewer units"
+row = "smaller"
+against = "small"
 
 [[published]]
 name = "theirs"
@@ -91,6 +92,11 @@ def finished(tiny_cache, tmp_path_factory):
     return folder
 
 
+def _not_measured(page):
+    lines = page.split("## Not measured yet\n\n")[1].split("\n\n")[0].splitlines()
+    return [line.removeprefix("- ").split(":")[0] for line in lines]
+
+
 @pytest.fixture
 def made(finished):
     return finished / "results" / "tiny.md"
@@ -107,7 +113,8 @@ class TestPage:
         assert page.startswith("# Small against smaller\n\nTwo perceptrons.")
         for part in ("| smaller | mlp | none | 0, 1 |", "| *theirs* |", "| both of them | ensemble |"):
             assert part in page
-        assert "## Beside small" in page
+        assert "## Compared with small" in page
+        assert "| fewer units | smaller | small |" in page
         assert "## On other data" in page
         assert "one-core latency, ms" in page
         assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml\n" in page
@@ -187,7 +194,7 @@ class TestPage:
         def no_cache(where):
             raise CacheError(f"there is no {where}")
 
-        monkeypatch.setattr("landmarkfer.evaluation.benchmark.report.find_cache", no_cache)
+        monkeypatch.setattr("landmarkfer.evaluation.benchmark.run.find_cache", no_cache)
         benchmark_in(copied, train=False)
         assert [path.name for path, content in made.items() if path.read_bytes() != content] == []
 
@@ -248,7 +255,10 @@ class TestPage:
         (run / "config.json").write_text(json.dumps(told))
         benchmark_in(copied, progress=recorder)
         assert (copied / "results" / "tiny.csv").read_bytes() == before
-        assert any("what is kept of tiny-small-s1 stands" in line for line in recorder.said)
+        assert any(
+            "tiny-small-s1 cannot be evaluated, so its archived figures stay" in line
+            for line in recorder.said
+        )
         (copied / "results" / "tiny-predictions" / "small-s1.parquet").unlink()
         with pytest.raises(CacheError, match="no longer the cache"):
             benchmark_in(copied)
@@ -258,12 +268,12 @@ class TestPage:
         text = (copied / "tiny.toml").read_text()
         (copied / "tiny.toml").write_text(text.replace('"fit.epochs" = 1', '"fit.epochs" = 3'))
         page = benchmark_in(copied, train=False, progress=recorder).read_text()
-        assert "Not measured yet: smaller, both of them." in page
+        assert _not_measured(page) == ["smaller", "both of them"]
         left_out = "tiny-smaller-s1 was trained with other settings than the row 'smaller'"
         assert any(left_out in line for line in recorder.said)
 
     def test_nothing_finished_and_nothing_kept(self, recipe, tmp_path):
-        with pytest.raises(SettingsError, match="nothing to tell of"):
+        with pytest.raises(SettingsError, match="nothing to report"):
             benchmark_in(tmp_path, train=False)
         assert not (tmp_path / "runs").exists()
 
@@ -271,9 +281,11 @@ class TestPage:
         page = benchmark(
             recipe, seeds=[3], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path / "results"
         )
-        assert "Not measured yet: smaller, both of them." in page.read_text()
-        assert "## Beside" not in page.read_text()
-        assert f"landmarkfer benchmark {recipe.as_posix()} --seeds 3\n" in page.read_text()
+        assert _not_measured(page.read_text()) == ["smaller", "both of them"]
+        assert f"`landmarkfer benchmark {recipe.as_posix()} --seed 0 --seed 1 --seed 3 --only smaller`" in (
+            page.read_text()
+        )
+        assert "## Compared with" not in page.read_text()
 
     def test_new_weights_are_evaluated_anew(self, copied):
         run = copied / "runs" / "tiny-small-s0"
@@ -295,79 +307,103 @@ class TestPage:
         assert [file.read_text() for file in files] == now
 
 
-class TestPlan:
-    def test_what_is_left(self, recipe, tmp_path):
-        runs = tmp_path / "runs"
-        states = [(one.row.name, one.seed, one.state) for one in plan(recipe, runs_root=runs)]
-        assert states == [(row, seed, "missing") for row in ("small", "smaller") for seed in (0, 1)]
-        assert all(one.seconds > 0 for one in plan(recipe, runs_root=runs))
-        assert not runs.exists(), "nothing is trained"
-        benchmark(recipe, seeds=[0], only=["small"], runs_root=runs, results_root=tmp_path)
-        done, left, *_ = plan(recipe, runs_root=runs)
-        assert (done.state, done.seconds) == ("finished", 0)
-        epochs = pd.read_csv(runs / "tiny-small-s0" / "metrics.csv")
-        assert left.seconds == pytest.approx(epochs["seconds"].sum())
+class TestRowsOfTheCsvAlone:
+    """The runs and predictions of a row lie on another machine; its figures are in the CSV."""
 
-    def test_on_the_command_line(self, recipe, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        told = CliRunner().invoke(cli, ["benchmark", "tiny.toml", "--dry-run"], catch_exceptions=False)
-        assert told.exit_code == 0
-        assert "tiny-smaller-s1" in told.output
-        assert "left in all" in told.output
-        arguments = ["benchmark", "tiny.toml", "--seeds", "0", "--only", "smaller", "--out", "pages"]
-        told = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-        assert "Page: pages/tiny.md" in told.output
-        assert (tmp_path / "pages" / "tiny.csv").exists()
+    def without(self, folder, *rows):
+        for row in rows:
+            for seed in (0, 1):
+                shutil.rmtree(folder / "runs" / f"tiny-{row}-s{seed}")
+                (folder / "results" / "tiny-predictions" / f"{row}-s{seed}.parquet").unlink()
+
+    def test_they_stay_and_are_rendered(self, copied):
+        self.without(copied, "small", "smaller")
+        csv = copied / "results" / "tiny.csv"
+        before = csv.read_bytes()
+        (copied / "results" / "tiny.md").unlink()
+        page = benchmark_in(copied, train=False).read_text()
+        assert csv.read_bytes() == before
+        for part in ("| small | mlp |", "| both of them | ensemble |", "| fewer units |", "## Compared with"):
+            assert part in page
+        assert "Measured" not in page, "nobody said when"
+        assert "tiny-predictions" not in page
+
+    def test_beside_rows_that_have_predictions(self, copied):
+        """The others are computed again, and the p-values of all of them are corrected together."""
+        csv = copied / "results" / "tiny.csv"
+        before = csv.read_bytes()
+        self.without(copied, "smaller")
+        benchmark_in(copied, train=False)
+        assert csv.read_bytes() == before
+
+    def test_a_run_takes_their_place(self, copied):
+        self.without(copied, "smaller")
+        csv = copied / "results" / "tiny.csv"
+        before = read_results(csv)
+        changed = before.copy()
+        changed.loc[(changed["experiment"] == "smaller") & (changed["metric"] == "ece"), "value"] = 0.123
+        changed.to_csv(csv, index=False)
+        benchmark_in(copied, only=["smaller"])
+        timed = before["metric"].isin(["train_seconds", "latency_ms"])
+        pd.testing.assert_frame_equal(read_results(csv)[~timed], before[~timed])
+
+    def test_when_and_with_what_they_were_measured_is_in_the_recipe(self, copied):
+        self.without(copied, "small", "smaller")
+        text = (copied / "tiny.toml").read_text()
+        stated = 'machine = "a laptop"\n[measured]\ndate = "2025-01-02"\nversions = { torch = "1.0" }\n'
+        (copied / "tiny.toml").write_text(text.replace("[other_data]", f"{stated}[other_data]"))
+        page = benchmark_in(copied, train=False).read_text()
+        assert "Measured 2025-01-02 on a laptop.\n\nVersions: torch 1.0." in page
+
+    def test_rows_that_the_recipe_does_not_name_are_refused(self, copied):
+        csv = copied / "results" / "tiny.csv"
+        csv.write_text(csv.read_text().replace("both of them,", "both of us,"))
+        before = csv.read_bytes()
+        with pytest.raises(SettingsError, match="has figures of both of us, which the recipe does not name"):
+            benchmark_in(copied, train=False)
+        assert csv.read_bytes() == before
+
+    def test_a_retired_row_is_not_trained(self, copied):
+        self.without(copied, "smaller")
+        text = (copied / "tiny.toml").read_text()
+        old = 'recipe = "mlp.toml"\nset = {"model.hidden" = [2], "fit.epochs" = 1}'
+        assert old in text
+        text = text.replace(old, 'retired = "too small"').replace('["small", "smaller"]', '["small"]')
+        (copied / "tiny.toml").write_text(text)
+        page = benchmark_in(copied).read_text()
+        assert "| smaller | mlp |" in page
+        assert not (copied / "runs" / "tiny-smaller-s0").exists()
+        with pytest.raises(SettingsError, match="'smaller' can no longer be trained: too small"):
+            benchmark_in(copied, only=["smaller"])
+
+    def test_an_average_goes_with_its_members(self, copied):
+        """The figures of `smaller` go since its settings changed, and those of the average with them."""
+        self.without(copied, "small")
+        text = (copied / "tiny.toml").read_text()
+        (copied / "tiny.toml").write_text(text.replace('"fit.epochs" = 1', '"fit.epochs" = 3'))
+        page = benchmark_in(copied, train=False).read_text()
+        assert _not_measured(page) == ["smaller", "both of them"]
+        assert set(read_results(copied / "results" / "tiny.csv")["experiment"]) == {"small"}
 
 
-class TestRecipe:
-    def test_seeds_are_put_in(self, recipe, tmp_path):
-        (tmp_path / "fused.toml").write_text(
-            'title = "x"\n[[rows]]\nname = "a + b"\n'
-            'set = {"model.name" = "fusion", "branches.image" = "pixels-s{seed}"}\n'
-        )
-        benchmark_settings = read_benchmark(tmp_path / "fused.toml")
-        settings = row_settings(tmp_path / "fused.toml", benchmark_settings, benchmark_settings.rows[0], 4)
-        assert settings.branches.image == "pixels-s4"
-        assert (settings.name, settings.seed) == ("fused-a-b-s4", 4)
+def test_without_a_baseline_there_are_neither_tests_nor_a_picture(copied):
+    shutil.rmtree(copied / "results", ignore_errors=True)
+    text = (copied / "tiny.toml").read_text()
+    (copied / "tiny.toml").write_text(text.replace('baseline = "small"\n', ""))
+    page = benchmark_in(copied, train=False)
+    assert "## Compared with" not in page.read_text()
+    assert not page.with_suffix(".png").exists()
 
-    def test_runs_that_others_share_and_the_next_seed(self, tmp_path):
-        path = tmp_path / "fused.toml"
-        path.write_text(
-            'title = "x"\nseeds = [0, 5]\n[[rows]]\nname = "a"\nrun = "mine-s{seed}-of-2"\n'
-            'set = {"model.name" = "fusion", "branches.encoder" = "pixels-s{next}"}\n'
-        )
-        benchmark_settings = read_benchmark(path)
-        made = [
-            row_settings(path, benchmark_settings, benchmark_settings.rows[0], seed) for seed in (0, 5, 7)
-        ]
-        assert [one.name for one in made] == ["mine-s0-of-2", "mine-s5-of-2", "mine-s7-of-2"]
-        assert [one.branches.encoder for one in made] == ["pixels-s5", "pixels-s0", "pixels-s8"]
 
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ('title = "x"\nrows = []', "'rows'"),
-            ('title = "x"\n[[rows]]\nname = "a"\n[[rows]]\nname = "a"', "two rows 'a'"),
-            ('title = "x"\nbaseline = "b"\n[[rows]]\nname = "a"', "baseline is 'b', and the rows are a"),
-            ('title = "x"\n[[rows]]\nname = "a"\naverage = ["b"]', "averages 'b'"),
-            ('title = "x"\n[[rows]]\nname = "a"\nrecipe = "a"\naverage = ["b"]', "either trained"),
-            ('title = "x"\n[[rows]]\nname = "a"\nrun = "a"', "'rows.0.run'"),
-            ('title = "x"\n[[rows]]\nname = "a, b"', "'rows.0.name'"),
-            ('title = "x"\nseeds = [1, 1]\n[[rows]]\nname = "a"', "different numbers"),
-            (
-                'title = "x"\n[[rows]]\nname = "a"\n[[pairs]]\nfirst = "a"\nsecond = "b"',
-                "a row of a pair is 'b', and the rows are a",
-            ),
-            ('title = "x"\nbase = "a"\n[[rows]]\nname = "a"', "no setting 'base'"),
-        ],
-    )
-    def test_what_does_not_fit(self, tmp_path, text, message):
-        (tmp_path / "wrong.toml").write_text(text)
-        with pytest.raises(SettingsError, match=message):
-            read_benchmark(tmp_path / "wrong.toml")
+def test_optional_rows_are_trained_if_they_are_named(recipe, tmp_path):
+    text = recipe.read_text().replace('name = "smaller"\n', 'name = "smaller"\noptional = true\n')
+    recipe.write_text(text)
+    assert {one.row.name for one in plan(recipe, runs_root=tmp_path / "runs")} == {"small"}
+    assert {one.row.name for one in plan(recipe, only=["smaller"], runs_root=tmp_path)} == {"smaller"}
 
-    def test_a_wrong_row_is_found_before_anything_is_trained(self, recipe, tmp_path):
+
+class TestBeforeAnythingIsTrained:
+    def test_a_wrong_row_is_found(self, recipe, tmp_path):
         text = recipe.read_text().replace('"model.hidden" = [2]', '"model.hiden" = [2]')
         recipe.write_text(text)
         with pytest.raises(SettingsError, match="'hiden'"):
@@ -376,14 +412,7 @@ class TestRecipe:
         with pytest.raises(SettingsError, match="no row 'smal'"):
             plan(recipe, only=["smal"])
 
-    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-    def test_the_projects_own_can_be_trained(self, path):
-        benchmark_settings = read_benchmark(path)
-        for row in benchmark_settings.rows:
-            if not row.average:
-                resolve(row_settings(path, benchmark_settings, row, 0))
-
-    def test_a_model_that_cannot_be_built_is_told_before_anything_is_trained(self, recipe, tmp_path):
+    def test_a_model_that_cannot_be_built_is_refused(self, recipe, tmp_path):
         (tmp_path / "image.toml").write_text(
             TRAINING.format(cache=read_benchmark(recipe).other_data["again"]).replace(
                 'name = "mlp"\nhidden = [16]', 'name = "image"\nbackbone = "cnn-small"\nwidth = 16'
@@ -394,16 +423,27 @@ class TestRecipe:
             benchmark_in(tmp_path)
         assert not (tmp_path / "runs").exists()
 
-    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-    def test_the_branches_of_the_projects_own_fit(self, path):
-        """Every model can be built, and every fusion takes the runs it begins with."""
-        wanted, models = read_benchmark(path), {}
-        for row in wanted.rows:
-            if row.average:
-                continue
-            settings = resolve(row_settings(path, wanted, row, 0))
-            model = build_model(settings.model.name, 7, **settings.model.keywords)
-            models |= {run_name(path, row, seed): model.state_dict() for seed in wanted.seeds}
-            for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
-                model.initialise_branch(branch, models[getattr(settings.branches, branch)])
-        assert any("fusion" in run for run in models)
+
+def test_plan(recipe, tmp_path):
+    runs = tmp_path / "runs"
+    states = [(one.row.name, one.seed, one.state) for one in plan(recipe, runs_root=runs)]
+    assert states == [(row, seed, "missing") for row in ("small", "smaller") for seed in (0, 1)]
+    assert all(one.seconds > 0 for one in plan(recipe, runs_root=runs))
+    assert not runs.exists(), "nothing is trained"
+    benchmark(recipe, seeds=[0], only=["small"], runs_root=runs, results_root=tmp_path)
+    done, left, *_ = plan(recipe, runs_root=runs)
+    assert (done.state, done.seconds) == ("finished", 0)
+    epochs = pd.read_csv(runs / "tiny-small-s0" / "metrics.csv")
+    assert left.seconds == pytest.approx(epochs["seconds"].sum())
+
+
+def test_on_the_command_line(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["benchmark", "tiny.toml", "--dry-run"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "tiny-smaller-s1" in result.output
+    assert "remaining in all" in result.output
+    arguments = ["benchmark", "tiny.toml", "--seed", "0", "--only", "smaller", "--out", "pages"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert "Report: pages/tiny.md" in result.output
+    assert (tmp_path / "pages" / "tiny.csv").exists()

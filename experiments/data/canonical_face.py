@@ -5,7 +5,7 @@ an RMS radius of 1 and turned in three dimensions onto the mean, until the mean 
 once as it is and once mirrored, which makes the mean exactly symmetric. Only the training split is used, if
 the cache has one. The other columns of the table stay as they are.
 
-    python experiments/canonical_face.py cache/fer2013 --table graphs/landmarks.csv
+    python experiments/data/canonical_face.py cache/fer2013 --table graphs/landmarks.csv
 """
 
 import argparse

@@ -4,7 +4,7 @@ Each point is the median over detections on the portrait cut out at several size
 resolutions, as it is and mirrored. Coordinates are pixels of `skimage.data.astronaut()`, the first pixel
 covering 0 to 1; z is on the scale of x.
 
-    python experiments/portrait_landmarks.py
+    python experiments/data/portrait_landmarks.py
 """
 
 import argparse

@@ -4,7 +4,7 @@
 MediaPipe < 0.10.30); `knn`, `delaunay`, `hybrid` and `regions` from the package's builders on the canonical
 face, so run it again after `canonical_face.py`.
 
-    python experiments/edge_lists.py --out graphs
+    python experiments/data/edge_lists.py --out graphs
 """
 
 import argparse

@@ -1,0 +1,238 @@
+"""All figures of a benchmark: of runs evaluated now, of archived runs, and of rows that the CSV alone has."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from landmarkfer.config.benchmark import BenchmarkSettings, RowSettings, row_settings, run_name
+from landmarkfer.config.recipes import changed_settings
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluation.benchmark.archive import (
+    ArchivedRun,
+    archive_file,
+    read_archived,
+    write_archived,
+)
+from landmarkfer.evaluation.benchmark.measure import measure_cost_again, measure_run
+from landmarkfer.evaluation.benchmark.statistics import compare_with, correct
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.progress import SILENT, Progress
+from landmarkfer.reporting.results import (
+    ALL_SEEDS,
+    NO_GRAPH,
+    PAIRED,
+    RESULT_COLUMNS,
+    evaluation_rows,
+    read_results,
+)
+from landmarkfer.runs.folder import RunFolder
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass
+class Measured:
+    """The rows of a benchmark of which there are predictions.
+
+    Attributes:
+        predictions: By row and seed.
+        keys: Experiment, model and graph of each row, for the CSV.
+        parts: Parts of the CSV.
+        outdated: Rows and seeds whose run was trained with other settings than the recipe has.
+        days: When the runs were started, YYYY-MM-DD.
+        versions: Of the packages, for each run; empty where they are not known.
+        cache: The cache of the first run, as its recipe names it.
+    """
+
+    predictions: dict[str, dict[int, Predictions]] = field(default_factory=dict)
+    keys: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    parts: list[pd.DataFrame] = field(default_factory=list)
+    outdated: set[tuple[str, int]] = field(default_factory=set)
+    days: set[str] = field(default_factory=set)
+    versions: list[Mapping[str, str]] = field(default_factory=list)
+    cache: str | None = None
+
+    @property
+    def runs(self) -> set[tuple[str, int]]:
+        """Rows and seeds."""
+        return {(name, seed) for name, seeds in self.predictions.items() for seed in seeds}
+
+
+def check_rows(settings: BenchmarkSettings, csv: Path) -> None:
+    """Refuse a CSV with rows that the recipe does not name: rewriting it would lose their figures.
+
+    Raises:
+        SettingsError: Names the rows.
+    """
+    if not csv.exists():
+        return
+    known = {row.name for row in settings.rows}
+    names = dict.fromkeys(read_results(csv)["experiment"])
+    if unknown := [name for name in names if name not in known]:
+        raise SettingsError(
+            f"{csv} has figures of {', '.join(unknown)}, which the recipe does not name; add the rows (with "
+            'retired = "why" if they can no longer be trained), or delete their lines from the CSV.'
+        )
+
+
+def seeds_of(settings: BenchmarkSettings, seeds: Sequence[int], csv: Path) -> list[int]:
+    """The recipe's seeds, those asked for, and those that the CSV has."""
+    known = set(read_results(csv)["seed"]) - {ALL_SEEDS} if csv.exists() else set()
+    return [*settings.seeds, *sorted({*seeds, *map(int, known)} - set(settings.seeds))]
+
+
+def measure(
+    recipe: Path,
+    settings: BenchmarkSettings,
+    seeds: Sequence[int],
+    runs_root: Path,
+    results_root: Path,
+    progress: Progress = SILENT,
+    *,
+    latency: bool = False,
+) -> Measured:
+    """Evaluate finished runs that are not evaluated yet, archive them, and read the archive.
+
+    Args:
+        recipe: The benchmark's file.
+        settings: What it holds.
+        seeds: Seeds of the rows.
+        runs_root: The folder of all runs.
+        results_root: The folder of the archive.
+        progress: Is given what is evaluated.
+        latency: Whether to measure that of each finished run again.
+
+    Raises:
+        RunError: A file of the archive is damaged, or the predictions are of different images.
+        CacheError: A run cannot be evaluated, and is not archived.
+    """
+    found = Measured()
+    for row in settings.rows:
+        for seed in seeds if row.trained else ():
+            run = RunFolder(runs_root / run_name(recipe, settings, row, seed))
+            archived = archive_file(recipe, row, seed, results_root)
+            if run.finished:
+                try:
+                    _archive(run, archived, settings, progress, latency)
+                except (CacheError, RunError) as error:  # of another machine's cache, say
+                    if not archived.exists():
+                        raise
+                    progress.say(f"{run.name} cannot be evaluated, so its archived figures stay: {error}")
+            if archived.exists():
+                _add(read_archived(archived), recipe, settings, row, seed, found, progress)
+    for row in settings.rows:
+        if row.average and all(part in found.predictions for part in row.average):
+            _add_average(row, found)
+    return found
+
+
+def _archive(
+    run: RunFolder, archived: Path, settings: BenchmarkSettings, progress: Progress, latency: bool
+) -> None:
+    """Bring the archive of a finished run up to date."""
+    if latency:
+        progress.say(f"measuring the latency of {run.name}")
+        measure_cost_again(run, archived)
+    if run.metrics_file.exists() or not archived.exists():  # weights alone have no training time
+        progress.say(f"evaluating {run.name}")
+        write_archived(archived, measure_run(run, settings.other_data))
+
+
+def _add(
+    archived: ArchivedRun,
+    recipe: Path,
+    settings: BenchmarkSettings,
+    row: RowSettings,
+    seed: int,
+    found: Measured,
+    progress: Progress,
+) -> None:
+    """Add an archived run, if it was trained as the row says."""
+    wanted = row_settings(recipe, settings, row, seed)
+    if archived.changed != json.loads(json.dumps(changed_settings(wanted))):
+        progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
+        found.outdated.add((row.name, seed))
+        return
+    found.days.add(archived.created[:10])
+    found.versions.append(archived.versions)
+    found.cache = found.cache or wanted.cache
+    key = row.name, archived.model, archived.graph or NO_GRAPH
+    found.keys[row.name] = key
+    found.predictions.setdefault(row.name, {})[seed] = archived.predictions
+    found.parts.append(_figures(archived.predictions, key, seed))
+    further = [(*key, seed, *figure) for figure in archived.figures]
+    found.parts.append(pd.DataFrame(further, columns=RESULT_COLUMNS))
+
+
+def _figures(predictions: Predictions, key: tuple[str, str, str], seed: int) -> pd.DataFrame:
+    """What follows from predictions, for the CSV, which has no intervals of one run."""
+    evaluation = evaluate_predictions(predictions, bootstrap=1)
+    experiment, model, graph = key
+    return evaluation_rows(evaluation, experiment=experiment, model=model, graph=graph, seed=seed)
+
+
+def _add_average(row: RowSettings, found: Measured) -> None:
+    """Add an average of rows, for each seed that all its members have."""
+    members = [found.predictions[part] for part in row.average]
+    found.keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
+    for seed in sorted(set.intersection(*(set(member) for member in members))):
+        average = average_predictions([member[seed] for member in members])
+        found.predictions.setdefault(row.name, {})[seed] = average
+        found.parts.append(_figures(average, found.keys[row.name], seed))
+
+
+def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) -> pd.DataFrame:
+    """The figures of the CSV that stay as they are: of rows and seeds without predictions.
+
+    An average stays where all its members have figures. Paired tests stay where no seed of the row has
+    changed.
+
+    Returns:
+        Rows with `RESULT_COLUMNS`.
+    """
+    if not csv.exists():
+        return pd.DataFrame(columns=RESULT_COLUMNS)
+    old = read_results(csv)
+    keys = list(zip(old["experiment"], old["seed"], strict=True))
+    runs = {key for key in keys if key[1] != ALL_SEEDS}
+    standing = runs - found.runs - found.outdated
+    for row in settings.rows:
+        if row.average:
+            there = standing | found.runs
+            lost = {s for name, s in standing if name == row.name and not _all(row.average, s, there)}
+            standing -= {(row.name, seed) for seed in lost}
+    changed = {name for name, _ in runs - standing} | set(found.predictions)
+    stays = [
+        key[0] not in changed if subset == PAIRED else key in standing
+        for key, subset in zip(keys, old["subset"], strict=True)
+    ]
+    return old[stays]
+
+
+def _all(rows: Sequence[str], seed: int, there: set[tuple[str, int]]) -> bool:
+    return all((row, seed) in there for row in rows)
+
+
+def all_figures(settings: BenchmarkSettings, found: Measured, standing: pd.DataFrame) -> pd.DataFrame:
+    """The figures of the CSV, with paired tests of all rows whose every seed has predictions.
+
+    Returns:
+        Rows with `RESULT_COLUMNS`, in the order of the recipe.
+    """
+    parts = [*found.parts, standing]
+    in_csv_alone = set(standing["experiment"])
+    tested = [row.name for row in settings.rows if row.name in found.predictions and row.name not in in_csv_alone]
+    others = {found.keys[name]: found.predictions[name] for name in tested if name != settings.baseline}
+    if settings.baseline in tested and others:
+        tests = compare_with(found.predictions[settings.baseline], others)
+        earlier = standing[(standing["subset"] == PAIRED) & (standing["metric"] != "p_holm")]
+        parts = [*found.parts, standing[standing["metric"] != "p_holm"], tests]
+        parts.append(correct(pd.concat([earlier, tests])))
+    order = {row.name: number for number, row in enumerate(settings.rows)}
+    everything = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return everything.sort_values("experiment", key=lambda column: column.map(order), kind="stable")
