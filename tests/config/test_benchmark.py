@@ -44,7 +44,7 @@ def test_runs_that_others_share_and_the_next_seed(tmp_path):
             'title = "x"\n[[rows]]\nname = "a"\n[[pairs]]\nfirst = "a"\nsecond = "b"',
             "a row of a pair is 'b', and the rows are a",
         ),
-        ('title = "x"\nbase = "a"\n[[rows]]\nname = "a"', "no setting 'base'"),
+        ('title = "x"\nbasis = "a"\n[[rows]]\nname = "a"', "no setting 'basis'"),
         ('title = "x"\n[[rows]]\nname = "a"\nbase = "b"\n[[rows]]\nname = "b"', "no trained row above it"),
         ('title = "x"\n[[rows]]\nname = "a"\nretired = "x"\noptional = true', "or retired"),
         ('title = "x"\ncolumns = ["accuracy"]\n[[rows]]\nname = "a"', "no <subset>.<metric>"),

@@ -226,7 +226,9 @@ def all_figures(settings: BenchmarkSettings, found: Measured, standing: pd.DataF
     """
     parts = [*found.parts, standing]
     in_csv_alone = set(standing["experiment"])
-    tested = [row.name for row in settings.rows if row.name in found.predictions and row.name not in in_csv_alone]
+    tested = [
+        row.name for row in settings.rows if row.name in found.predictions and row.name not in in_csv_alone
+    ]
     others = {found.keys[name]: found.predictions[name] for name in tested if name != settings.baseline}
     if settings.baseline in tested and others:
         tests = compare_with(found.predictions[settings.baseline], others)

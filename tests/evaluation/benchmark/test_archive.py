@@ -26,7 +26,9 @@ def run():
     table[[f"p_{name}" for name in CLASSES]] = shares
     changed = {"cache": "faces", "model.hidden": [2], "seed": 1}
     figures = [("run", "parameters", 12.0), ("on others", "accuracy", 0.5)]
-    return ArchivedRun(Predictions.from_frame(table), "mlp", None, "2026-01-02T03:04:05", changed, figures, {"numpy": "2.0"})
+    return ArchivedRun(
+        Predictions.from_frame(table), "mlp", None, "2026-01-02T03:04:05", changed, figures, {"numpy": "2.0"}
+    )
 
 
 def test_there_and_back(run, tmp_path):
