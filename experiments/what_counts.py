@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.data.augment import mirror_landmarks
-from landmarkfer.evaluation.evaluate import Opened, open_run
+from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.face.graph import FaceGraph, build_graph
 from landmarkfer.face.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
 from landmarkfer.models.convs import mean_aggregation

@@ -24,7 +24,6 @@ class _TwoLists(click.RichCommand):
 @click.option(
     "--with", "second", multiple=True, required=True, metavar="SECOND...", help="Runs of the other system."
 )
-@click.option("--average", is_flag=True, help="Average each side's runs into one system, an ensemble.")
 @click.option("--cache", metavar="CACHE", help="Cache of the images. [default: that of the runs]")
 @click.option("--images/--no-images", default=True, help="Draw images of the data set. [default: images]")
 @click.option(
@@ -35,17 +34,17 @@ class _TwoLists(click.RichCommand):
 def compare(
     first: tuple[str, ...],
     second: tuple[str, ...],
-    average: bool,
     cache: str | None,
     images: bool,
     out: Path | None,
 ) -> None:
-    """Tell where two systems differ, each given by its runs, one for each seed.
+    """Find where two systems differ, each given by its runs, one for each seed.
 
-    Writes differences.csv, a page differences.md, pictures of the differences by class, confusion and slice
-    (pose and size of the face, doubts of the detector), images.csv, and sheets of the images that one system
-    wins over the other. The sheets show images of the data set: keep them out of version control. Runs that
-    are not evaluated yet are.
+    NAME=RUN,RUN names a side; RUN+RUN in place of a run averages their probabilities. Writes differences.csv,
+    a report differences.md, figures of the differences by class, confusion and slice (head pose, size of the
+    face, detector confidence), images.csv with the predictions on each image, and contact sheets of the
+    images on which only one system is correct. The contact sheets show images of the data set: keep them out
+    of version control. Runs that are not evaluated yet are.
 
     In place of a run, a CSV or Parquet file of any system's predictions will do, with the columns id (the
     path of the image in the data set), label, and p_CLASS for the probability of each class.
@@ -54,7 +53,7 @@ def compare(
     Examples:
       landmarkfer compare mlp-s{0,1,2} --with gnn-tesselation-s{0,1,2}
       landmarkfer compare fused-s0 --with pixels-s0 --no-images --out fused-pixels
-      landmarkfer compare mlp-s0 gnn-tesselation-s0 --average --with pixels-s0
+      landmarkfer compare 'both=mlp-s0+gnn-tesselation-s0' --with pixels-s0
       landmarkfer compare mine.csv --with pixels-s0 pixels-s1 pixels-s2
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
@@ -64,7 +63,5 @@ def compare(
     from landmarkfer.progress import show_progress
 
     with show_progress() as progress:
-        found = compare_runs(
-            first, second, out, average=average, cache=cache, images=images, progress=progress
-        )
+        found = compare_runs(first, second, out, cache=cache, images=images, progress=progress)
     print_differences(found, Console())

@@ -20,7 +20,7 @@ import rich_click as click
     type=click.Choice(["equal", "validation"]),
     default="equal",
     show_default=True,
-    help="How runs are averaged: all alike, or by what is best on their validation images.",
+    help="Weights of the average: equal, or fitted to the validation images.",
 )
 @click.option(
     "--out-of-fold",
@@ -38,38 +38,53 @@ def evaluate(
 ) -> None:
     """Evaluate runs on their test images; several runs also as the average of their probabilities.
 
-    Prints how often they are right and how far their probabilities can be believed. Writes metrics.json,
-    predictions.parquet, per_class.csv, confusion.png, reliability.png and risk_coverage.png into each run's
-    folder, or, for an ensemble or another cache, into --out. An image without a face counts, with the
-    training prior as its prediction.
+    NAME=RUN+RUN,RUN+RUN averages the runs of each seed. Prints accuracy, calibration, selective prediction
+    and prediction sets. Writes metrics.json, predictions.parquet, per_class.csv, confusion.png,
+    reliability.png and risk_coverage.png into each run's folder, or, for an average or another cache, into
+    --out. An image without a face counts, with the training prior as its prediction.
 
     \b
     Examples:
       landmarkfer evaluate gnn-tesselation-s0
       landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
       landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
+      landmarkfer evaluate 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1'
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
       landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out experiments/runs/cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.evaluate_report import summary_table, sureness_table
+    from landmarkfer.cli.evaluate_report import confidence_table, summary_table
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
-    from landmarkfer.runs.folder import find_run
+    from landmarkfer.evaluation.systems import read_averages
 
     console = Console()
-    folders = [find_run(name) for name in runs]
+    averages = read_averages(runs)
+    folders = [run for average in averages for run in average.runs]
     if out_of_fold:
         if out is None or cache is not None or also or weights != "equal":
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
-        evaluation, _ = evaluate_folds(folders, out)
-        console.print(summary_table(evaluation, title=f"{len(folders)} folds, each on what validated it"))
-        console.print(sureness_table(evaluation))
-        console.print(f"Figures, predictions and pictures: {out}", highlight=False)
-        return
-    for name, evaluation in evaluate_runs(folders, cache, out, also=also, weights=weights):
-        console.print(summary_table(evaluation, title=name))
-        console.print(sureness_table(evaluation))
+        title = f"{len(folders)} folds, each on the images that validated it"
+        found = [(title, evaluate_folds(folders, out)[0])]
+    else:
+        if out is not None and sum(len(average.seeds) for average in averages) > 1:
+            raise click.UsageError("--out takes the files of one run or one average; name fewer.")
+        found = [
+            one
+            for average in averages
+            for seed, members in average.seeds.items()
+            for one in evaluate_runs(
+                members,
+                cache,
+                out,
+                also=also,
+                weights=weights,
+                name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
+            )
+        ]
+    for title, evaluation in found:
+        console.print(summary_table(evaluation, title=title))
+        console.print(confidence_table(evaluation))
     written = [str(out)] if out else [str(run.path) for run in folders] if cache is None and not also else []
     if written:
         console.print(f"Figures, predictions and pictures: {', '.join(written)}", highlight=False)

@@ -9,7 +9,7 @@ from landmarkfer.metrics.report import Evaluation, Interval, SubsetReport
 
 
 def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
-    """How often the model is right: each figure above its interval."""
+    """Accuracy, balanced accuracy, macro-F1, calibration error and the lowest recall."""
 
     def bounded(report: SubsetReport, score: str) -> str:
         return _above(getattr(report, score), report.intervals[score])
@@ -33,17 +33,17 @@ def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
     return table
 
 
-def sureness_table(evaluation: Evaluation) -> Table:
-    """How far the model's probabilities can be believed, and what is left when it may say "not sure"."""
+def confidence_table(evaluation: Evaluation) -> Table:
+    """Scores of the probabilities, selective prediction, and prediction sets."""
     sets = {name: report.sets for name, report in evaluation.subsets.items() if report.sets is not None}
-    headings = ["NLL,\nnats", "Brier", "AURC", "surest\n80 %", "surest\n50 %"]
-    caption = "surest 80 %: accuracy over the images it is most sure of"
+    headings = ["NLL,\nnats", "Brier", "AURC", "acc. at\n80 %", "acc. at\n50 %"]
+    caption = "acc. at 80 %: accuracy at 80 % coverage, over the images of highest confidence"
     if sets:
         stated = 100 * next(iter(sets.values())).stated
-        headings += [f"sets of\n{stated:g} %", "labels\na set", "one\nlabel"]
+        headings += [f"{stated:g} %\nsets", "mean\nsize", "single\nclass"]
         caption += (
-            f"\nsets of {stated:g} %: how often they held the label, above 95 % intervals"
-            "\none label: share of sets that hold no other"
+            f"\n{stated:g} % sets: prediction sets of {stated:g} % nominal coverage, with 95 % intervals"
+            "\nsingle class: share of prediction sets of one class"
         )
     table = _table(None, caption, headings)
     for name, report in evaluation.subsets.items():

@@ -6,11 +6,17 @@ import rich_click as click
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--images", type=click.IntRange(min=1), default=500, show_default=True, help="How many test images."
 )
-@click.option("--corruptions", metavar="NAME,...", help="Some of the corruptions. [all]")
+@click.option(
+    "--corruption",
+    "corruptions",
+    multiple=True,
+    metavar="NAME",
+    help="Only this corruption; repeated, these. [all]",
+)
 @click.option("--baseline", metavar="NAME", help="The system that the others are tested against. [the first]")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes of the detection. [cores]")
 @click.option(
@@ -31,47 +37,32 @@ import rich_click as click
     show_default=True,
     help="Folder for the corrupted images.",
 )
-@click.option(
-    "--show",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Only draw every corruption at every strength into this picture.",
-)
 def robustness(
     runs: tuple[str, ...],
     images: int,
-    corruptions: str | None,
+    corruptions: tuple[str, ...],
     baseline: str | None,
     workers: int | None,
     landmarker: Path | None,
     page: str,
     out: Path,
     caches: Path,
-    show: Path | None,
 ) -> None:
-    """Evaluate RUNs on test images that are blurred, noisy, dark, compressed, small, turned or half hidden.
+    """Evaluate RUNs on test images that are blurred, noisy, dark, compressed, small, rotated or half hidden.
 
-    Each image is corrupted before a face is looked for in it, at five strengths, so that faces which are not
+    Each image is corrupted before a face is looked for in it, at five severities, so that faces which are not
     found any more count. Runs that differ by their seed alone are one system; NAME=RUN,RUN names one by its
-    seeds, and RUN+RUN in place of a run averages probabilities. Writes a Markdown page with paired tests, its
-    CSV and a picture. What is made is kept: a suite that was stopped goes on where it was.
+    seeds, and RUN+RUN in place of a run averages probabilities. Writes a Markdown report with paired tests,
+    its CSV and a figure. Images and predictions are stored: an interrupted suite resumes.
 
     \b
     Examples:
       landmarkfer robustness mlp-s0 mlp-s1 gnn-tesselation-s0
       landmarkfer robustness 'fused-s*' 'pixels-s*' --baseline pixels --images 1000
-      landmarkfer robustness 'mlp-s*' 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1' --corruptions blur,mask
-      landmarkfer robustness --show corruptions.png
+      landmarkfer robustness 'mlp-s*' 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1' --corruption mask
     """  # noqa: D301 (click wants the character, not a backslash)
-    if show is not None:
-        from landmarkfer.reporting.corruption_sheet import write_corruption_sheet
-
-        write_corruption_sheet(show)
-        click.echo(f"Wrote {show}")
-        return
-    if not runs:
-        raise click.UsageError("Missing argument 'RUN...'.")
-    from landmarkfer.evaluation.robustness.run import read_systems
     from landmarkfer.evaluation.robustness.run import robustness as run_robustness
+    from landmarkfer.evaluation.systems import read_systems
     from landmarkfer.extraction.corruptions import CORRUPTIONS
     from landmarkfer.progress import show_progress
 
@@ -79,7 +70,7 @@ def robustness(
         written = run_robustness(
             read_systems(runs),
             images=images,
-            corruptions=corruptions.split(",") if corruptions else list(CORRUPTIONS),
+            corruptions=corruptions or tuple(CORRUPTIONS),
             baseline=baseline,
             page=page,
             results_root=out,

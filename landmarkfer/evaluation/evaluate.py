@@ -2,85 +2,19 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from landmarkfer.calibration.ensemble import find_weights
-from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
-from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
-from landmarkfer.errors import CacheError, RunError
+from landmarkfer.errors import RunError
 from landmarkfer.evaluation.files import write_evaluation
-from landmarkfer.inference.device import accelerator
-from landmarkfer.inference.predict import predict_rows
+from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.metrics.combine import average_predictions, join_predictions
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
-from landmarkfer.runs.folder import RunFolder, TrainedModel
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A finished run beside the images that it is applied to."""
-
-    run: RunFolder
-    trained: TrainedModel
-    dataset: FaceDataset
-    cache: LandmarkCache
-    own: bool
-
-    def predict_test(self) -> Predictions:
-        """Predictions on the test images; of a foreign cache without a test split, on all labelled ones."""
-        rows = _own_test_rows(self.run, self.dataset) if self.own else _foreign_test_rows(self)
-        predictions = predict_rows(self.trained, self.dataset, rows)
-        if not self.own:
-            return predictions
-        train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
-        duplicates = has_duplicate_in(self.dataset.frame, rows, train)
-        return replace(predictions, clean=(~duplicates).astype(object))
-
-    def predict_validation(self) -> Predictions:
-        """Predictions on the images that validated the run, without prediction sets, which they decided.
-
-        Raises:
-            RunError: The cache is not the run's own, so that there are none.
-        """
-        if not self.own:
-            raise RunError(f"run '{self.run.name}' was validated on another cache than {self.cache.path}.")
-        wanted = self.dataset.frame["id"].isin(split_ids(self.run, self.dataset.frame)["val"])
-        return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())).without_sets()
-
-
-def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
-    """Load a run onto the GPU, if there is one, and the images it is to be applied to.
-
-    Args:
-        run: A finished run.
-        cache: A cache other than the one it was trained on.
-
-    Raises:
-        RunError: The run is not finished or damaged.
-        CacheError: The cache is missing, or is no longer what the run was trained on.
-    """
-    trained = run.load()
-    trained.model.to(accelerator("auto"))
-    source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
-    settings = trained.config.settings
-    own = source.fingerprint == trained.config.cache.fingerprint
-    if cache is None and not own:
-        raise CacheError(
-            f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
-            f"is there now all the same, name it: --cache {source.path}."
-        )
-    labels = label_images(source, settings.data, trained.config.classes)
-    dataset = load_dataset(
-        source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
-    )
-    return Opened(run, trained, dataset, source, own)
+from landmarkfer.runs.folder import RunFolder
 
 
 def evaluate_run(
@@ -124,6 +58,7 @@ def evaluate_runs(
     *,
     also: Sequence[str | os.PathLike[str]] = (),
     weights: Literal["equal", "validation"] = "equal",
+    name: str | None = None,
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
 
@@ -135,6 +70,7 @@ def evaluate_runs(
         also: See `evaluate_run`.
         weights: How much each run counts in the average: all alike, or as makes the labels of the validation
             images most likely, which must then be the same for all runs.
+        name: Of the average; by default it tells the number of runs.
 
     Returns:
         Names and evaluations; the ensemble is the last.
@@ -152,7 +88,7 @@ def evaluate_runs(
             validation.append((opened if opened.own else open_run(run)).predict_validation())
     if len(runs) > 1:
         shares = find_weights(validation) if validation else None
-        name = f"average of {len(runs)} runs"
+        name = name or f"average of {len(runs)} runs"
         if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
         predictions.append(average_predictions(predictions, shares))
@@ -191,40 +127,3 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Pr
     evaluation = evaluate_predictions(predictions)
     write_evaluation(out, evaluation, predictions)
     return evaluation, predictions
-
-
-def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Which images trained, validated and test a run.
-
-    Args:
-        run: A run.
-        frame: What `label_images` gave of its cache; the splits of weights that are shipped without a
-            `splits.json` follow from it and from the settings.
-
-    Returns:
-        Ids, as in `splits.json`.
-
-    Raises:
-        RunError: The run's settings, or its splits, cannot be read.
-    """
-    if run.splits_file.exists():
-        return run.read_splits()
-    settings = run.read_config().settings
-    return make_splits(frame, settings.split, settings.data.per_class).as_ids(frame["id"])
-
-
-def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
-    wanted = dataset.frame["id"].isin(split_ids(run, dataset.frame)["test"])
-    return np.flatnonzero(wanted.to_numpy())
-
-
-def _foreign_test_rows(opened: Opened) -> Rows:
-    dataset = opened.dataset
-    known = dataset.frame["label"].isin(dataset.classes).to_numpy()
-    split = dataset.frame["split"].to_numpy()
-    test = known & (split == "test") if (split == "test").any() else known
-    if not test.any():
-        raise CacheError(
-            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}."
-        )
-    return np.flatnonzero(test)

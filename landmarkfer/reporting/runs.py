@@ -1,6 +1,6 @@
 """Pictures of several runs: their learning curves, and their test figures side by side.
 
-Runs that differ by seed or fold alone are one configuration and share a colour. Drawn on matplotlib's
+Runs that differ by seed or fold alone are one system and share a colour. Drawn on matplotlib's
 `Figure` directly, so that no display is touched.
 """
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landmarkfer.errors import RunError
-from landmarkfer.runs.groups import Configuration, configurations
+from landmarkfer.runs.groups import System, group_runs
 from landmarkfer.runs.metrics_table import finite_figures, read_epochs
 from landmarkfer.runs.records import RunRecord
 
@@ -30,9 +30,9 @@ _WIDTH, _HEIGHT, _FONT = 10.5, 4.4, 8.5
 def curves_figure(records: Sequence[RunRecord]) -> Figure:
     """Validation loss and accuracy by epoch.
 
-    One curve per configuration; of several seeds, the mean of the finished runs over the epochs that all of
+    One curve per system; of several seeds, the mean of the finished runs over the epochs that all of
     them reached, with a band of one standard deviation. A run that has not finished is drawn thin, beside its
-    configuration's mean. Configurations beyond those that colours can tell apart (the best ones have them)
+    system's mean. Systems beyond those that colours can distinguish (the best ones have them)
     are grey.
 
     Raises:
@@ -42,7 +42,7 @@ def curves_figure(records: Sequence[RunRecord]) -> Figure:
     drawn = [record for record in records if any("val_accuracy" in row for row in rows[record.path])]
     if not drawn:
         raise RunError("none of these runs has an epoch behind it, so there is no curve to draw.")
-    groups = sorted(configurations(drawn), key=lambda group: -_best(group))
+    groups = sorted(group_runs(drawn), key=lambda group: -_best(group))
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     panels: tuple[Axes, Axes] = tuple(figure.subplots(1, 2))
     coloured = len(COLOURS) * len(STYLES)
@@ -76,6 +76,19 @@ def curves_figure(records: Sequence[RunRecord]) -> Figure:
     return figure
 
 
+def _title(system: System[RunRecord]) -> str:
+    """The name, with the number of runs if there are several, or what a single one lacks."""
+    runs = system.runs
+    if len(runs) == 1:
+        run = runs[0]
+        unfinished = run.state not in ("finished", "evaluation", "damaged")
+        return (
+            f"{system.name} ({run.state}, {run.epochs}/{run.epochs_planned})" if unfinished else system.name
+        )
+    folds = len({run.fold for run in runs}) > 1
+    return f"{system.name} ({len(runs)} {'folds' if folds else 'seeds'})"
+
+
 def _rows(record: RunRecord) -> list[dict[str, float]]:
     if record.model is not None and record.epochs_planned is None:
         return []  # fitted in one go: a point, no curve
@@ -86,19 +99,19 @@ def _rows(record: RunRecord) -> list[dict[str, float]]:
     return [{str(name): value for name, value in row.dropna().items()} for _, row in epochs.iterrows()]
 
 
-def _best(group: Configuration) -> float:
+def _best(group: System[RunRecord]) -> float:
     return fmean(run.val_accuracy or 0.0 for run in group.runs)
 
 
 def _draw_group(
     axes: Axes,
-    group: Configuration,
+    group: System[RunRecord],
     rows: Mapping[str, list[dict[str, float]]],
     column: str,
     factor: float,
     style: Mapping[str, Any],
 ) -> None:
-    """The line of the configuration carries its title as label; what belongs to single seeds has none."""
+    """The line of the system carries its title as label; what belongs to single seeds has none."""
     curves = {
         run.path: {row["epoch"]: factor * row[column] for row in rows[run.path] if column in row}
         for run in group.runs
@@ -107,7 +120,7 @@ def _draw_group(
     epochs = sorted(set.intersection(*(set(curves[run.path]) for run in whole)))
     values = [[curves[run.path][epoch] for run in whole] for epoch in epochs]
     means = [fmean(each) for each in values]
-    axes.plot(epochs, means, label=group.title, linewidth=1.7, **style)
+    axes.plot(epochs, means, label=_title(group), linewidth=1.7, **style)
     if len(whole) > 1:
         spread = [stdev(each) for each in values]
         low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
@@ -126,7 +139,7 @@ def _draw_group(
             axes.plot(best["epoch"], factor * best[column], "o", **mark)
 
 
-def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
+def _label_ends(axes: Axes, groups: Sequence[System[RunRecord]]) -> None:
     """Name each curve at the right, in the order of their ends, moved apart where they would overlap."""
     lines = {line.get_label(): line for line in axes.get_lines()}
     bottom, top = axes.get_ylim()
@@ -134,8 +147,8 @@ def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
     gap = (top - bottom) * 1.35 * _FONT / (72 * 0.75 * _HEIGHT)
     ends = []
     for group in groups:
-        x, y = (np.asarray(data, dtype=float)[-1] for data in lines[group.title].get_data())
-        ends.append((y, x, group.title))
+        x, y = (np.asarray(data, dtype=float)[-1] for data in lines[_title(group)].get_data())
+        ends.append((y, x, _title(group)))
     ends.sort()
     heights: list[float] = []
     for y, _, _ in ends:
@@ -167,18 +180,18 @@ def _label_ends(axes: Axes, groups: Sequence[Configuration]) -> None:
         )
 
 
-def _legend(figure: Figure, axes: Axes, groups: Sequence[Configuration], coloured: int) -> None:
+def _legend(figure: Figure, axes: Axes, groups: Sequence[System[RunRecord]], coloured: int) -> None:
     lines = {line.get_label(): line for line in axes.get_lines()}
-    named = [lines[group.title] for group in groups[:coloured]]
-    names = [group.title for group in groups[:coloured]]
+    named = [lines[_title(group)] for group in groups[:coloured]]
+    names = [_title(group) for group in groups[:coloured]]
     if len(groups) > coloured:
-        named.append(lines[groups[coloured].title])
+        named.append(lines[_title(groups[coloured])])
         names.append(f"{len(groups) - coloured} others")
     figure.legend(named, names, loc="outside right upper", frameon=False, fontsize=_FONT, handlelength=2.6)
 
 
 def compare_figure(records: Sequence[RunRecord]) -> Figure:
-    """Test accuracy and macro-F1 of each configuration, best on top, with 95 % bootstrap intervals.
+    """Test accuracy and macro-F1 of each system, best on top, with 95 % bootstrap intervals.
 
     Of several seeds: each as a small dot, their mean as a large one, and the mean of their intervals, which
     are over test images and tell nothing of the spread over seeds.
@@ -190,7 +203,7 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
     if not evaluated:
         first = next((record.name for record in records if record.state == "finished"), "RUN")
         raise RunError(f"none of these runs is evaluated; do so with `landmarkfer evaluate {first}`.")
-    groups = sorted(configurations(evaluated), key=lambda g: fmean(_figures(g, "test_accuracy")))
+    groups = sorted(group_runs(evaluated), key=lambda g: fmean(_figures(g, "test_accuracy")))
     mixed = len({(record.test_images, frozenset(record.classes)) for record in evaluated}) > 1
     mixed = mixed or len({record.cache_fingerprint for record in evaluated if record.cache_fingerprint}) > 1
     figure = Figure(figsize=(_WIDTH, 1.5 + (0.42 if mixed else 0.3) * len(groups)), layout="constrained")
@@ -206,7 +219,7 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
         axes.grid(axis="x", alpha=0.25)
         axes.set_ylim(-0.6, len(groups) - 0.4)
         _round_limits(axes, "x")
-    labels = [f"{g.title}\n{_test_set(g.runs[0])}" if mixed else g.title for g in groups]
+    labels = [f"{_title(g)}\n{_test_set(g.runs[0])}" if mixed else _title(g) for g in groups]
     panels[0].set_yticks(range(len(groups)), labels=labels, fontsize=_FONT)
     notes = ["Lines: 95 % bootstrap intervals over test images"]
     if any(len(group.runs) > 1 for group in groups):
@@ -225,11 +238,11 @@ def _test_set(record: RunRecord) -> str:
     return ", ".join(filter(None, (record.cache, *counts)))
 
 
-def _figures(group: Configuration, column: str) -> list[float]:
+def _figures(group: System[RunRecord], column: str) -> list[float]:
     return [value for run in group.runs if (value := getattr(run, column)) is not None]
 
 
-def _draw_row(axes: Axes, row: int, group: Configuration, column: str) -> None:
+def _draw_row(axes: Axes, row: int, group: System[RunRecord], column: str) -> None:
     values = [100 * value for value in _figures(group, column)]
     if not values:
         return

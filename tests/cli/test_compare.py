@@ -107,9 +107,9 @@ def test_without_images_earlier_sheets_go(tmp_path):
 
 
 def test_averages_are_compared_as_one_system(tmp_path):
-    result = run("good-s0", "bad-s0", "--average", "--with", "bad-s1", "--out", tmp_path)
+    result = run("both=good-s0+bad-s0", "--with", "bad-s1", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "first:  good + bad" in result.output
+    assert "first:  both" in result.output
     assert set(pd.read_csv(tmp_path / "images.csv")["right_first"]) == {0, 1}
 
 
@@ -209,9 +209,9 @@ def test_what_cannot_be_compared_is_refused(place, altered, tmp_path, monkeypatc
     assert "'mlp' is no run" in no("good-s0", "--with", "mlp")
     fewer = altered("fewer", lambda table: table.iloc[:30])
     assert "on 36 images and 'fewer' on 30, of which 30 are the same" in no("good-s0", "--with", fewer)
-    other = altered("other", lambda table: table.rename(columns={"p_sad": "p_fear"}))
+    other = altered("other", lambda table: table.rename(columns={"p_sad": "p_fear"}).replace("sad", "fear"))
     error = no("good-s0", "--with", other)
-    assert "'good-s0' tells angry, happy, sad, and 'other' tells angry, fear, happy" in error
+    assert "'good-s0' distinguishes angry, happy, sad, and 'other' distinguishes angry, fear, happy" in error
     broken = altered("broken", lambda table: table)
     (broken / "predictions.parquet").write_text("no table")
     assert "is damaged" in no("good-s0", "--with", broken)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from landmarkfer.cli.evaluate_report import summary_table, sureness_table
+from landmarkfer.cli.evaluate_report import confidence_table, summary_table
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
 
@@ -31,25 +31,25 @@ def row(text, subset):
     return next(line for line in text.splitlines() if line.split()[:1] == [subset]).split()
 
 
-def test_how_often_it_is_right(frame):
+def test_accuracy(frame):
     text = printed(summary_table(evaluate_predictions(Predictions.from_frame(frame), bootstrap=50), "a run"))
     assert "a run" in text
     assert row(text, "test")[1:4] == ["5", "1", "60.00"]
     assert row(text, "test_detected")[1:4] == ["4", "0", "75.00"]
 
 
-def test_how_sure_it_is(frame):
+def test_confidence(frame):
     evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=50)
-    text = printed(sureness_table(evaluation))
+    text = printed(confidence_table(evaluation))
     test = evaluation.subsets["test"]
     assert row(text, "test")[1:3] == [f"{test.nll:.3f}", f"{test.brier:.3f}"]
-    assert row(text, "test")[4:] == ["75.00", "66.67"], "of the four and the three it is most sure of"
-    assert "held the label" not in text
+    assert row(text, "test")[4:] == ["75.00", "66.67"], "over the four and the three of highest confidence"
+    assert "nominal coverage" not in text
 
 
 def test_sets_where_there_are_some(frame):
     sets = frame.assign(set_angry=[True, True, True, True, False], set_happy=[False, False, True, True, True])
-    text = printed(sureness_table(evaluate_predictions(Predictions.from_frame(sets), bootstrap=50)))
+    text = printed(confidence_table(evaluate_predictions(Predictions.from_frame(sets), bootstrap=50)))
     assert row(text, "test")[-3:] == ["80.00", "1.40", "60.00"]
     assert row(text, "test_detected")[-3:] == ["100.00", "1.50", "50.00"]
-    assert "held the label" in text
+    assert "nominal coverage" in text

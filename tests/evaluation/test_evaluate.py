@@ -10,7 +10,8 @@ from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.errors import CacheError, RunError
-from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs, open_run
+from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs
+from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.models.base import LandmarkModel

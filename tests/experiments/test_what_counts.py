@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.evaluation.evaluate import open_run
+from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.graph import build_graph
 from landmarkfer.models.convs import Aggregation
 from landmarkfer.training.fit import train

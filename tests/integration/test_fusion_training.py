@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from landmarkfer.errors import RunError, SettingsError
-from landmarkfer.evaluation.evaluate import evaluate_run, open_run
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.evaluation.opened import open_run
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.models.fusion_heads import FUSIONS
 from landmarkfer.training.fit import resume, train

@@ -11,7 +11,8 @@ import torch
 from landmarkfer.calibration.temperature import temper
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import RunError, SettingsError
-from landmarkfer.evaluation.evaluate import evaluate_run, open_run
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.evaluation.opened import open_run
 from landmarkfer.inference.predict import predict_probabilities
 from landmarkfer.inference.tta import views
 from landmarkfer.models.base import OF_ITS_DATA

@@ -7,7 +7,6 @@ from matplotlib.text import Text
 
 from landmarkfer.errors import RunError
 from landmarkfer.reporting.runs import COLOURS, GREY, STYLES, compare_figure, curves_figure
-from landmarkfer.runs.groups import configurations
 from landmarkfer.runs.records import read_run
 
 
@@ -27,54 +26,6 @@ def unnamed_lines(axes):
 
 def texts(axes):
     return [text.get_text() for text in axes.texts]
-
-
-class TestConfigurations:
-    def test_seeds_and_folds_are_one(self, record):
-        seeds = [record(f"gnn-knn-s{s}", seed=s, **{"fit.device": "cpu" if s else "auto"}) for s in range(3)]
-        wide = [record(f"wide-s{s}", seed=s, **{"model.hidden": [64]}) for s in range(2)]
-        folds = [record(f"cv-f{f}", split={"folds": 2, "fold": f}) for f in range(2)]
-        found = configurations([seeds[0], wide[0], *seeds[1:], wide[1], *folds])
-        assert [group.title for group in found] == ["gnn-knn (3 seeds)", "wide (2 seeds)", "cv (2 folds)"]
-        assert [run.name for run in found[0].runs] == ["gnn-knn-s0", "gnn-knn-s1", "gnn-knn-s2"]
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"model.hidden": [64]},
-            {"fit.epochs": 31},
-            {"loss.name": "focal"},
-            {"data.classes": ["happy", "sad"]},
-            {"config": {"cache": {"path": "cache/faces", "fingerprint": "other"}}},
-            {"config": {"classes": ["happy", "angry"]}},
-            {"config": {"graph": {"name": "knn"}}},
-            {"init": "pretrained"},
-        ],
-    )
-    def test_what_differs_is_another(self, record, other):
-        assert len(configurations([record("a-s0", seed=0), record("a-s1", seed=1, **other)])) == 2
-
-    def test_defaults_may_be_stated(self, record):
-        stated = {"fit.batch_size": 256, "augment.mirror": 0.5, "loss.smoothing": 0.1}
-        assert len(configurations([record("a-s0", seed=0), record("a-s1", seed=1, **stated)])) == 1
-
-    def test_seeds_of_a_fine_tuning_begin_with_seeds_of_another_run(self, record):
-        tuned = [record(f"tuned-s{s}", seed=s, init=f"head-s{s}") for s in range(2)]
-        other = record("tuned-s2", seed=2, init="body-s2")
-        assert [len(group.runs) for group in configurations([*tuned, other])] == [2, 1]
-
-    def test_equal_labels_are_told_apart(self, record):
-        runs = [record(f"x-s{s}", seed=s) for s in range(2)]
-        runs += [record(f"x-s{s}-2", seed=s, **{"model.dropout": 0.1}) for s in range(2)]
-        runs.append(record("x-s0-3", **{"model.hidden": list(range(20))}))
-        runs.append(record("x-s1-3", seed=1, **{"model.hidden": list(range(20))}))
-        assert [group.label for group in configurations(runs)] == ["x", "x, dropout=0.1", "x, x-s0-3"]
-
-    def test_damaged_runs_are_apart(self, record, made_run):
-        folders = [made_run(name) for name in ("a-s0", "a-s1")]
-        for folder in folders:
-            (folder / "config.json").write_text("{")
-        assert len(configurations([read_run(folder) for folder in folders])) == 2
 
 
 class TestCurves:

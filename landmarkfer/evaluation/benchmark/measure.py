@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
-from landmarkfer.evaluation.evaluate import Opened, evaluate_run, open_run
+from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
+from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.files import replacing
 from landmarkfer.inference.predict import predict_probabilities
 from landmarkfer.metrics.predictions import Predictions, read_predictions

@@ -1,7 +1,7 @@
 """How trained systems stand up to worse images: corrupted copies of the test images, predictions, and a page.
 
-What is made is kept, copies of the images and predictions alike, so a suite that was stopped goes on where it
-was, and a second call does nothing again.
+Copies of the images and predictions are stored, so that an interrupted suite resumes, and a second call does
+nothing again.
 """
 
 import hashlib
@@ -14,20 +14,19 @@ import numpy as np
 from landmarkfer.data.cache import CACHE_ROOT, LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images
 from landmarkfer.data.splits import Rows
-from landmarkfer.errors import CacheError, RunError, SettingsError
-from landmarkfer.evaluation.benchmark.figures import ENSEMBLE
-from landmarkfer.evaluation.evaluate import evaluate_run, split_ids
+from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.evaluation.opened import split_ids
 from landmarkfer.evaluation.robustness.report import write_robustness_page
-from landmarkfer.evaluation.robustness.statistics import Key, Outcomes, outcomes_of
+from landmarkfer.evaluation.robustness.statistics import Outcomes, outcomes_of
+from landmarkfer.evaluation.systems import average_seeds, result_key, system_text
 from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, variants
 from landmarkfer.extraction.corruptions import CORRUPTIONS
-from landmarkfer.metrics.combine import align_predictions, average_predictions
+from landmarkfer.metrics.combine import align_predictions
 from landmarkfer.metrics.predictions import Predictions, read_predictions, write_predictions
 from landmarkfer.progress import SILENT, Progress
-from landmarkfer.reporting.results import NO_GRAPH
-from landmarkfer.runs.folder import RunFolder, find_run
-from landmarkfer.runs.groups import configurations
-from landmarkfer.runs.records import find_runs, read_runs
+from landmarkfer.runs.folder import RunFolder
+from landmarkfer.runs.groups import System
 
 RESULTS_ROOT = Path("experiments/results")
 IMAGES = 500
@@ -37,68 +36,8 @@ PREDICTIONS = "predictions"
 """Folder beside the corrupted copies."""
 
 
-@dataclass(frozen=True)
-class System:
-    """What is compared: runs of one configuration by seed, of which several average their probabilities."""
-
-    name: str
-    model: str
-    graph: str
-    members: dict[int, tuple[RunFolder, ...]]
-
-    @property
-    def key(self) -> Key:
-        """Experiment, model and graph of its rows."""
-        return self.name, self.model, self.graph
-
-    @property
-    def runs(self) -> list[RunFolder]:
-        """Every run of it."""
-        return [run for members in self.members.values() for run in members]
-
-
-def read_systems(wanted: Sequence[str]) -> list[System]:
-    """The systems that a user names.
-
-    Args:
-        wanted: Runs (names, folders or patterns), which are grouped where they differ by their seed alone,
-            and `NAME=RUN,RUN,...`: a system of that name with a run for each seed, or in place of a run
-            `RUN+RUN+...`, whose probabilities are averaged.
-
-    Raises:
-        RunError: A run is missing or not finished, or two systems have one name.
-    """
-    plain = [one for one in wanted if "=" not in one]
-    systems = []
-    for group in configurations(read_runs(find_runs(plain))) if plain else []:
-        seeds = [(RunFolder(Path(record.path)),) for record in group.runs]
-        systems.append(_system(group.label, seeds))
-    for one in wanted:
-        name, given, rest = one.partition("=")
-        if given:
-            parts = [part.split("+") for part in rest.split(",")]
-            systems.append(_system(name, [tuple(map(find_run, part)) for part in parts]))
-    names = [system.name for system in systems]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise RunError(f"two systems are called '{twice[0]}'; name one with NAME=RUN,RUN.")
-    return systems
-
-
-def _system(name: str, seeds: Sequence[tuple[RunFolder, ...]]) -> System:
-    for run in (run for members in seeds for run in members):
-        if not run.finished:
-            raise RunError(f"run '{run.name}' has not finished; go on with `train --resume {run.address}`.")
-    first = seeds[0][0].read_config()
-    own = [members[0].read_config().settings.seed for members in seeds]
-    numbers = own if len(set(own)) == len(own) else range(len(own))  # folds of one seed, say
-    single = all(len(members) == 1 for members in seeds)
-    model = first.settings.model.name if single else ENSEMBLE
-    graph = first.graph.name if single and first.graph else NO_GRAPH
-    return System(name, model, graph, dict(zip(numbers, seeds, strict=True)))
-
-
 def robustness(
-    systems: Sequence[System],
+    systems: Sequence[System[RunFolder]],
     *,
     images: int = IMAGES,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
@@ -113,7 +52,7 @@ def robustness(
     """Corrupt test images, evaluate systems on them, and write the page.
 
     Args:
-        systems: See `read_systems`; all with the same test images.
+        systems: See `systems.read_systems`; all with the same test images.
         images: How many test images, drawn with every class's share; all if there are no more.
         corruptions: Keys of `CORRUPTIONS`.
         baseline: Name of the system that the others are tested against; the first by default.
@@ -146,22 +85,20 @@ def robustness(
     outcomes = _outcomes(systems, predictions, corruptions)
     return write_robustness_page(
         results_root / page,
-        {system.key: outcomes[system.name] for system in systems},
-        next(system.key for system in systems if system.name == baseline),
+        {result_key(system): outcomes[system.name] for system in systems},
+        next(result_key(system) for system in systems if system.name == baseline),
         command(systems, images, corruptions, baseline, page),
         sorted({copy.manifest.created for suite in suites.values() for copy in suite.copies.values()})[-1],
     )
 
 
 def command(
-    systems: Sequence[System], images: int, corruptions: Sequence[str], baseline: str, page: str
+    systems: Sequence[System[RunFolder]], images: int, corruptions: Sequence[str], baseline: str, page: str
 ) -> str:
     """The shell line that makes a page again."""
-    words = []
-    for system in systems:
-        seeds = ["+".join(run.address for run in members) for members in system.members.values()]
-        words.append(system.name if seeds == [system.name] else f"'{system.name}={','.join(seeds)}'")
-    chosen = "" if list(corruptions) == list(CORRUPTIONS) else f" --corruptions {','.join(corruptions)}"
+    words = [system_text(system) for system in systems]
+    some = [] if list(corruptions) == list(CORRUPTIONS) else corruptions
+    chosen = "".join(f" --corruption {name}" for name in some)
     words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}")
     return " \\\n  ".join(["landmarkfer robustness", *words])
 
@@ -174,7 +111,7 @@ class Suite:
     copies: dict[Variant, LandmarkCache]
 
 
-def _runs(systems: Sequence[System]) -> list[RunFolder]:
+def _runs(systems: Sequence[System[RunFolder]]) -> list[RunFolder]:
     return [run for system in systems for run in system.runs]
 
 
@@ -212,7 +149,7 @@ def _test_rows(cache: LandmarkCache, run: RunFolder) -> Rows:
 
 
 def _predict_all(
-    systems: Sequence[System],
+    systems: Sequence[System[RunFolder]],
     suites: Mapping[Path, Suite],
     wanted: Sequence[Variant],
     progress: Progress,
@@ -247,17 +184,17 @@ def _digest(run: RunFolder) -> str:
 
 
 def _outcomes(
-    systems: Sequence[System],
+    systems: Sequence[System[RunFolder]],
     predictions: Mapping[tuple[Path, Variant], Predictions],
     corruptions: Sequence[str],
 ) -> dict[str, Outcomes]:
     """What came of every image, by system; images in one order everywhere."""
-    averaged = {
-        (system.name, seed, variant): average_predictions([predictions[run.path, variant] for run in members])
-        for system in systems
-        for seed, members in system.members.items()
-        for variant in variants(corruptions)
-    }
+    averaged = {}
+    for system in systems:
+        for variant in variants(corruptions):
+            seeds = {s: tuple(predictions[r.path, variant] for r in runs) for s, runs in system.seeds.items()}
+            for seed, average in average_seeds(System(system.name, seeds)).items():
+                averaged[system.name, seed, variant] = average
     aligned = dict(zip(averaged, align_predictions(list(averaged.values())), strict=True))
     return {
         system.name: outcomes_of(
@@ -266,7 +203,7 @@ def _outcomes(
                     name: [aligned[system.name, seed, variant] for variant in variants([name])]
                     for name in corruptions
                 }
-                for seed in system.members
+                for seed in system.seeds
             }
         )
         for system in systems

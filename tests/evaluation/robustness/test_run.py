@@ -6,9 +6,10 @@ from PIL import Image
 from landmarkfer.cli import cli
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
-from landmarkfer.evaluation.robustness.run import read_systems, robustness
+from landmarkfer.evaluation.robustness.run import robustness
+from landmarkfer.evaluation.systems import read_systems
 from landmarkfer.extraction import extract
 from landmarkfer.reporting.results import ALL_SEEDS, read_results
 from landmarkfer.runs.folder import RunFolder
@@ -17,7 +18,17 @@ from landmarkfer.training.fit import train
 pytestmark = pytest.mark.slow
 
 SYSTEMS = ["mlp-s0", "mlp-s1", "both=mlp-s0+image-s0,mlp-s1+image-s1"]
-ARGUMENTS = [*SYSTEMS, "--corruptions", "half-face,mask", "--workers", "2", "--page", "made"]
+ARGUMENTS = [
+    *SYSTEMS,
+    "--corruption",
+    "half-face",
+    "--corruption",
+    "mask",
+    "--workers",
+    "2",
+    "--page",
+    "made",
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +72,7 @@ def files(folder):
 def test_what_a_user_sees(place):
     folder, told = place
     assert told.stdout.strip() == ("Page: experiments/results/made.md; figures: experiments/results/made.csv")
-    assert "made: 88 of 88" in told.stderr
+    assert "finding landmarks: 88 of 88" in told.stderr
     page = (folder / "experiments/results/made.md").read_text()
     for part in (
         "8 test images, each corrupted in 2 ways at 5 strengths",
@@ -71,7 +82,7 @@ def test_what_a_user_sees(place):
         "| both | 0, 1 |",
         "landmarkfer robustness",
         "'both=mlp-s0+image-s0,mlp-s1+image-s1'",
-        "--corruptions half-face,mask",
+        "--corruption half-face --corruption mask",
     ):
         assert part in page, part
     with Image.open(folder / "experiments/results/made.png") as picture:
@@ -87,9 +98,9 @@ def test_figures_are_those_of_evaluating_each_run_on_each_copy(place):
         accuracies = []
         for strength in range(1, 6):
             copy = root / f"mask-{strength}"
-            evaluation, table = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"), copy)
+            evaluation, predictions = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"), copy)
             accuracies.append(evaluation.subsets["test"].accuracy)
-            assert len(table) == 8
+            assert len(predictions) == 8
             assert value["mlp", seed, f"mask-{strength}", "accuracy"] == pytest.approx(accuracies[-1])
             counts = LandmarkCache.open(copy).manifest.counts
             assert value["mlp", seed, f"mask-{strength}", "found"] == pytest.approx(counts["ok"] / 8)
@@ -155,29 +166,12 @@ class TestWeightsAlone:
         assert len(accuracy) == 6 and (accuracy["shipped"] == accuracy["mlp-s0"]).all()
 
 
-class TestSystems:
-    def test_seeds_are_grouped_and_names_taken(self, place):
-        plain, named = read_systems(["mlp-s*", "b=image-s1,image-s0"])
-        assert (plain.name, plain.model, list(plain.members)) == ("mlp", "mlp", [0, 1])
-        assert (named.name, named.model, list(named.members)) == ("b", "image", [1, 0])
-        (fused,) = read_systems(["f=mlp-s0+image-s0"])
-        assert fused.key == ("f", "ensemble", "none")
-        assert [run.name for run in fused.members[0]] == ["mlp-s0", "image-s0"]
-
-    def test_what_does_not_fit(self, place, tmp_path):
-        with pytest.raises(RunError, match="two systems are called 'mlp'"):
-            read_systems(["mlp-s*", "mlp=image-s0"])
-        with pytest.raises(RunError, match="'cnn-s0' is no run"):
-            read_systems(["x=cnn-s0"])
+class TestWhatDoesNotFit:
+    def test_names_that_are_not_there(self, place):
         with pytest.raises(SettingsError, match="no system 'pixels'; there are mlp"):
             robustness(read_systems(["mlp-s*"]), baseline="pixels")
         with pytest.raises(SettingsError, match="no corruption 'fog'"):
-            run("mlp-s0", "--corruptions", "fog")
-
-    def test_an_unfinished_run(self, place, made_run, tmp_path):
-        folder = made_run("begun-s0", finished=False)
-        with pytest.raises(RunError, match="'begun-s0' has not finished"):
-            read_systems([str(folder)])
+            run("mlp-s0", "--corruption", "fog")
 
     def test_other_test_images_than_the_cache_has(self, place, tmp_path):
         folder, _ = place
