@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import landmarkfer
 from landmarkfer.errors import SettingsError
 from landmarkfer.progress import SILENT, Progress
 
@@ -50,7 +51,7 @@ class Demo:
     """What a demo leaves behind.
 
     Attributes:
-        cache: the landmarks of the made faces.
+        cache: the landmarks of the synthetic faces.
         runs: model name -> its run.
         average: figures of the average of all runs' probabilities.
         pictures: what is shown -> file.
@@ -76,7 +77,7 @@ def run_demo(
     progress: Progress = SILENT,
     summarise: "Callable[[ExtractionSummary], None] | None" = None,
 ) -> Demo:
-    """Make faces, extract their landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
+    """Make synthetic faces, extract landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
 
     Called again on the same folder, it takes the faces and the landmarks that are there and trains anew.
 
@@ -157,24 +158,13 @@ def _train(
     progress: Progress,
 ) -> tuple["RunFolder", float]:
     """Train a run named like its model, in place of the one an earlier demo left; and its wall time."""
-    from landmarkfer.config.recipes import load_settings
-    from landmarkfer.training.fit import train
-
-    settings = load_settings(
-        overrides={
-            "model.name": model,
-            "cache": str(cache.path),
-            "name": model,
-            "seed": seed,
-            "fit.epochs": epochs,
-            "fit.batch_size": _BATCH,
-        }
-    )
     if (root / model).exists():
         shutil.rmtree(root / model)
         console.print(f"(in place of the earlier run {root / model})", highlight=False)
     started = time.monotonic()
-    run = train(settings, runs_root=root, progress=progress)
+    run = landmarkfer.train(
+        model, cache, name=model, seed=seed, epochs=epochs, batch_size=_BATCH, out=root, progress=progress
+    )
     return run, time.monotonic() - started
 
 
@@ -192,7 +182,7 @@ def _draw(out: Path, cache: "LandmarkCache", runs: dict[str, DemoRun]) -> dict[s
 
     pictures = {
         "the seven expressions": out / "expressions.png",
-        "made faces and landmarks": out / "made_faces.png",
+        "synthetic faces and landmarks": out / "made_faces.png",
         "the graph on a face": out / "graph_on_face.png",
     }
     expressions, sheet, graph = pictures.values()

@@ -22,7 +22,8 @@ DISCLAIMER = (
 
 def print_opening(out: Path, console: Console) -> None:
     """Say what is coming, and what it is worth."""
-    console.print(f"The whole path on made faces, in {out}. {DISCLAIMER}", style="yellow", highlight=False)
+    text = f"The whole path on synthetic faces, in {out}. {DISCLAIMER}"
+    console.print(text, style="yellow", highlight=False)
 
 
 def print_demo(demo: Demo, console: Console) -> None:

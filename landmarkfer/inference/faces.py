@@ -31,7 +31,6 @@ from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.face.geometry import to_pixels
 from landmarkfer.face.pose import head_angles
 from landmarkfer.files import replacing
-from landmarkfer.metrics.predictions import probability_columns
 from landmarkfer.progress import Progress, shown
 
 if TYPE_CHECKING:
@@ -233,7 +232,7 @@ class Faces(Sequence[Face]):
         columns |= dict(zip(("yaw", "pitch", "roll"), self.angles.T, strict=True))
         columns |= {"status": text(self.statuses), "error": text(self.errors)}
         columns |= {"label": text(self.labels), "confidence": self.confidences}
-        columns |= dict(zip(probability_columns(self.classes), self.probabilities.T, strict=True))
+        columns |= {f"p_{name}": p for name, p in zip(self.classes, self.probabilities.T, strict=True)}
         if self.sets is not None:
             names = [self._set(row) for row in range(len(self))]
             columns["set"] = text([None if held is None else SET_SEPARATOR.join(held) for held in names])

@@ -8,7 +8,6 @@ import shutil
 import zipfile
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -19,7 +18,7 @@ from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.errors import CacheError, RunError, SourceError
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.inference.predictor import Predictor
-from landmarkfer.metrics.predictions import probability_columns
+from landmarkfer.metrics.predictions import Predictions
 
 SMALL = {
     "mlp": {"model.hidden": [16]},
@@ -73,7 +72,7 @@ def run_of(caches, tmp_path_factory):
     return lambda model, crop=None: trained(model, crop)
 
 
-def rows_of_run(run: lf.RunFolder, cache: lf.LandmarkCache) -> pd.DataFrame:
+def rows_of_run(run: lf.RunFolder, cache: lf.LandmarkCache) -> Predictions:
     """The predictions of a cache's rows, as an evaluation makes them."""
     trained = run.load()
     config = trained.config
@@ -88,22 +87,21 @@ def rows_of_run(run: lf.RunFolder, cache: lf.LandmarkCache) -> pd.DataFrame:
 def test_a_folder_is_predicted_as_a_cache_of_it_is(run_of, caches, photos, model, crop):
     run, cache = run_of(model, crop), caches[crop]
     expected = rows_of_run(run, cache)
-    columns = probability_columns(cache.manifest.classes)
+    found = expected.status == "ok"
+    assert found.sum() >= 25 and (~found).sum() >= 3
+    columns = [f"p_{name}" for name in expected.classes]
     for faces in (lf.load(run).predict(photos), lf.load(run).predict(cache)):
         table = faces.to_frame()
-        assert list(faces.statuses) == expected["status"].tolist()
-        found = (expected["status"] == "ok").to_numpy()
-        assert found.sum() >= 25 and (~found).sum() >= 3
-        np.testing.assert_array_equal(
-            table.loc[found, columns].to_numpy(), expected.loc[found, columns].to_numpy()
-        )
-        assert table.loc[found, "label"].tolist() == expected.loc[found, "predicted"].tolist()
+        assert list(faces.statuses) == list(expected.status)
+        np.testing.assert_array_equal(faces.probabilities[found], expected.probabilities[found])
+        assert np.ptp(faces.probabilities[found], axis=0).max() > 1e-3, "faces differ"
+        labels = np.array(expected.classes, object)[expected.predicted[found]]
+        assert table.loc[found, "label"].tolist() == list(labels)
         assert table.loc[~found, [*columns, "label", "confidence", "x0", "yaw"]].isna().all(axis=None)
-        assert np.ptp(table.loc[found, columns].to_numpy(), axis=0).max() > 1e-3, "faces differ"
-        if model != "landmark-svm":
-            sets = expected.loc[found, [f"set_{name}" for name in faces.classes]].to_numpy()
-            assert [row.count("|") + 1 for row in table.loc[found, "set"]] == sets.sum(axis=1).tolist()
-    assert table["source"].tolist() == expected["id"].tolist()
+        if expected.sets is not None:
+            np.testing.assert_array_equal(faces.sets[found], expected.sets[found])
+    assert (expected.sets is None) == (model == "landmark-svm")
+    assert list(faces.sources) == list(expected.ids)
 
 
 def test_detection_and_pose_are_those_of_the_cache(run_of, cache, photos):
