@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import landmarkfer
 from landmarkfer.errors import SettingsError
 from landmarkfer.progress import SILENT, Progress
 
@@ -76,7 +77,7 @@ def run_demo(
     progress: Progress = SILENT,
     summarise: "Callable[[ExtractionSummary], None] | None" = None,
 ) -> Demo:
-    """Make faces, extract their landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
+    """Make synthetic faces, extract landmarks, train and evaluate an `mlp` and a `gnn`, and draw pictures.
 
     Called again on the same folder, it takes the faces and the landmarks that are there and trains anew.
 
@@ -157,24 +158,13 @@ def _train(
     progress: Progress,
 ) -> tuple["RunFolder", float]:
     """Train a run named like its model, in place of the one an earlier demo left; and its wall time."""
-    from landmarkfer.config.recipes import load_settings
-    from landmarkfer.training.fit import train
-
-    settings = load_settings(
-        overrides={
-            "model.name": model,
-            "cache": str(cache.path),
-            "name": model,
-            "seed": seed,
-            "fit.epochs": epochs,
-            "fit.batch_size": _BATCH,
-        }
-    )
     if (root / model).exists():
         shutil.rmtree(root / model)
         console.print(f"(in place of the earlier run {root / model})", highlight=False)
     started = time.monotonic()
-    run = train(settings, runs_root=root, progress=progress)
+    run = landmarkfer.train(
+        model, cache, name=model, seed=seed, epochs=epochs, batch_size=_BATCH, out=root, progress=progress
+    )
     return run, time.monotonic() - started
 
 

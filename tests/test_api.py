@@ -76,7 +76,7 @@ def test_a_script_that_uses_it_has_types(tmp_path):
     wrong.write_text("import landmarkfer as lf\n\nnumber: int = lf.load('run').predict('a.jpg')[0].label\n")
     for file, code in ((script, 0), (wrong, 1)):
         found = subprocess.run(
-            [sys.executable, "-m", "mypy", *map(str, options), "--strict", str(file)],
+            [sys.executable, "-m", "mypy", *map(str, options), str(file)],
             capture_output=True,
             text=True,
             cwd=tmp_path,

@@ -1,0 +1,299 @@
+"""A scikit-learn classifier of expressions, for pipelines, cross-validation and grid search.
+
+    from landmarkfer.estimator import ExpressionClassifier
+
+    classifier = ExpressionClassifier("mlp", epochs=30, random_state=0)
+    cross_val_score(classifier, landmarks, labels)    # landmarks [N, 478, 3] or [N, 1434]
+
+Landmarks are in pixels, or fractions of a square image, with z on the scale of x: what counts is that x and y
+have the same unit. Place, size and roll of a face do not matter. Landmarks that are fractions of an oblong
+image need its `sizes`.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.dataset import label_images, load_dataset
+from landmarkfer.data.row import Row
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.face.landmarks import N_LANDMARKS
+from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.predictor import Predictor
+from landmarkfer.models import model_class
+from landmarkfer.progress import shown
+from landmarkfer.runs.folder import TrainedModel
+from landmarkfer.training.fit import train
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+N_FEATURES = 3 * N_LANDMARKS
+
+
+class ExpressionClassifier(ClassifierMixin, BaseEstimator):
+    """Classify the expressions of faces from their landmarks, or from a landmark cache.
+
+    Args:
+        model: Which model, a key of `landmarkfer.models.MODELS`. Those that look at pixels (`image`,
+            `fusion`, `hog-svm`) are fitted to a cache.
+        epochs: Epochs of a network; 20 if None.
+        batch_size: Faces per training batch of a network; 256 if None.
+        lr: Peak learning rate of a network; 0.002 if None.
+        graph: Of a graph model: a name or the path of a file; `tesselation` if None.
+        validation: Share of the faces of each class that chooses the best epoch and calibrates the
+            probabilities; of a cache that has no validation split.
+        settings: Any other settings by dotted key, such as `{"augment.jitter": 0.1}`.
+        random_state: Seed of weights, order, augmentation and validation faces.
+        verbose: Whether to show how far a training is.
+
+    Attributes:
+        classes_: Labels `[C]`, sorted; columns of `predict_proba` are in their order.
+        n_features_in_: 1434.
+    """
+
+    def __init__(
+        self,
+        model: str = "gnn",
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        graph: str | None = None,
+        validation: float = 0.1,
+        settings: Mapping[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.graph = graph
+        self.validation = validation
+        self.settings = settings
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> "Tags":
+        """What scikit-learn has to know: three-dimensional input is welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def fit(
+        self, X: "ArrayLike | LandmarkCache", y: ArrayLike | None = None, sizes: ArrayLike | None = None
+    ) -> Self:
+        """Train a model.
+
+        Args:
+            X: Landmarks `[N, 478, 3]` or `[N, 1434]`; or a cache, whose labels and splits are taken and whose
+                test images stay unseen.
+            y: Labels `[N]`, of any kind; None with a cache.
+            sizes: Width and height of the images in pixels, `[N, 2]` or `[2]`, where landmarks are fractions
+                of them.
+
+        Raises:
+            ValueError: Shapes, labels or settings do not fit.
+        """
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with _value_errors(), tempfile.TemporaryDirectory(prefix="landmarkfer-") as name:
+            folder = Path(name)
+            if isinstance(X, LandmarkCache):
+                if y is not None:
+                    raise ValueError("a LandmarkCache brings its own labels; leave y out.")
+                trained, splits = self._train(X, seed, folder)
+                self.n_features_in_ = N_FEATURES
+                known: list[Any] = list(trained.config.classes)
+                self.classes_ = np.unique(known)
+            else:
+                flat, labels = validate_data(self, _flat(X), y, dtype=np.float64)
+                check_classification_targets(labels)
+                self.classes_, numbers = np.unique(labels, return_inverse=True)
+                self._check_inputs()
+                rows = _rows(self._landmarks(flat), _sizes(sizes, len(flat)), numbers)
+                trained, splits = self._train(_stored(rows, folder, self.validation, seed), seed, folder)
+                known = [self.classes_[int(name)] for name in trained.config.classes]
+        self._predictor_ = Predictor(trained, ExtractSettings(), "ExpressionClassifier")
+        self._order_ = np.argsort(np.searchsorted(self.classes_, known))
+        self._cache_ = trained.config.cache.fingerprint
+        self._seen_ = frozenset(splits["train"]) | frozenset(splits["val"])
+        return self
+
+    def predict(self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None) -> NDArray:
+        """The most probable label of each face, `[N]`; of each row of a cache.
+
+        Arguments and errors are those of `predict_proba`.
+        """
+        probabilities = self.predict_proba(X, sizes)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def predict_proba(
+        self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Probability of each class, `[N, C]`, calibrated on the validation faces.
+
+        Args:
+            X: Landmarks `[N, 478, 3]` or `[N, 1434]`, or a cache; its rows without a face get the shares of
+                the classes among the training faces.
+            sizes: See `fit`.
+
+        Raises:
+            ValueError: The shape does not fit.
+        """
+        check_is_fitted(self)
+        with _value_errors():
+            if isinstance(X, LandmarkCache):
+                return predict_cache(self._predictor_.trained, X)[:, self._order_]
+            flat = validate_data(self, _flat(X), reset=False, dtype=np.float64)
+            faces = self._landmarks(flat).astype(np.float32)
+            found = self._predictor_.predict_landmarks(faces, _sizes(sizes, len(flat)))
+        return found.probabilities[:, self._order_]
+
+    def score(
+        self,
+        X: "ArrayLike | LandmarkCache",
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        sizes: ArrayLike | None = None,
+    ) -> float:
+        """Share of the faces whose label is predicted.
+
+        Args:
+            X: As of `predict_proba`; of a cache with test images these count, and otherwise all that have a
+                label.
+            y: Labels `[N]`; None with a cache.
+            sample_weight: Weight of each face, `[N]`.
+            sizes: See `fit`.
+
+        Raises:
+            ValueError: The shape does not fit.
+        """
+        from sklearn.metrics import accuracy_score
+
+        predicted = self.predict(X, sizes)
+        if not isinstance(X, LandmarkCache):
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        frame = X.frame(["id", "label", "split"])
+        counted = frame["label"].isin(list(self.classes_))
+        if X.fingerprint == self._cache_:
+            counted &= ~frame["id"].isin(self._seen_)
+        elif (counted & (frame["split"] == "test")).any():
+            counted &= frame["split"] == "test"
+        rows = np.flatnonzero(counted)
+        truth = frame["label"].to_numpy(object)[rows]
+        return float(accuracy_score(truth, predicted[rows], sample_weight=sample_weight))
+
+    def _train(
+        self, cache: LandmarkCache, seed: int, folder: Path
+    ) -> tuple[TrainedModel, dict[str, list[str]]]:
+        """The trained model and its splits; nothing stays on the disk."""
+        given = {
+            "model.name": self.model,
+            "model.graph": self.graph,
+            "cache": str(cache.path),
+            "seed": seed,
+            "split.seed": seed,
+            "split.validation": float(self.validation),
+            "fit.epochs": self.epochs,
+            "fit.batch_size": self.batch_size,
+            "optimiser.lr": self.lr,
+        }
+        settings = load_settings(overrides=given | dict(self.settings or {}))
+        with shown(bool(self.verbose)) as progress, torch.random.fork_rng(devices=[]):
+            run = train(settings, runs_root=folder / "runs", progress=progress)
+            return run.load(), run.read_splits()
+
+    def _check_inputs(self) -> None:
+        if "image" in model_class(self.model).inputs:
+            raise ValueError(f"model '{self.model}' looks at pixels; fit it to a LandmarkCache.")
+
+    def _landmarks(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Landmarks `[N, 478, 3]` from checked columns `[N, 1434]`."""
+        if flat.shape[1] != N_FEATURES:
+            raise ValueError(
+                f"X has {flat.shape[1]} columns; landmarks are [N, {N_LANDMARKS}, 3] or [N, {N_FEATURES}]."
+            )
+        return flat.reshape(-1, N_LANDMARKS, 3)
+
+
+def predict_cache(trained: TrainedModel, cache: LandmarkCache) -> NDArray[np.float64]:
+    """Probabilities `[N, C]` of all rows of a cache, as an evaluation predicts them."""
+    config = trained.config
+    labels = label_images(cache, config.settings.data, config.classes)
+    dataset = load_dataset(cache, config.settings.normalisation, labels, config.images)
+    return predict_probabilities(trained.model, dataset.faces, config.settings.prediction).numpy()
+
+
+def _flat(X: Any) -> Any:
+    """Columns `[N, 1434]` from landmarks `[N, 478, 3]`; anything else as it is."""
+    array = X if hasattr(X, "shape") else np.asarray(X)
+    if len(array.shape) == 3 and tuple(array.shape[1:]) == (N_LANDMARKS, 3):
+        return np.asarray(array).reshape(-1, N_FEATURES)  # [N, 478, 3] -> [N, 1434]
+    return array
+
+
+def _sizes(sizes: ArrayLike | None, count: int) -> NDArray[np.int64]:
+    """Width and height of each image, `[N, 2]`, in whole pixels; 1 and 1 where none are given."""
+    given = np.asarray(1 if sizes is None else sizes)
+    if given.shape not in ((), (2,), (count, 2)):
+        raise ValueError(f"sizes must be [{count}, 2] or [2], width and height, not {list(given.shape)}.")
+    return np.broadcast_to(np.rint(given).astype(np.int64), (count, 2))
+
+
+def _rows(landmarks: NDArray, sizes: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Row]:
+    """A row of a cache for each face; labels are numbers, whose order as texts is their own."""
+    return [
+        Row(
+            id=f"face-{position:06d}",
+            label=f"{number:06d}",
+            split="train",
+            width=int(width),
+            height=int(height),
+            faces=1,
+            detections=1,
+            landmarks=points.astype(np.float32),
+        )
+        for position, (points, (width, height), number) in enumerate(
+            zip(landmarks, sizes, numbers, strict=True)
+        )
+    ]
+
+
+def _stored(rows: list[Row], folder: Path, validation: float, seed: int) -> LandmarkCache:
+    """Faces as a cache, a share of each class, at least one of two or more, for validation."""
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+    by_class: dict[str | None, list[Row]] = {}
+    for position in shuffled:
+        by_class.setdefault(rows[position].label, []).append(rows[position])
+    for members in by_class.values():
+        for row in members[: min(len(members) - 1, max(1, round(validation * len(members))))]:
+            row.split = "val"
+    # All faces are to be trained on, so the test images that a training asks for are one without a face.
+    stand_in = Row(id="none", label=rows[0].label, split="test", status="no_face", width=1, height=1)
+    return write_cache(folder / "cache", [*rows, stand_in])
+
+
+@contextmanager
+def _value_errors() -> Iterator[None]:
+    """Raise errors of this package as scikit-learn expects them."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except LandmarkferError as error:
+        raise ValueError(str(error)) from error
