@@ -1,4 +1,4 @@
-"""The page of a robustness suite: its CSV, its picture, and the tables of areas and losses."""
+"""The report of a robustness suite: its CSV, its picture, and tables of accuracy under corruption."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from landmarkfer.evaluation.robustness.statistics import (
     ALL,
     CLEAN,
+    MEASURES,
+    ImageResults,
     Key,
-    Outcomes,
     compare_robustness,
     robustness_rows,
 )
@@ -32,25 +33,26 @@ from landmarkfer.reporting.results import ALL_SEEDS, append_results, read_result
 from landmarkfer.reporting.runs import COLOURS, GREY, STYLES
 
 LEGEND = (
-    "Percent of the images; mean ± standard deviation over training seeds. *Area*: mean accuracy over the "
-    "five strengths; an image without a face counts, with the fallback prediction. *Loss*: accuracy on the "
-    "clean images minus the area. *Found*: images in which the detector still finds a face, mean over the "
-    "strengths. *Against*: the difference to {baseline} on the same images, in points, its 95 % bootstrap "
-    "interval over images, and the p-value of a permutation test, over all seeds together, corrected (Holm) "
-    "for all {tests} tests of its kind on this page. A system that starts higher has a larger area without "
-    "being more robust; the loss tells whether it is."
+    "Percent of the images; mean ± standard deviation over training seeds. *Mean corruption accuracy*: mean "
+    "accuracy over the five severities; an image without a face counts, with the fallback prediction. "
+    "*Accuracy drop*: accuracy on the clean images minus the mean corruption accuracy. *Detected*: images in "
+    "which the detector still finds a face, mean over the severities. *Difference*: to {baseline} on the "
+    "same images, in points, with its 95 % bootstrap interval over images and the p-value of a permutation "
+    "test, over all seeds together, corrected (Holm) for all {tests} tests of its kind on this page. A "
+    "system with a higher clean accuracy has a higher corruption accuracy without being more robust; the "
+    "accuracy drop shows whether it is."
 )
 _COLUMNS = 4
 
 
 def write_robustness_page(
-    stem: Path, outcomes: Mapping[Key, Outcomes], baseline: Key, command: str, made: str
+    stem: Path, results_by_image: Mapping[Key, ImageResults], baseline: Key, command: str, made: str
 ) -> Path:
-    """Write `<stem>.csv`, `<stem>.png` and `<stem>.md`; the same outcomes give the same files.
+    """Write `<stem>.csv`, `<stem>.png` and `<stem>.md`; the same results give the same files.
 
     Args:
         stem: The folder and the page's name.
-        outcomes: Of every system, on the same images and corruptions.
+        results_by_image: Of every system, on the same images and corruptions.
         baseline: The system that the others are tested against.
         command: The shell line that makes the page.
         made: When the newest images were corrupted, ISO.
@@ -59,10 +61,10 @@ def write_robustness_page(
         The page.
     """
     csv, page, picture = (stem.with_name(f"{stem.name}.{kind}") for kind in ("csv", "md", "png"))
-    parts = [robustness_rows(key, outcome) for key, outcome in outcomes.items()]
-    others = {key: outcome for key, outcome in outcomes.items() if key != baseline}
+    parts = [robustness_rows(key, result) for key, result in results_by_image.items()]
+    others = {key: result for key, result in results_by_image.items() if key != baseline}
     if others:
-        parts.append(compare_robustness(outcomes[baseline], others))
+        parts.append(compare_robustness(results_by_image[baseline], others))
     with replacing(csv) as path:
         path.unlink(missing_ok=True)  # of a process that was killed
         append_results(path, pd.concat(parts, ignore_index=True))
@@ -74,7 +76,7 @@ def write_robustness_page(
 
 
 def robustness_figure(results: pd.DataFrame) -> Figure:
-    """Accuracy over the strength, a panel for each corruption, a line for each system.
+    """Accuracy over the severity, a panel for each corruption, a line for each system.
 
     Args:
         results: Rows with `results.RESULT_COLUMNS`, as `robustness_rows` gives them.
@@ -92,7 +94,7 @@ def robustness_figure(results: pd.DataFrame) -> Figure:
     for number in range(columns):  # below the last panel of each column, which need not be in the last row
         last = panels[max(place for place in range(number, len(names), columns))]
         last.tick_params(labelbottom=True)
-        last.set_xlabel("strength")
+        last.set_xlabel("severity")
     for axes in panels[::columns]:
         axes.set_ylabel("%")
     lines = {line.get_label(): line for line in panels[0].get_lines()}
@@ -104,8 +106,8 @@ def robustness_figure(results: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]) -> None:
-    subsets = [CLEAN, *(f"{name}-{strength}" for strength in SEVERITIES)]
-    strengths = range(len(subsets))
+    subsets = [CLEAN, *(f"{name}-{severity}" for severity in SEVERITIES)]
+    severities = range(len(subsets))
     found_lines: set[tuple[float, ...]] = set()
     for number, system in enumerate(systems):
         own = results[results["experiment"] == system]
@@ -113,17 +115,17 @@ def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]
         style = STYLES[number // len(COLOURS) % len(STYLES)]
         colour = COLOURS[number % len(COLOURS)]
         mean = accuracy.mean(axis=0)
-        axes.plot(strengths, mean, marker="o", markersize=3, color=colour, linestyle=style, label=system)
+        axes.plot(severities, mean, marker="o", markersize=3, color=colour, linestyle=style, label=system)
         if len(accuracy) > 1:
             spread = accuracy.std(axis=0, ddof=1)
-            axes.fill_between(strengths, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
+            axes.fill_between(severities, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
         found_lines.add(tuple(found.mean(axis=0)))
     for number, line in enumerate(sorted(found_lines)):
         label = "_" if number else "faces found"
-        axes.plot(strengths, line, color=GREY, linewidth=0.9, linestyle="--", label=label, zorder=1)
+        axes.plot(severities, line, color=GREY, linewidth=0.9, linestyle="--", label=label, zorder=1)
     axes.set_title(name, fontsize=10, loc="left")
     axes.set_ylim(0, 102)
-    axes.set_xticks(strengths, labels=["clean", *map(str, SEVERITIES)])
+    axes.set_xticks(severities, labels=["clean", *map(str, SEVERITIES)])
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
@@ -132,10 +134,10 @@ def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]
 def _render(csv: Path, page: Path, results: pd.DataFrame, baseline: str, command: str, made: str) -> None:
     names, systems = _corruptions(results), list(dict.fromkeys(results["experiment"]))
     images = int(results.loc[results["metric"] == "n", "value"].iloc[0])
-    headings = ["system", "seeds", "clean", "area", "loss", "found"]
+    headings = ["system", "seeds", "clean", "mean corruption accuracy", "accuracy drop", "detected"]
     if len(systems) > 1:
-        headings += ["area against", "95 %", "p", "loss against", "95 %", "p"]
-    parts = [f"![Accuracy over the strength of each corruption]({csv.with_suffix('.png').name})"]
+        headings += ["difference in accuracy", "95 %", "p", "difference in drop", "95 %", "p"]
+    parts = [f"![Accuracy over the severity of each corruption]({csv.with_suffix('.png').name})"]
     for name in (ALL, *names):
         title = "All corruptions" if name == ALL else name
         cells = [_row(results[results["experiment"] == system], system, name) for system in systems]
@@ -149,8 +151,8 @@ def _render(csv: Path, page: Path, results: pd.DataFrame, baseline: str, command
         versions=package_versions(),
         date=made[:10],
         introduction=(
-            f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} strengths "
-            "before faces were looked for in them, with the detector and the settings of the training images."
+            f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} severities "
+            "before face detection, with the detector and the settings of the training images."
         ),
     )
     write_page(page, csv, header, parts)
@@ -160,10 +162,13 @@ def _row(own: pd.DataFrame, system: str, name: str) -> list[str]:
     seeds = sorted(set(own["seed"]) - {ALL_SEEDS})
     clean = mean_sd(list(_by_seed(own, [CLEAN], "accuracy")[:, 0]), "percent")
     cells = [system, ", ".join(map(str, seeds)), clean]
-    cells += [mean_sd(list(_by_seed(own, [name], metric)[:, 0]), "percent") for metric in ("area", "loss")]
+    cells += [
+        mean_sd(list(_by_seed(own, [name], metric)[:, 0]), "percent")
+        for metric in ("corruption_accuracy", "accuracy_drop")
+    ]
     cells.append(f"{100 * _by_seed(own, [name], 'found').mean():.2f}")
     tested = own[(own["seed"] == ALL_SEEDS) & (own["subset"] == name)].set_index("metric")["value"]
-    for measure in ("area", "loss"):
+    for measure in MEASURES:
         if f"{measure}_difference" not in tested:
             cells += [ABSENT] * 3
             continue
@@ -174,8 +179,8 @@ def _row(own: pd.DataFrame, system: str, name: str) -> list[str]:
 
 
 def _corruptions(results: pd.DataFrame) -> list[str]:
-    areas = results.loc[results["metric"] == "area", "subset"]
-    return [name for name in dict.fromkeys(areas) if name != ALL]
+    subsets = results.loc[results["metric"] == "corruption_accuracy", "subset"]
+    return [name for name in dict.fromkeys(subsets) if name != ALL]
 
 
 def _by_seed(own: pd.DataFrame, subsets: list[str], metric: str) -> NDArray[np.float64]:

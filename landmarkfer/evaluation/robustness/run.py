@@ -18,7 +18,7 @@ from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.opened import split_ids
 from landmarkfer.evaluation.robustness.report import write_robustness_page
-from landmarkfer.evaluation.robustness.statistics import Outcomes, outcomes_of
+from landmarkfer.evaluation.robustness.statistics import ImageResults, image_results
 from landmarkfer.evaluation.systems import average_seeds, result_key, system_text
 from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, variants
 from landmarkfer.extraction.corruptions import CORRUPTIONS
@@ -61,7 +61,7 @@ def robustness(
         caches_root: Where `<cache>-robustness-<images>` is made for each cache that a run was trained on.
         workers: Worker processes of the detection; by default one per core.
         landmarker: The model file of the `landmarker` detector.
-        progress: Told how far it is.
+        progress: Reported to.
 
     Returns:
         The page.
@@ -82,10 +82,10 @@ def robustness(
                 LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, progress
             )
     predictions = _predict_all(systems, suites, wanted, progress)
-    outcomes = _outcomes(systems, predictions, corruptions)
+    results_by_image = _image_results(systems, predictions, corruptions)
     return write_robustness_page(
         results_root / page,
-        {result_key(system): outcomes[system.name] for system in systems},
+        {result_key(system): results_by_image[system.name] for system in systems},
         next(result_key(system) for system in systems if system.name == baseline),
         command(systems, images, corruptions, baseline, page),
         sorted({copy.manifest.created for suite in suites.values() for copy in suite.copies.values()})[-1],
@@ -175,7 +175,7 @@ def _predictions(run: RunFolder, copy: LandmarkCache, folder: Path) -> Predictio
 
 
 def _digest(run: RunFolder) -> str:
-    """Of the settings and the weights, by which predictions of another training are told apart."""
+    """Of the settings and the weights, which distinguishes predictions of another training."""
     digest = hashlib.sha256(run.config_file.read_bytes())
     weights = run.weights_file if run.weights_file.exists() else run.estimator_file
     with weights.open("rb") as file:
@@ -183,11 +183,11 @@ def _digest(run: RunFolder) -> str:
     return digest.hexdigest()
 
 
-def _outcomes(
+def _image_results(
     systems: Sequence[System[RunFolder]],
     predictions: Mapping[tuple[Path, Variant], Predictions],
     corruptions: Sequence[str],
-) -> dict[str, Outcomes]:
+) -> dict[str, ImageResults]:
     """What came of every image, by system; images in one order everywhere."""
     averaged = {}
     for system in systems:
@@ -197,7 +197,7 @@ def _outcomes(
                 averaged[system.name, seed, variant] = average
     aligned = dict(zip(averaged, align_predictions(list(averaged.values())), strict=True))
     return {
-        system.name: outcomes_of(
+        system.name: image_results(
             {
                 seed: {
                     name: [aligned[system.name, seed, variant] for variant in variants([name])]

@@ -1,10 +1,10 @@
-"""How accuracy falls as images get worse: areas over the strengths of a corruption, and tests of them.
+"""How accuracy falls as images get worse: means over the severities of a corruption, and tests of them.
 
-The *area* of a corruption is the mean accuracy over its strengths (1 to 5), the *loss* what that lacks of
-the accuracy on the clean images, and `ALL` the mean over the corruptions. Both are means over images, of what
-each image came to over the strengths, so that systems are compared image by image.
+The *corruption accuracy* is the mean accuracy over the severities (1 to 5) of a corruption, the *accuracy
+drop* the accuracy on the clean images minus that, and `ALL` the mean over the corruptions. Both are means
+over images of a value per image, so that systems are compared image by image.
 
-As rows in `results.RESULT_COLUMNS` the subset is `<corruption>-<strength>` or, over the strengths, the
+As rows in `results.RESULT_COLUMNS` the subset is `<corruption>-<severity>` or, over the severities, the
 corruption.
 """
 
@@ -26,16 +26,16 @@ Floats = NDArray[np.float64]
 Key = tuple[str, str, str]
 """Experiment, model and graph."""
 
-MEASURES = ("area", "loss")
+MEASURES = ("corruption_accuracy", "accuracy_drop")
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """What came of the same images, clean and corrupted.
+class ImageResults:
+    """Whether each of the same images, clean and corrupted, is predicted correctly.
 
     Attributes:
         seeds: S seeds of one system.
-        right: By corruption, `[S, K, N]`, whether each image was told right; K strengths, clean first.
+        right: By corruption, `[S, K, N]`, whether the prediction is correct; K severities, clean first.
         found: By corruption, `[S, K, N]`, whether a face was found.
     """
 
@@ -44,45 +44,46 @@ class Outcomes:
     found: Mapping[str, Bools]
 
 
-def image_areas(right: Bools) -> Floats:
-    """The share of the strengths, clean apart, at which each image was right: `[S, K, N] -> [S, N]`."""
+def corruption_accuracies(right: Bools) -> Floats:
+    """The share of the severities, clean apart, at which each image is correct: `[S, K, N] -> [S, N]`."""
     return right[:, 1:].mean(axis=1)
 
 
-def image_losses(right: Bools) -> Floats:
-    """What each image lost against the clean one: `[S, K, N] -> [S, N]`, negative where corruption helped."""
-    return right[:, 0] - image_areas(right)
+def accuracy_drops(right: Bools) -> Floats:
+    """How much less often each image is correct than the clean one: `[S, K, N] -> [S, N]`."""
+    return right[:, 0] - corruption_accuracies(right)
 
 
-def over_images(outcomes: Outcomes, measure: str) -> dict[str, Floats]:
+def over_images(results_by_image: ImageResults, measure: str) -> dict[str, Floats]:
     """A measure of each image, `[S, N]`, by corruption and over `ALL` of them."""
-    values = {name: _MEASURES[measure](right) for name, right in outcomes.right.items()}
+    values = {name: _MEASURES[measure](right) for name, right in results_by_image.right.items()}
     return {**values, ALL: np.mean(list(values.values()), axis=0)}
 
 
-def robustness_rows(key: Key, outcomes: Outcomes) -> pd.DataFrame:
+def robustness_rows(key: Key, results_by_image: ImageResults) -> pd.DataFrame:
     """The figures of one system, by seed.
 
     Args:
         key: Experiment, model and graph.
-        outcomes: What came of the images.
+        results_by_image: Of the system.
 
     Returns:
         Rows with `RESULT_COLUMNS`: `n`, `accuracy` and `found` (the share of images with a face) of the clean
-        images and of each strength; `area`, `loss` and `found` of each corruption and of all.
+        images and of each severity; `corruption_accuracy`, `accuracy_drop` and `found` of each corruption
+        and of all.
     """
     figures: list[tuple[int, str, str, float]] = []
-    measures = {measure: over_images(outcomes, measure) for measure in MEASURES}
-    for number, seed in enumerate(outcomes.seeds):
+    measures = {measure: over_images(results_by_image, measure) for measure in MEASURES}
+    for number, seed in enumerate(results_by_image.seeds):
         found_shares = []
-        for name, right in outcomes.right.items():
-            found = outcomes.found[name]
-            for strength in range(right.shape[1]):
-                subset = CLEAN if strength == 0 else f"{name}-{strength}"
+        for name, right in results_by_image.right.items():
+            found = results_by_image.found[name]
+            for severity in range(right.shape[1]):
+                subset = CLEAN if severity == 0 else f"{name}-{severity}"
                 figures += [
                     (seed, subset, "n", right.shape[2]),
-                    (seed, subset, "accuracy", right[number, strength].mean()),
-                    (seed, subset, "found", found[number, strength].mean()),
+                    (seed, subset, "accuracy", right[number, severity].mean()),
+                    (seed, subset, "found", found[number, severity].mean()),
                 ]
             found_shares.append(found[number, 1:].mean())
             figures.append((seed, name, "found", found_shares[-1]))
@@ -97,25 +98,25 @@ def robustness_rows(key: Key, outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RESULT_COLUMNS).drop_duplicates(list(RESULT_COLUMNS[:-1]))
 
 
-def compare_robustness(baseline: Outcomes, others: Mapping[Key, Outcomes]) -> pd.DataFrame:
-    """Test area and loss of systems against a baseline, image by image and over all seeds.
+def compare_robustness(baseline: ImageResults, others: Mapping[Key, ImageResults]) -> pd.DataFrame:
+    """Test both measures of systems against a baseline, image by image and over all seeds.
 
     Args:
-        baseline: The baseline's outcomes.
+        baseline: The baseline's results.
         others: The others', on the same images and corruptions. The p-values of each measure are corrected
             together (Holm), over systems and corruptions.
 
     Returns:
-        Rows with `RESULT_COLUMNS` under the seed `ALL_SEEDS`: `area_difference` with its interval
-        (`area_difference_low`, `area_difference_high`), `area_p` and `area_p_holm`, and so for `loss`.
+        Rows with `RESULT_COLUMNS` under the seed `ALL_SEEDS`, of each measure M: `M_difference` with its
+        interval (`M_difference_low`, `M_difference_high`), `M_p` and `M_p_holm`.
     """
     rows: list[tuple[str | int | float, ...]] = []
     for measure in MEASURES:
         base = over_images(baseline, measure)
         tested: list[tuple[Key, str]] = []
         p_values = []
-        for key, outcomes in others.items():
-            for name, values in over_images(outcomes, measure).items():
+        for key, results_by_image in others.items():
+            for name, values in over_images(results_by_image, measure).items():
                 found = paired_difference(values, base[name])
                 figures = {
                     "difference": found.difference,
@@ -133,11 +134,11 @@ def compare_robustness(baseline: Outcomes, others: Mapping[Key, Outcomes]) -> pd
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
-def outcomes_of(predictions: Mapping[int, Mapping[str, Sequence[Predictions]]]) -> Outcomes:
-    """Outcomes from predictions.
+def image_results(predictions: Mapping[int, Mapping[str, Sequence[Predictions]]]) -> ImageResults:
+    """ImageResults from predictions.
 
     Args:
-        predictions: By seed and corruption, for each strength, on the clean images first; all on the same
+        predictions: By seed and corruption, for each severity, on the clean images first; all on the same
             images in the same order.
     """
     names = list(next(iter(predictions.values())))
@@ -150,7 +151,7 @@ def outcomes_of(predictions: Mapping[int, Mapping[str, Sequence[Predictions]]]) 
         }
         for what in ("correct", "found")
     )
-    return Outcomes(tuple(predictions), right, found)
+    return ImageResults(tuple(predictions), right, found)
 
 
-_MEASURES = {"area": image_areas, "loss": image_losses}
+_MEASURES = {"corruption_accuracy": corruption_accuracies, "accuracy_drop": accuracy_drops}

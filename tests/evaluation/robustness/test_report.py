@@ -4,31 +4,31 @@ import pytest
 from PIL import Image
 
 from landmarkfer.evaluation.robustness.report import robustness_figure, write_robustness_page
-from landmarkfer.evaluation.robustness.statistics import Outcomes, robustness_rows
+from landmarkfer.evaluation.robustness.statistics import ImageResults, robustness_rows
 from landmarkfer.reporting.results import read_results
 
 NAMES = ("blur", "jpeg", "mask", "noise", "rotation")
 PIXELS, LANDMARKS = ("pixels", "image", "none"), ("landmarks", "gnn", "knn")
 
 
-def outcomes(right, found, seeds=(0, 1)):
-    """The same share of right and found images, falling with the strength, for every corruption."""
+def results_by_image(right, found, seeds=(0, 1)):
+    """The same share of right and found images, falling with the severity, for every corruption."""
     rng = np.random.default_rng(int(100 * right))
     falls = np.linspace(1, 0.5, 6)[None, :, None]
     shape = (len(seeds), 6, 40)
     faces = {name: np.broadcast_to(rng.random((1, 6, 40)) < found * falls, shape) for name in NAMES}
-    return Outcomes(seeds, {name: rng.random(shape) < right * falls for name in NAMES}, faces)
+    return ImageResults(seeds, {name: rng.random(shape) < right * falls for name in NAMES}, faces)
 
 
 @pytest.fixture
 def two():
-    return {PIXELS: outcomes(0.7, 0.9), LANDMARKS: outcomes(0.6, 0.9)}
+    return {PIXELS: results_by_image(0.7, 0.9), LANDMARKS: results_by_image(0.6, 0.9)}
 
 
 def test_a_page_of_two_systems(two, tmp_path):
     page = write_robustness_page(tmp_path / "deep" / "page", two, PIXELS, "make it", "2026-01-02T03:04:05")
     text = page.read_text()
-    assert "40 test images, each corrupted in 5 ways at 5 strengths" in text
+    assert "40 test images, each corrupted in 5 ways at 5 severities" in text
     assert "corrected (Holm) for all 6 tests" in text, "five corruptions and all of them"
     assert "Measured 2026-01-02" in text
     assert "```sh\nmake it\n```" in text
@@ -36,11 +36,11 @@ def test_a_page_of_two_systems(two, tmp_path):
     assert sections == ["All corruptions", *NAMES, "How it was made"]
     results = read_results(page.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
     value = results["value"]
-    areas = [100 * value["landmarks", seed, "mask", "area"] for seed in (0, 1)]
+    areas = [100 * value["landmarks", seed, "mask", "corruption_accuracy"] for seed in (0, 1)]
     shown = text[text.index("## mask") :].splitlines()[5]
     assert shown.startswith("| landmarks | 0, 1 |")
     assert f"| {np.mean(areas):.2f} ± {np.std(areas, ddof=1):.2f} |" in shown
-    gap = 100 * value["landmarks", -1, "mask", "loss_difference"]
+    gap = 100 * value["landmarks", -1, "mask", "accuracy_drop_difference"]
     assert f"| {gap:+.2f} |" in shown
     with Image.open(page.with_suffix(".png")) as picture:
         assert picture.width > 1000
@@ -55,7 +55,7 @@ def test_equal_outcomes_give_equal_files(two, tmp_path):
 
 
 def test_one_system_is_compared_with_nothing(tmp_path):
-    alone = {PIXELS: outcomes(0.7, 0.9, seeds=(4,))}
+    alone = {PIXELS: results_by_image(0.7, 0.9, seeds=(4,))}
     text = write_robustness_page(tmp_path / "page", alone, PIXELS, "make it", "2026-01-02").read_text()
     assert "area against" not in text
     assert "| pixels | 4 |" in text
@@ -74,7 +74,7 @@ def test_the_lines_are_the_figures(two):
 
 
 def test_systems_of_one_detector_share_a_line_of_faces_found(two):
-    shared = {key: Outcomes(o.seeds, o.right, two[PIXELS].found) for key, o in two.items()}
+    shared = {key: ImageResults(o.seeds, o.right, two[PIXELS].found) for key, o in two.items()}
     counts = []
     for made in (shared, two):
         results = pd.concat([robustness_rows(key, one) for key, one in made.items()], ignore_index=True)

@@ -75,7 +75,7 @@ def test_what_a_user_sees(place):
     assert "finding landmarks: 88 of 88" in told.stderr
     page = (folder / "experiments/results/made.md").read_text()
     for part in (
-        "8 test images, each corrupted in 2 ways at 5 strengths",
+        "8 test images, each corrupted in 2 ways at 5 severities",
         "## All corruptions",
         "## half-face",
         "| mlp | 0, 1 |",
@@ -96,19 +96,19 @@ def test_figures_are_those_of_evaluating_each_run_on_each_copy(place):
     root = folder / "cache/made-robustness-8"
     for seed in (0, 1):
         accuracies = []
-        for strength in range(1, 6):
-            copy = root / f"mask-{strength}"
+        for severity in range(1, 6):
+            copy = root / f"mask-{severity}"
             evaluation, predictions = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"), copy)
             accuracies.append(evaluation.subsets["test"].accuracy)
             assert len(predictions) == 8
-            assert value["mlp", seed, f"mask-{strength}", "accuracy"] == pytest.approx(accuracies[-1])
+            assert value["mlp", seed, f"mask-{severity}", "accuracy"] == pytest.approx(accuracies[-1])
             counts = LandmarkCache.open(copy).manifest.counts
-            assert value["mlp", seed, f"mask-{strength}", "found"] == pytest.approx(counts["ok"] / 8)
-        assert value["mlp", seed, "mask", "area"] == pytest.approx(sum(accuracies) / 5)
+            assert value["mlp", seed, f"mask-{severity}", "found"] == pytest.approx(counts["ok"] / 8)
+        assert value["mlp", seed, "mask", "corruption_accuracy"] == pytest.approx(sum(accuracies) / 5)
         own = evaluate_run(RunFolder(folder / f"experiments/runs/mlp-s{seed}"))[0].subsets["test"]
         assert value["mlp", seed, "clean-0", "accuracy"] == pytest.approx(own.accuracy)
-    assert ("both", ALL_SEEDS, "all", "area_p_holm") in value.index
-    assert ("mlp", ALL_SEEDS, "all", "area_p_holm") not in value.index, "it is the baseline"
+    assert ("both", ALL_SEEDS, "all", "corruption_accuracy_p_holm") in value.index
+    assert ("mlp", ALL_SEEDS, "all", "corruption_accuracy_p_holm") not in value.index, "it is the baseline"
 
 
 def test_a_second_call_does_nothing_again(place, monkeypatch):
@@ -143,7 +143,7 @@ def test_new_weights_are_predicted_anew_and_the_rest_is_not(place, monkeypatch):
     weights.write_bytes(kept)
     assert calls == ["mlp-s0"] * 6
     value = read_results(folder / "other/robustness.csv").set_index(["experiment", "subset", "metric"])
-    assert value.loc[("mlp-s0", "mask", "area"), "value"].size == 1
+    assert value.loc[("mlp-s0", "mask", "corruption_accuracy"), "value"].size == 1
 
 
 class TestWeightsAlone:
