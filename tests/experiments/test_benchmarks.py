@@ -27,7 +27,8 @@ def test_every_row_can_be_trained_and_every_setting_changes_something(path):
         without = row_settings(path, benchmark, row.model_copy(update={"set": {}}), 0)
         changed, plain = changed_settings(settings), changed_settings(without)
         differing = {key for key in changed.keys() | plain.keys() if changed.get(key) != plain.get(key)}
-        assert differing == set(row.set), row.name
+        of_seed = {key for key, value in row.set.items() if "{" in str(value)}  # may be the recipe's own
+        assert set(row.set) - of_seed <= differing <= set(row.set), row.name
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
