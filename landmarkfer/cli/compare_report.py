@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from landmarkfer.evaluation.compare.report import outcome_counts
+from landmarkfer.evaluation.compare.report import disagreement_counts
 from landmarkfer.evaluation.compare.statistics import differences_in, points_text
 from landmarkfer.reporting.markdown import probability_text
 
@@ -37,10 +37,11 @@ def print_differences(found: "Compared", console: Console) -> None:
     console.print(table)
     if (rows["part"] == "trend").any():
         console.print(_trends(rows))
-    counts = outcome_counts(found.outcomes)
+    counts = disagreement_counts(found.disagreements)
     won, lost = counts.loc["all", ["won", "lost"]]
     console.print(
-        f"Images that most seeds of the first and few of the second tell right: {won:,}; reverse: {lost:,}",
+        f"Images that most seeds of the first and few of the second predict correctly: {won:,}; "
+        f"reverse: {lost:,}",
         highlight=False,
     )
     console.print(f"Page, figures and pictures: {found.out}", highlight=False, soft_wrap=True)

@@ -37,6 +37,8 @@ def precision(fit: FitSettings) -> Literal["32-true", "bf16-mixed"]:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         # Older versions of PyTorch have no way to ask the processor.
-        told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        native = device == "cpu" and any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        native = device == "cpu" and any(
+            capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
+        )
     return "bf16-mixed" if native else "32-true"

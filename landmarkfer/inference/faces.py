@@ -182,8 +182,8 @@ class Faces(Sequence[Face]):
             text += f", {counts['unreadable']:,} unreadable"
         labels = [label for label in self.labels if label is not None]
         found = {name: labels.count(name) for name in self.classes}
-        told = ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
-        return f"<Faces: {text}{'; ' + told if told else ''}>"
+        counted = ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
+        return f"<Faces: {text}{'; ' + counted if counted else ''}>"
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(max_rows=20))

@@ -155,7 +155,7 @@ class Predictions:
         return replace(self, sets=None)
 
     def to_frame(self) -> pd.DataFrame:
-        """The table, with the columns told at the top of this module, in the order of the images."""
+        """The table, with the columns stated at the top of this module, in the order of the images."""
         names = np.array([*self.classes, None], dtype=object)  # UNKNOWN is the last
         frame = pd.DataFrame(
             {
@@ -249,7 +249,7 @@ def read_predictions(path: Path, classes: Sequence[str] | None = None) -> Predic
     """Predictions of labelled images that anybody has written, as CSV or Parquet.
 
     Args:
-        path: The file; its columns are those told at the top of this module.
+        path: The file; its columns are those stated at the top of this module.
         classes: See `Predictions.from_frame`.
 
     Raises:

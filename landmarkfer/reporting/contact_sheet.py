@@ -21,7 +21,7 @@ from landmarkfer.reporting.graph import draw_landmarks
 
 COLUMNS = 10
 UNDETECTED_COLUMNS = 2
-TILE = 160  # pixels; small faces are enlarged to it, so that the landmarks can be told apart
+TILE = 160  # pixels; small faces are enlarged to it, so that the landmarks can be distinguished
 _GAP, _LABEL, _HEAD = 6, 150, 44
 _PAPER, _INK, _FAINT, _RED = "#ffffff", "#1a202c", "#6b7280", "#dc2626"
 

@@ -181,7 +181,7 @@ def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress
     run = RunFolder(root / settings.name)
     report = _Report(trial, monitor)
     try:
-        if _PRUNED not in trial.user_attrs:  # else the process was killed before the trial was told
+        if _PRUNED not in trial.user_attrs:  # else the process was killed before the trial was reported
             train_or_resume(settings, runs_root=root, progress=progress, callbacks=[report])
     except DivergedError:
         return None, TrialState.FAIL

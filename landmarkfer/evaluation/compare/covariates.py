@@ -1,4 +1,4 @@
-"""What may make a face hard to tell, as numbers of each image: pose, size, and the detector's doubts."""
+"""Covariates of each image that may make a face hard to recognise: pose, size, and the detector's doubts."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ FACE = "face"
 def face_numbers(cache: LandmarkCache, ids: Sequence[str]) -> pd.DataFrame:
     """What a cache knows of some of its images beside label and expression.
 
-    `TURN` is the size of the yaw, to either side; it and `PITCH` have the limits that `pose` tells of. The
+    `TURN` is the size of the yaw, to either side; it and `PITCH` have the limits that `pose` states. The
     distance between the outer corners of the eyes is that in the image, so that it shrinks as the head turns.
 
     Args:

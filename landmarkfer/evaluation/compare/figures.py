@@ -57,8 +57,8 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
 
     matrix = pd.DataFrame(np.nan, index=list(classes), columns=list(classes))
     full = pd.DataFrame(False, index=list(classes), columns=list(classes))
-    told = rows[rows["part"] == "told"]
-    for one in differences_in(pd.concat([recalls.assign(other=recalls["name"]), told])):
+    predicted = rows[rows["part"] == "predicted"]
+    for one in differences_in(pd.concat([recalls.assign(other=recalls["name"]), predicted])):
         matrix.loc[one.name, one.other] = 100 * one.difference
         full.loc[one.name, one.other] = one.p_holm < LEVEL
     values = matrix.to_numpy()
@@ -66,7 +66,7 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
     colours = LinearSegmentedColormap.from_list("systems", [ORANGE, "white", BLUE])
     shown = right.imshow(values, cmap=colours, vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(values):
-        sure = bool(full.iloc[i, j])
+        significant = bool(full.iloc[i, j])
         right.text(
             j,
             i,
@@ -74,7 +74,7 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
             ha="center",
             va="center",
             fontsize=_SMALL + 0.5,
-            fontweight="bold" if sure else "normal",
+            fontweight="bold" if significant else "normal",
             color="white" if abs(value) > 0.7 * limit else INK,
         )
         if i == j:
@@ -82,11 +82,13 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
     ticks = range(len(classes))
     right.set_xticks(ticks, labels=list(classes), rotation=45, ha="right", rotation_mode="anchor")
     right.set_yticks(ticks, labels=list(classes))
-    right.set_xlabel("told")
+    right.set_xlabel("predicted")
     right.set_ylabel("true")
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
-    right.set_title("share of the true class that is told so, difference in points", fontsize=10, loc="left")
+    right.set_title(
+        "share of the true class that is predicted so, difference in points", fontsize=10, loc="left"
+    )
     bar = figure.colorbar(shown, ax=right, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL)

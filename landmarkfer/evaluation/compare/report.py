@@ -1,4 +1,4 @@
-"""The page that tells in tables and pictures where two systems differ, rendered from its CSV."""
+"""The report of where two systems differ, in tables and pictures, rendered from its CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Pictures:
 def render_differences(
     csv: Path,
     rows: pd.DataFrame,
-    outcomes: pd.DataFrame,
+    disagreements: pd.DataFrame,
     names: Sequence[str],
     pictures: Pictures,
     header: Header,
@@ -43,7 +43,7 @@ def render_differences(
     Args:
         csv: Where `rows` are written.
         rows: Rows with `differences.DIFFERENCE_COLUMNS`.
-        outcomes: From `outcomes.image_outcomes`.
+        disagreements: From `disagreements.image_disagreements`.
         names: What the first and the second system are called.
         pictures: Of `differences_figures` and of the images.
         header: Title, commands and date of the page.
@@ -56,8 +56,8 @@ def render_differences(
         "## By class",
         _table(_part(rows, "class"), ["name", "metric"], ["class", "metric"]),
         "## By confusion",
-        _RATE + f"Of {len(_part(rows, 'told'))} ordered pairs:",
-        _table(_part(rows, "told").head(SHOWN), ["name", "other"], ["true", "told"]),
+        _RATE + f"Of {len(_part(rows, 'predicted'))} ordered pairs:",
+        _table(_part(rows, "predicted").head(SHOWN), ["name", "other"], ["true", "predicted"]),
         "Either way:",
         _table(_part(rows, "either").head(SHOWN), ["name", "other"], ["class", "class"]),
     ]
@@ -69,29 +69,29 @@ def render_differences(
             "How much higher the accuracy is in the last slice than in the first:",
             _table(_part(rows, "trend"), ["name", "other"], ["measure", "slices"]),
         ]
-    parts += ["## By image", _outcomes(outcomes, names)]
+    parts += ["## By image", _disagreements(disagreements, names)]
     for name, heading in ((pictures.won, "Won by the first"), (pictures.lost, "Lost by the first")):
         if name is not None:
             parts.append(f"![{heading}]({name})")
     write_page(csv.with_suffix(".md"), csv, header, parts)
 
 
-def outcome_counts(outcomes: pd.DataFrame) -> pd.DataFrame:
+def disagreement_counts(disagreements: pd.DataFrame) -> pd.DataFrame:
     """Images won and lost by label, and all of them in the row `all`; columns `images`, `won`, `lost`."""
-    labels = outcomes["label"].astype(str)
-    counts = pd.crosstab(labels, outcomes["outcome"]).reindex(columns=["won", "lost"], fill_value=0)
+    labels = disagreements["label"].astype(str)
+    counts = pd.crosstab(labels, disagreements["outcome"]).reindex(columns=["won", "lost"], fill_value=0)
     counts.insert(0, "images", labels.value_counts())
-    counts = counts.reindex([name for name in outcomes["label"].cat.categories if name in counts.index])
+    counts = counts.reindex([name for name in disagreements["label"].cat.categories if name in counts.index])
     counts.loc["all"] = counts.sum()
     return counts
 
 
-def _outcomes(outcomes: pd.DataFrame, names: Sequence[str]) -> str:
-    counts = outcome_counts(outcomes)
+def _disagreements(disagreements: pd.DataFrame, names: Sequence[str]) -> str:
+    counts = disagreement_counts(disagreements)
     cells = [[str(name), *(f"{count:,}" for count in row)] for name, *row in counts.itertuples(name=None)]
     note = (
         f"*Won*: more than half of the seeds of {names[0]} are right and less than half of those of "
-        f"{names[1]}; *lost*: the reverse. `images.csv` has what both say of each image."
+        f"{names[1]}; *lost*: the reverse. `images.csv` has both predictions for each image."
     )
     return note + "\n\n" + markdown_table(["class", "images", "won", "lost"], cells, text_columns=1)
 

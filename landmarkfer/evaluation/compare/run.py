@@ -12,7 +12,7 @@ import pandas as pd
 
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.errors import CacheError, RunError
-from landmarkfer.evaluation.compare.disagreements import image_outcomes
+from landmarkfer.evaluation.compare.disagreements import image_disagreements
 from landmarkfer.evaluation.compare.statistics import pair_systems
 from landmarkfer.evaluation.compare.write import write_differences
 from landmarkfer.evaluation.evaluate import evaluate_run
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Compared:
-    """What `compare_runs` found: `rows` as in `write_differences`, `outcomes` of each image."""
+    """What `compare_runs` found: `rows` as in `write_differences`, `disagreements` of each image."""
 
     names: tuple[str, str]
     rows: pd.DataFrame
-    outcomes: pd.DataFrame
+    disagreements: pd.DataFrame
     out: Path
 
 
@@ -89,7 +89,7 @@ def compare_runs(
         date=datetime.fromtimestamp(evaluated, UTC).date().isoformat(),
         progress=progress,
     )
-    return Compared(names, rows, image_outcomes(pair_systems(one, other)), target)
+    return Compared(names, rows, image_disagreements(pair_systems(one, other)), target)
 
 
 def predictions_file(source: Source) -> Path:

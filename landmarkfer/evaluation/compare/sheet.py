@@ -1,4 +1,4 @@
-"""A sheet of images that one of two systems tells right and the other does not, with what both say."""
+"""A contact sheet of images that one of two systems predicts correctly and the other does not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ _THIN = 1.2  # diameter of the landmarks: the face under them is what is to be s
 
 
 def write_outcome_sheet(
-    cache: LandmarkCache, outcomes: pd.DataFrame, path: Path, names: Sequence[str], title: str
+    cache: LandmarkCache, disagreements: pd.DataFrame, path: Path, names: Sequence[str], title: str
 ) -> None:
     """Draw the sheet and write it as a picture; the suffix of `path` chooses the format.
 
     Args:
         cache: Where the images are.
-        outcomes: Rows of `evaluation.outcomes.image_outcomes`, by image id, in the order to be drawn.
+        disagreements: Rows of `image_disagreements`, by image id, in the order to be drawn.
         path: File to write or replace.
         names: What the first and the second system are called.
         title: What the sheet shows.
@@ -32,7 +32,7 @@ def write_outcome_sheet(
     Raises:
         CacheError: The cache lacks some of the images.
     """
-    rows = pd.Index(cache.frame(["id"])["id"]).get_indexer(outcomes.index)
+    rows = pd.Index(cache.frame(["id"])["id"]).get_indexer(disagreements.index)
     if (rows < 0).any():
         raise CacheError(f"{cache.path} lacks {(rows < 0).sum()} of {len(rows)} images.")
     columns = min(COLUMNS, max(4, len(rows)))  # so that the heading has room
@@ -41,19 +41,19 @@ def write_outcome_sheet(
     sheet = Image.new("RGB", (width, _HEAD + lines * (TILE + _TEXT + _GAP)), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_GAP, 18), title, _INK, font=_font(18), anchor="lm")
-    key = f"A: {names[0]},  B: {names[1]}; percent: mean probability of what is told"
+    key = f"A: {names[0]},  B: {names[1]}; percent: mean probability of what is predicted"
     pen.text((_GAP, 40), _fitting(key, 13, width - 2 * _GAP), _FAINT, font=_font(13), anchor="lm")
     tiles = draw_tiles(cache, rows, point_size=_THIN)
-    columns_shown = ["label", "told_first", "sure_first", "told_second", "sure_second"]
-    said = outcomes[columns_shown].itertuples(index=False, name=None)
+    columns_shown = ["label", "predicted_first", "confidence_first", "predicted_second", "confidence_second"]
+    said = disagreements[columns_shown].itertuples(index=False, name=None)
     for number, ((tile, _), (label, *both)) in enumerate(zip(tiles, said, strict=True)):
         left = _GAP + number % columns * (TILE + _GAP)
         top = _HEAD + number // columns * (TILE + _TEXT + _GAP)
         sheet.paste(tile, (left, top))
         pen.text((left, top + TILE + 11), _fitting(label, 15, TILE), _INK, font=_font(15), anchor="lm")
-        for line, (who, told, sure) in enumerate((("A", *both[:2]), ("B", *both[2:])), start=1):
-            text = _fitting(f"{who}: {told} {100 * sure:.0f} %", 14, TILE)
-            colour = _GREEN if told == label else _RED
+        for line, (who, predicted, confidence) in enumerate((("A", *both[:2]), ("B", *both[2:])), start=1):
+            text = _fitting(f"{who}: {predicted} {100 * confidence:.0f} %", 14, TILE)
+            colour = _GREEN if predicted == label else _RED
             pen.text((left, top + TILE + 11 + line * _LINE), text, colour, font=_font(14), anchor="lm")
     with replacing(path) as partial:
         sheet.save(partial)

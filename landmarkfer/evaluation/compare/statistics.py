@@ -7,13 +7,13 @@ matrix. Differences are the first system's figure minus the second's, as fractio
 
 Intervals are of a bootstrap over images, p-values of a permutation test that exchanges the two systems image
 by image (`significance.paired_differences`), corrected after Holm within each part and metric. Tables have
-`DIFFERENCE_COLUMNS`, a `Difference` in each row, whose part tells what `name` and `other` are:
+`DIFFERENCE_COLUMNS`, a `Difference` in each row, whose part says what `name` and `other` are:
 
 | part | name | other | metric |
 | --- | --- | --- | --- |
 | `all` | | | `accuracy`, `balanced_accuracy`, `macro_f1` |
 | `class` | class | | `recall`, `precision`, `f1` |
-| `told` | true class | class it was told to be | `rate`: share of the true class's images |
+| `predicted` | true class | class it was predicted to be | `rate`: share of the true class's images |
 | `either` | class | class | `rate`: confusions either way, share of both classes' images |
 | `slice` | measure | slice | `accuracy` |
 | `trend` | measure | last slice against first | `accuracy`: how much higher in the last than in the first |
@@ -77,20 +77,20 @@ class Pair:
         ids: `[N]`.
         classes: `C` names.
         labels: `[N]`, numbers of the true classes.
-        told: `[2, N, C]`, of each system the share of its seeds that told each class.
+        predicted: `[2, N, C]`, of each system the share of its seeds that predicted each class.
         probabilities: `[2, N, C]`, of each system the mean over its seeds.
     """
 
     ids: NDArray[np.object_]
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    told: Floats
+    predicted: Floats
     probabilities: Floats
 
     @property
     def right(self) -> Floats:
         """`[2, N]`, of each system the share of its seeds that is right."""
-        return self.told[:, np.arange(len(self.labels)), self.labels]
+        return self.predicted[:, np.arange(len(self.labels)), self.labels]
 
 
 def pair_systems(first: Sequence[Predictions], second: Sequence[Predictions]) -> Pair:
@@ -124,21 +124,21 @@ def confusion_differences(pair: Pair, **draws: Any) -> pd.DataFrame:
         **draws: `resamples`, `permutations`, `seed`, `task` and `progress` of `paired_differences`.
 
     Returns:
-        Rows with `DIFFERENCE_COLUMNS` of the parts `all`, `class`, `told` and `either`, by class in their
-        order, and by confusion with the largest difference first.
+        Rows with `DIFFERENCE_COLUMNS` of the parts `all`, `class`, `predicted` and `either`, by class in
+        their order, and by confusion with the largest difference first.
     """
     size = len(pair.classes)
     ordered, either = list(permutations(range(size), 2)), list(combinations(range(size), 2))
     truth = np.eye(size)[pair.labels]  # [N, C]
     support = truth.sum(axis=0).astype(int)
     # [N, C], [N, C] -> [N, C * C]: the cell of the confusion matrix that an image adds to.
-    cells = [(truth[:, :, None] * told[:, None]).reshape(len(truth), -1) for told in pair.told]
+    cells = [(truth[:, :, None] * predicted[:, None]).reshape(len(truth), -1) for predicted in pair.predicted]
     keys: list[tuple[str, str, str, str, int]] = [
         ("all", "", "", metric, len(truth)) for metric in ("accuracy", "balanced_accuracy", "macro_f1")
     ]
     for metric in ("recall", "precision", "f1"):
         keys += [("class", name, "", metric, support[i]) for i, name in enumerate(pair.classes)]
-    for part, pairs in (("told", ordered), ("either", either)):
+    for part, pairs in (("predicted", ordered), ("either", either)):
         keys += [
             (part, pair.classes[a], pair.classes[b], "rate", support[a] + (part == "either") * support[b])
             for a, b in pairs
@@ -158,9 +158,9 @@ def confusion_differences(pair: Pair, **draws: Any) -> pd.DataFrame:
         return np.concatenate([*whole, *by_class, rates, np.stack(both, axis=-1)], axis=-1)
 
     rows = _rows(keys, cells, figures, draws)
-    confused = rows["part"].isin(["told", "either"])
+    confused = rows["part"].isin(["predicted", "either"])
     sizes = rows["difference"].abs().where(confused).fillna(np.inf)
-    order = rows["part"].map({"all": 0, "class": 1, "told": 2, "either": 3})
+    order = rows["part"].map({"all": 0, "class": 1, "predicted": 2, "either": 3})
     sort = pd.DataFrame({"part": order, "size": -sizes})
     return rows.loc[sort.sort_values(["part", "size"], kind="stable").index].reset_index(drop=True)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.evaluation.compare.covariates import face_numbers
-from landmarkfer.evaluation.compare.disagreements import clearest, image_outcomes
+from landmarkfer.evaluation.compare.disagreements import clearest, image_disagreements
 from landmarkfer.evaluation.compare.figures import draw_differences, draw_slices
 from landmarkfer.evaluation.compare.report import Pictures, render_differences
 from landmarkfer.evaluation.compare.sheet import write_outcome_sheet
@@ -42,11 +42,11 @@ def write_differences(
     images: bool = True,
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
-    """Tell two systems apart and write what was found.
+    """Compare two systems and write what was found.
 
-    Leaves in `out`: `differences.csv`, `differences.md` and `differences.png`; `images.csv`, what both say of
-    each image; `slices.png` where there is something to slice by; and, drawn from the cache, `won.png` and
-    `lost.png`, which hold images of the data set.
+    Leaves in `out`: `differences.csv`, `differences.md` and `differences.png`; `images.csv`, both
+    predictions for each image; `slices.png` where there is something to slice by; and, drawn from the
+    cache, `won.png` and `lost.png`, which hold images of the data set.
 
     Args:
         first: Predictions of one system, for each of its seeds.
@@ -67,7 +67,7 @@ def write_differences(
         CacheError: The cache lacks some of the images.
     """
     pair = pair_systems(first, second)
-    outcomes = image_outcomes(pair)
+    disagreements = image_disagreements(pair)
     measures = _measures(pair, [*first, *second], cache)
     slices = slice_differences(pair, measures, task="slices", progress=progress)
     parts = [confusion_differences(pair, task="classes and confusions", progress=progress), slices]
@@ -75,7 +75,7 @@ def write_differences(
     pictures = Pictures(
         "differences.png",
         None if slices.empty else "slices.png",
-        *_draw_images(cache if images else None, outcomes, out, names, progress),
+        *_draw_images(cache if images else None, disagreements, out, names, progress),
     )
     for name in ("slices.png", "won.png", "lost.png"):
         if name not in (pictures.slices, pictures.won, pictures.lost):
@@ -85,7 +85,7 @@ def write_differences(
     if pictures.slices is not None:
         with replacing(out / pictures.slices) as path:
             draw_slices(path, slices, names)
-    for name, table in ((FIGURES_FILE, rows), (IMAGES_FILE, outcomes.reset_index())):
+    for name, table in ((FIGURES_FILE, rows), (IMAGES_FILE, disagreements.reset_index())):
         with replacing(out / name) as path:
             table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     header = Header(
@@ -95,7 +95,7 @@ def write_differences(
         date=date,
         introduction=_introduction(pair, names, (len(first), len(second)), cache),
     )
-    render_differences(out / FIGURES_FILE, rows, outcomes, names, pictures, header)
+    render_differences(out / FIGURES_FILE, rows, disagreements, names, pictures, header)
     return rows
 
 
@@ -113,7 +113,7 @@ def _introduction(
 
 
 def _measures(pair: Pair, several: Sequence[Predictions], cache: LandmarkCache | None) -> pd.DataFrame:
-    """What the images can be sliced by: what any of the predictions tells, and what the cache does."""
+    """What the images can be sliced by: what any of the predictions states, and what the cache does."""
     known: dict[str, pd.Series] = {}
     for name in ("status", "subset", "clean"):
         for one in several:
@@ -133,7 +133,7 @@ def _measures(pair: Pair, several: Sequence[Predictions], cache: LandmarkCache |
 
 def _draw_images(
     cache: LandmarkCache | None,
-    outcomes: pd.DataFrame,
+    disagreements: pd.DataFrame,
     out: Path,
     names: tuple[str, str],
     progress: Progress,
@@ -143,8 +143,8 @@ def _draw_images(
         return None, None
     drawn: list[str | None] = []
     # Of images that are pixel by pixel the same, one is enough; an unreadable one cannot be drawn.
-    pixels = cache.frame(["id", "sha256"]).set_index("id")["sha256"].reindex(outcomes.index)
-    distinct = outcomes[pixels.notna() & ~pixels.duplicated()]
+    pixels = cache.frame(["id", "sha256"]).set_index("id")["sha256"].reindex(disagreements.index)
+    distinct = disagreements[pixels.notna() & ~pixels.duplicated()]
     for number, outcome in enumerate(("won", "lost")):
         progress("images", number, 2)
         count = int((distinct["outcome"] == outcome).sum())
@@ -152,9 +152,7 @@ def _draw_images(
         drawn.append(f"{outcome}.png" if count else None)
         if count:
             right = names[outcome == "lost"]
-            title = (
-                f"{len(shown)} of {count:,} distinct images that {right} tells right and the other does not"
-            )
+            title = f"{len(shown)} of {count:,} distinct images that {right} alone predicts correctly"
             write_outcome_sheet(cache, shown, out / f"{outcome}.png", names, title)
     progress("images", 2, 2)
     return drawn[0], drawn[1]

@@ -232,7 +232,7 @@ def angles(landmarks: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LandmarkFeatures:
-    """What a classical model is told of the landmarks of a face.
+    """What describes the landmarks of a face to a classical model.
 
     Attributes:
         kind: `landmarks`: all coordinates (1434 numbers), `geometry`: distances and angles, or `both`.
@@ -252,7 +252,7 @@ class LandmarkFeatures:
         ]
 
     def describe(self, batch: FaceBatch, report: Report | None = None) -> Floats:
-        """Features of each face, float32 `[B, F]`; `report` is told nothing, for this takes no time."""
+        """Features of each face, float32 `[B, F]`; `report` is not called, since this takes no time."""
         points = batch.landmarks.detach().cpu().numpy().astype(np.float32, copy=False)
         parts = []
         if self.kind != "geometry":
@@ -310,7 +310,7 @@ class HogFeatures:
         found = np.zeros((len(batch), len(self)), np.float32)
         if batch.image is None:
             return found
-        start = told = time.monotonic()
+        start = reported = time.monotonic()
         done = 0
         for chunk in batch.image.split(_CHUNK):
             for levels in grey_images(chunk, self.size):
@@ -323,8 +323,8 @@ class HogFeatures:
                 )
                 done += 1
             now = time.monotonic()
-            if report is not None and now - told > _REPORT_SECONDS:
-                told = now
+            if report is not None and now - reported > _REPORT_SECONDS:
+                reported = now
                 report(f"HOG of {done:,} of {len(batch):,} images, {done / (now - start):,.0f} images/s")
         return found
 

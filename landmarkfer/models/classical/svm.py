@@ -31,13 +31,13 @@ _TEMPERATURES = (1e-2, 1e2)
 class SupportVectorModel(ClassicalModel):
     """Support vectors on standardised features, and a temperature that makes probabilities of their scores.
 
-    With an RBF kernel, classes are told apart in pairs (libsvm), which vote (`soft_votes`); with a linear
+    With an RBF kernel, classes are distinguished in pairs (libsvm), which vote (`soft_votes`); with a linear
     one, each from the rest (liblinear). The scores of the classes go through a softmax whose temperature is
     the one of the lowest log-loss on the validation faces; 1 where there are none.
 
     Args:
         num_classes: C.
-        features: What it is told of a face.
+        features: What describes a face.
         kernel: `rbf` or `linear`.
         C: What an error costs, beside a narrow margin.
         gamma: Of `rbf`: 1 / (2 width^2); 0 for 1 / (number of inputs x their variance).

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from landmarkfer.evaluation.compare.disagreements import clearest, image_outcomes
+from landmarkfer.evaluation.compare.disagreements import clearest, image_disagreements
 from landmarkfer.evaluation.compare.statistics import pair_systems
 from landmarkfer.metrics.predictions import Predictions
 
@@ -10,13 +10,13 @@ CLASSES = ("happy", "sad", "angry")
 SHORT = dict(zip("hsa", CLASSES, strict=True))
 
 
-def predictions(told, labels, sure=0.8):
+def predictions(predicted, labels, sure=0.8):
     """Predictions by letters; the other classes share what is left of the probability."""
     frame = pd.DataFrame(
         {
-            "id": [f"{number:03}" for number in range(len(told))],
+            "id": [f"{number:03}" for number in range(len(predicted))],
             "label": [SHORT[one] for one in labels],
-            "predicted": [SHORT[one] for one in told],
+            "predicted": [SHORT[one] for one in predicted],
             "status": "ok",
         }
     )
@@ -28,27 +28,27 @@ def predictions(told, labels, sure=0.8):
 def test_most_seeds_against_few():
     firsts = [predictions("hhhs", "hhhh"), predictions("hhss", "hhhh"), predictions("hsss", "hhhh")]
     seconds = [predictions("sssh", "hhhh"), predictions("ssha", "hhhh"), predictions("hhha", "hhhh")]
-    outcomes = image_outcomes(pair_systems(firsts, seconds))
-    assert outcomes["right_first"].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
-    assert outcomes["right_second"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1 / 3])
-    assert outcomes["outcome"].tolist() == ["won", "won", "lost", "even"]
-    assert outcomes["told_second"].tolist() == ["sad", "sad", "happy", "angry"]
-    assert outcomes["sure_second"].iloc[0] == pytest.approx((0.8 + 0.8 + 0.1) / 3)
-    assert outcomes["label_p_second"].iloc[0] == pytest.approx((0.1 + 0.1 + 0.8) / 3)
+    disagreements = image_disagreements(pair_systems(firsts, seconds))
+    assert disagreements["right_first"].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    assert disagreements["right_second"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1 / 3])
+    assert disagreements["outcome"].tolist() == ["won", "won", "lost", "even"]
+    assert disagreements["predicted_second"].tolist() == ["sad", "sad", "happy", "angry"]
+    assert disagreements["confidence_second"].iloc[0] == pytest.approx((0.8 + 0.8 + 0.1) / 3)
+    assert disagreements["label_p_second"].iloc[0] == pytest.approx((0.1 + 0.1 + 0.8) / 3)
 
 
 def test_half_of_the_seeds_is_neither_most_nor_few():
-    outcomes = image_outcomes(
+    disagreements = image_disagreements(
         pair_systems([predictions("hh", "hh"), predictions("sh", "hh")], [predictions("ss", "hh")])
     )
-    assert outcomes["outcome"].tolist() == ["even", "won"]
+    assert disagreements["outcome"].tolist() == ["even", "won"]
 
 
 def test_of_classes_told_equally_often_the_more_probable_counts():
-    outcomes = image_outcomes(
+    disagreements = image_disagreements(
         pair_systems([predictions("h", "h", 0.6), predictions("s", "h", 0.9)], [predictions("s", "h")])
     )
-    assert outcomes["told_first"].tolist() == ["sad"]
+    assert disagreements["predicted_first"].tolist() == ["sad"]
 
 
 def test_clearest_first_and_spread_over_classes():
@@ -59,14 +59,14 @@ def test_clearest_first_and_spread_over_classes():
     frame["p_sad"], frame["p_angry"] = 1 - frame["p_happy"], 0.0
     first = Predictions.from_frame(frame)
     pair = pair_systems([first], [predictions("aaaaaaaa", labels)])
-    chosen = clearest(image_outcomes(pair), "won", 5)
+    chosen = clearest(image_disagreements(pair), "won", 5)
     assert chosen.index.tolist() == ["001", "003", "005", "007", "006"]
-    assert clearest(image_outcomes(pair), "lost", 5).empty
+    assert clearest(image_disagreements(pair), "lost", 5).empty
 
 
 def test_where_both_tell_the_label_on_average_nothing_is_to_be_seen():
     seeds = [predictions("h", "h", 0.9), predictions("s", "h", 0.5), predictions("a", "h", 0.5)]
-    outcomes = image_outcomes(pair_systems([predictions("h", "h")], seeds))
-    assert outcomes["told_second"].tolist() == ["happy"]
-    assert outcomes["outcome"].tolist() == ["won"]
-    assert clearest(outcomes, "won", 5).empty
+    disagreements = image_disagreements(pair_systems([predictions("h", "h")], seeds))
+    assert disagreements["predicted_second"].tolist() == ["happy"]
+    assert disagreements["outcome"].tolist() == ["won"]
+    assert clearest(disagreements, "won", 5).empty

@@ -17,11 +17,11 @@ def pair_of(better, images=300, seed=0):
     labels = rng.choice(CLASSES, images)
     systems = []
     for share in (0.9, 0.4) if better == "first" else (0.4, 0.9):
-        told = np.where(rng.random(images) < share, labels, rng.choice(CLASSES, images))
+        predicted = np.where(rng.random(images) < share, labels, rng.choice(CLASSES, images))
         ids = [f"{number:03}" for number in range(images)]
-        table = pd.DataFrame({"id": ids, "label": labels, "predicted": told, "status": "ok"})
+        table = pd.DataFrame({"id": ids, "label": labels, "predicted": predicted, "status": "ok"})
         for name in CLASSES:
-            table[f"p_{name}"] = np.where(told == name, 0.8, 0.1)
+            table[f"p_{name}"] = np.where(predicted == name, 0.8, 0.1)
         systems.append([Predictions.from_frame(table)])
     return pair_systems(*systems)
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from landmarkfer.evaluation.compare.disagreements import image_outcomes
-from landmarkfer.evaluation.compare.report import Pictures, outcome_counts, render_differences
+from landmarkfer.evaluation.compare.disagreements import image_disagreements
+from landmarkfer.evaluation.compare.report import Pictures, disagreement_counts, render_differences
 from landmarkfer.evaluation.compare.statistics import confusion_differences, pair_systems, slice_differences
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.reporting.markdown import Header
@@ -11,10 +11,10 @@ HEADER = Header("Where they differ", ["landmarkfer compare a --with b"], {"torch
 FEW = {"resamples": 100, "permutations": 499}
 
 
-def predictions(told, labels="hhhsss"):
+def predictions(predicted, labels="hhhsss"):
     names = {"h": "happy", "s": "sad"}
     frame = pd.DataFrame({"id": list("abcdef"), "label": [names[one] for one in labels], "status": "ok"})
-    frame["predicted"] = [names[one] for one in told]
+    frame["predicted"] = [names[one] for one in predicted]
     for name in ("sad", "happy"):
         frame[f"p_{name}"] = (frame["predicted"] == name) * 0.6 + 0.2
     return Predictions.from_frame(frame)
@@ -29,7 +29,7 @@ def test_the_page_by_hand(pair, tmp_path):
     measures = pd.DataFrame({"face": ["found"] * 3 + ["not found"] * 3}, index=pair.ids)
     rows = pd.concat([confusion_differences(pair, **FEW), slice_differences(pair, measures, **FEW)])
     csv, pictures = tmp_path / "d.csv", Pictures("d.png", "s.png", won="won.png")
-    render_differences(csv, rows, image_outcomes(pair), ("one", "other"), pictures, HEADER)
+    render_differences(csv, rows, image_disagreements(pair), ("one", "other"), pictures, HEADER)
     page = (tmp_path / "d.md").read_text()
     assert page.startswith("# Where they differ")
     for part in (
@@ -49,7 +49,7 @@ def test_the_page_by_hand(pair, tmp_path):
 def test_without_slices_and_images_there_is_a_page(pair, tmp_path):
     rows = confusion_differences(pair, **FEW)
     render_differences(
-        tmp_path / "d.csv", rows, image_outcomes(pair), ("one", "other"), Pictures("d.png"), HEADER
+        tmp_path / "d.csv", rows, image_disagreements(pair), ("one", "other"), Pictures("d.png"), HEADER
     )
     page = (tmp_path / "d.md").read_text()
     assert "By slice" not in page
@@ -57,7 +57,7 @@ def test_without_slices_and_images_there_is_a_page(pair, tmp_path):
 
 
 def test_counts_are_in_the_order_of_the_classes(pair):
-    counts = outcome_counts(image_outcomes(pair))
+    counts = disagreement_counts(image_disagreements(pair))
     assert counts.index.tolist() == ["sad", "happy", "all"]
     assert counts.loc["happy"].tolist() == [3, 2, 0]
     assert counts.loc["sad"].tolist() == [3, 0, 2]

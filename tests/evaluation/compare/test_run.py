@@ -5,9 +5,9 @@ import pandas as pd
 from landmarkfer.evaluation.compare.run import compare_runs
 
 
-def table(told):
+def table(predicted):
     """A prediction table of two happy and two sad images."""
-    predicted = [{"h": "happy", "s": "sad"}[one] for one in told]
+    predicted = [{"h": "happy", "s": "sad"}[one] for one in predicted]
     frame = pd.DataFrame({"id": list("abcd"), "label": ["happy", "happy", "sad", "sad"], "status": "ok"})
     frame["predicted"] = predicted
     for name in ("happy", "sad"):
@@ -17,10 +17,10 @@ def table(told):
 
 def test_predictions_older_than_the_weights_are_told_of(made_run, monkeypatch, tmp_path, caplog):
     monkeypatch.chdir(tmp_path)
-    for name, told in (("one-s0", "hhss"), ("two-s0", "shhs")):
+    for name, predicted in (("one-s0", "hhss"), ("two-s0", "shhs")):
         cache = {"path": "cache/faces", "fingerprint": "f00", "rows": 1, "detector": "none"}
         folder = made_run(name, config={"cache": cache, "versions": {}, "cores": 1})
-        table(told).to_parquet(folder / "predictions.parquet")
+        table(predicted).to_parquet(folder / "predictions.parquet")
         os.utime(folder / "model.safetensors", (1, 1))
     os.utime(tmp_path / "experiments/runs/two-s0/model.safetensors")
     os.utime(tmp_path / "experiments/runs/two-s0/predictions.parquet", (1e9, 1e9))

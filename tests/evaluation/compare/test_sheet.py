@@ -27,10 +27,10 @@ def cache(tmp_path):
     return write_cache(tmp_path / "c", rows, part_rows=4)
 
 
-def outcomes(*ids, first="sad", second="fear"):
+def disagreements(*ids, first="sad", second="fear"):
     frame = pd.DataFrame(index=pd.Index(ids, name="id"))
-    frame["label"], frame["told_first"], frame["told_second"] = "sad", first, second
-    frame["sure_first"], frame["sure_second"] = 0.61, 0.52
+    frame["label"], frame["predicted_first"], frame["predicted_second"] = "sad", first, second
+    frame["confidence_first"], frame["confidence_second"] = 0.61, 0.52
     return frame
 
 
@@ -51,7 +51,7 @@ def has(pixels, hexadecimal):
 
 def test_images_stand_in_the_order_given(cache, tmp_path):
     order = ["7", "2", *"013456", "9"]
-    sheet = sheet_of(cache, outcomes(*order), tmp_path / "s.png")
+    sheet = sheet_of(cache, disagreements(*order), tmp_path / "s.png")
     for number, name in enumerate(order):
         top, left = corner(number)
         assert (sheet[top : top + TILE, left : left + TILE] == 20 * int(name) + 10).all()
@@ -59,7 +59,7 @@ def test_images_stand_in_the_order_given(cache, tmp_path):
 
 
 def test_right_is_green_and_wrong_red(cache, tmp_path):
-    sheet = sheet_of(cache, outcomes("1"), tmp_path / "s.png")
+    sheet = sheet_of(cache, disagreements("1"), tmp_path / "s.png")
     top, left = corner(0)
     first, second = (
         sheet[top + TILE + 2 + line * 19 : top + TILE + 20 + line * 19, left : left + TILE] for line in (1, 2)
@@ -69,8 +69,10 @@ def test_right_is_green_and_wrong_red(cache, tmp_path):
 
 
 def test_long_names_stay_inside(cache, tmp_path):
-    plain = sheet_of(cache, outcomes("1", "2"), tmp_path / "a.png", ("n" * 300, "m" * 300))
-    long = sheet_of(cache, outcomes("1", "2", second="w" * 60), tmp_path / "b.png", ("n" * 300, "m" * 300))
+    plain = sheet_of(cache, disagreements("1", "2"), tmp_path / "a.png", ("n" * 300, "m" * 300))
+    long = sheet_of(
+        cache, disagreements("1", "2", second="w" * 60), tmp_path / "b.png", ("n" * 300, "m" * 300)
+    )
     assert plain.shape == long.shape
     top, left = corner(0)
     gap = long[top:, left + TILE + 1 : left + TILE + GAP - 1]
@@ -79,4 +81,4 @@ def test_long_names_stay_inside(cache, tmp_path):
 
 def test_images_that_are_not_there_are_refused(cache, tmp_path):
     with pytest.raises(CacheError, match="lacks 1 of 2"):
-        sheet_of(cache, outcomes("1", "x"), tmp_path / "s.png")
+        sheet_of(cache, disagreements("1", "x"), tmp_path / "s.png")

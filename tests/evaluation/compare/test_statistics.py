@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.compare.disagreements import image_outcomes
+from landmarkfer.evaluation.compare.disagreements import image_disagreements
 from landmarkfer.evaluation.compare.statistics import (
     DIFFERENCE_COLUMNS,
     confusion_differences,
@@ -21,14 +21,14 @@ LABELS = "hhhh ssss aaaa"
 FEW = {"resamples": 200, "permutations": 999}
 
 
-def predictions(told, labels=LABELS, sure=0.8):
+def predictions(predicted, labels=LABELS, sure=0.8):
     """Predictions by letters; the other classes share what is left of the probability."""
-    told, labels = told.replace(" ", ""), labels.replace(" ", "")
+    predicted, labels = predicted.replace(" ", ""), labels.replace(" ", "")
     frame = pd.DataFrame(
         {
-            "id": [f"{number:03}" for number in range(len(told))],
+            "id": [f"{number:03}" for number in range(len(predicted))],
             "label": [SHORT[one] for one in labels],
-            "predicted": [SHORT[one] for one in told],
+            "predicted": [SHORT[one] for one in predicted],
             "status": "ok",
         }
     )
@@ -58,7 +58,7 @@ def rows():
 class TestByHand:
     def test_rows(self, rows):
         assert tuple(rows.columns) == DIFFERENCE_COLUMNS
-        assert rows["part"].value_counts().to_dict() == {"class": 9, "told": 6, "all": 3, "either": 3}
+        assert rows["part"].value_counts().to_dict() == {"class": 9, "predicted": 6, "all": 3, "either": 3}
 
     @pytest.mark.parametrize(
         ("key", "images", "first", "second"),
@@ -68,9 +68,9 @@ class TestByHand:
             (("class", "happy", "", "precision"), 4, 3 / 5, 2 / 4),
             (("class", "happy", "", "f1"), 4, 6 / 9, 4 / 8),
             (("class", "angry", "", "precision"), 4, 1, 3 / 4),
-            (("told", "happy", "sad", "rate"), 4, 1 / 4, 2 / 4),
-            (("told", "sad", "happy", "rate"), 4, 2 / 4, 2 / 4),
-            (("told", "sad", "angry", "rate"), 4, 0, 1 / 4),
+            (("predicted", "happy", "sad", "rate"), 4, 1 / 4, 2 / 4),
+            (("predicted", "sad", "happy", "rate"), 4, 2 / 4, 2 / 4),
+            (("predicted", "sad", "angry", "rate"), 4, 0, 1 / 4),
             (("either", "happy", "sad", "rate"), 8, 3 / 8, 4 / 8),
             (("either", "sad", "angry", "rate"), 8, 0, 2 / 8),
         ],
@@ -87,7 +87,7 @@ class TestByHand:
         assert found(rows, "class", "happy", metric="recall").p == pytest.approx(1, abs=0.01)
 
     def test_confusions_begin_with_the_largest_difference(self, rows):
-        for part in ("told", "either"):
+        for part in ("predicted", "either"):
             sizes = rows.loc[rows["part"] == part, "difference"].abs()
             assert sizes.is_monotonic_decreasing
         assert rows.loc[rows["part"] == "either", "other"].iloc[0] == "angry"
@@ -97,7 +97,7 @@ def test_seeds_are_averaged_and_need_not_be_equally_many():
     other_seed = predictions("shhs sshh aaaa")
     rows = confusion_differences(pair_systems([FIRST, other_seed], [SECOND]), **FEW)
     assert found(rows, "class", "happy", metric="recall").first == pytest.approx((3 / 4 + 2 / 4) / 2)
-    assert found(rows, "told", "happy", "sad").difference == pytest.approx((1 / 4 + 2 / 4) / 2 - 2 / 4)
+    assert found(rows, "predicted", "happy", "sad").difference == pytest.approx((1 / 4 + 2 / 4) / 2 - 2 / 4)
 
 
 def test_order_of_images_and_of_classes_does_not_matter():
@@ -112,13 +112,13 @@ def test_equal_systems_differ_in_nothing():
     rows = pd.concat([confusion_differences(pair, **FEW), slice_differences(pair, measures, **FEW)])
     assert rows[["difference", "low", "high"]].abs().to_numpy().max() < 1e-12
     assert (rows["p_holm"] == 1).all()
-    assert set(image_outcomes(pair)["outcome"]) == {"even"}
+    assert set(image_disagreements(pair)["outcome"]) == {"even"}
 
 
 def test_a_class_without_images_has_no_recall():
     rows = confusion_differences(pair_systems([predictions("hs", "hs")], [predictions("ss", "hs")]), **FEW)
     assert set(rows.loc[rows["metric"] == "recall", "name"]) == {"happy", "sad"}
-    assert set(rows.loc[rows["part"] == "told", "name"]) == {"happy", "sad"}
+    assert set(rows.loc[rows["part"] == "predicted", "name"]) == {"happy", "sad"}
     assert rows["p_holm"].notna().all()
 
 
@@ -132,12 +132,12 @@ def planted():
     """Of 900 images, the second system takes 40 happy ones with the largest numbers for sad ones."""
     rng = np.random.default_rng(5)
     labels = "".join(rng.choice(list("hsa"), 900))
-    told = [label if rng.random() < 0.7 else rng.choice(list("hsa")) for label in labels]
+    predicted = [label if rng.random() < 0.7 else rng.choice(list("hsa")) for label in labels]
     number = rng.random(900)
-    right = np.array([a == b == "h" for a, b in zip(labels, told, strict=True)])
+    right = np.array([a == b == "h" for a, b in zip(labels, predicted, strict=True)])
     moved = np.flatnonzero(right)[np.argsort(-number[right])[:40]]
-    changed = ["s" if place in moved else one for place, one in enumerate(told)]
-    pair = pair_systems([predictions("".join(told), labels)], [predictions("".join(changed), labels)])
+    changed = ["s" if place in moved else one for place, one in enumerate(predicted)]
+    pair = pair_systems([predictions("".join(predicted), labels)], [predictions("".join(changed), labels)])
     return pair, pd.DataFrame({"size": number, "noise": rng.random(900)}, index=pair.ids), number[moved]
 
 
@@ -146,13 +146,13 @@ class TestPlanted:
         rows = confusion_differences(planted[0])
         real = rows[rows["p_holm"] < 0.01]
         assert set(real.loc[real["metric"] == "recall", "name"]) == {"happy"}
-        assert [(one.name, one.other) for one in differences_in(real[real["part"] == "told"])] == [
+        assert [(one.name, one.other) for one in differences_in(real[real["part"] == "predicted"])] == [
             ("happy", "sad")
         ]
         assert [(one.name, one.other) for one in differences_in(real[real["part"] == "either"])] == [
             ("happy", "sad")
         ]
-        assert found(rows, "told", "happy", "sad").difference < 0
+        assert found(rows, "predicted", "happy", "sad").difference < 0
         assert found(rows, "class", "sad", metric="precision").difference > 0
 
     def test_slice_is_found(self, planted):
@@ -170,10 +170,10 @@ class TestPlanted:
         assert trend.other == f"{slices[2].other} against {slices[0].other}"
 
     def test_images_are_lost_by_the_second(self, planted):
-        outcomes = image_outcomes(planted[0])
-        assert (outcomes["outcome"] == "won").sum() == 40
-        assert set(outcomes.loc[outcomes["outcome"] == "won", "label"]) == {"happy"}
-        assert not (outcomes["outcome"] == "lost").any()
+        disagreements = image_disagreements(planted[0])
+        assert (disagreements["outcome"] == "won").sum() == 40
+        assert set(disagreements.loc[disagreements["outcome"] == "won", "label"]) == {"happy"}
+        assert not (disagreements["outcome"] == "lost").any()
 
 
 class TestSlices:

@@ -15,12 +15,12 @@ def predictions(frame, wrong):
     known = frame[(frame["split"] == "test") & frame["label"].notna()].reset_index(drop=True)
     made = []
     for shift in (0, 1):
-        told = known["label"].copy()
+        predicted = known["label"].copy()
         happy = np.flatnonzero(known["label"] == "happy")[shift : shift + wrong]
-        told.iloc[happy] = "sad"
-        table = known[["id", "label", "status", "subset"]].assign(predicted=told)
+        predicted.iloc[happy] = "sad"
+        table = known[["id", "label", "status", "subset"]].assign(predicted=predicted)
         for name in CLASSES:
-            table[f"p_{name}"] = np.where(told == name, 0.9, 0.05)
+            table[f"p_{name}"] = np.where(predicted == name, 0.9, 0.05)
         made.append(Predictions.from_frame(table))
     return made
 
@@ -82,7 +82,7 @@ def test_identical_images_are_shown_once(compared, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         "landmarkfer.evaluation.compare.write.write_outcome_sheet",
-        lambda _, outcomes, *__: drawn.extend(outcomes.index),
+        lambda _, disagreements, *__: drawn.extend(disagreements.index),
     )
     frame = compared()[0]
     assert len(frame)
