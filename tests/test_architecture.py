@@ -122,6 +122,7 @@ def test_no_files_import_each_other_in_a_circle():
         ),
         (("extraction",), ("torch", "torch_geometric", "lightning")),
         (("data.cache", "data.shards", "data.row", "data.schema"), ("torch", "mediapipe", "lightning")),
+        (("runs.config", "runs.metrics_table"), ("torch", "mediapipe", "lightning")),
     ],
 )
 def test_what_a_part_never_loads(parts, forbidden):
