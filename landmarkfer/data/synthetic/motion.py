@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarkfer.data.synthetic.action_units import displacement, side_weights, spread
 from landmarkfer.data.synthetic.portrait import load_portrait
+from landmarkfer.data.synthetic.skin import displacement, side_weights, spread
 
 Floats = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarkfer.data.synthetic.action_units import mesh_distances
 from landmarkfer.data.synthetic.portrait import Placement, Portrait
+from landmarkfer.data.synthetic.skin import mesh_distances
 from landmarkfer.data.synthetic.warp import ThinPlate, grid_interpolation
 from landmarkfer.face.landmarks import (
     FACE_OVAL_RING,
