@@ -159,6 +159,8 @@ def test_importing_a_layer_loads_nothing_of_what_it_must_not_use():
     for module, forbidden in (
         ("landmarkfer.face.landmarks", HEAVY),
         ("landmarkfer.face.graph", HEAVY),
+        ("landmarkfer.runs.config", ("torch", "mediapipe", "matplotlib", "sklearn")),
+        ("landmarkfer.runs.records", ("torch", "mediapipe", "matplotlib", "sklearn")),
         ("landmarkfer.reporting.graph", ("torch", "mediapipe", "matplotlib", "plotly")),
     ):
         loaded = run("-c", f"import {module}, sys; print(*sys.modules)").stdout.split()
