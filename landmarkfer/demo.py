@@ -203,7 +203,6 @@ def _draw_graph(cache: "LandmarkCache", run: "RunFolder", path: Path) -> None:
     from PIL import Image
 
     from landmarkfer.face.geometry import to_pixels
-    from landmarkfer.face.graph import FaceGraph
     from landmarkfer.reporting.graph import graph_figure, save_figure
 
     frame, landmarks = cache.frame(["split", "width", "height"]), cache.landmarks()
@@ -212,8 +211,8 @@ def _draw_graph(cache: "LandmarkCache", run: "RunFolder", path: Path) -> None:
     stored = cache.faces([row])[0]
     assert stored is not None, "a face that was found has its image"
     points = to_pixels(landmarks[row], frame["width"][row], frame["height"][row])
-    graph = getattr(run.load().model, "graph", None)
-    assert isinstance(graph, FaceGraph)
+    graph = run.load().model.face_graph
+    assert graph is not None
     with Image.open(io.BytesIO(stored)) as image:
         figure = graph_figure(graph, landmarks=points, image=image.convert("RGB"))
     save_figure(figure, path)

@@ -86,10 +86,10 @@ def test_plain_use_loads_no_torch():
 
 class TestSteps:
     @pytest.fixture(scope="class")
-    def work(self, tmp_path_factory, made_dataset, detector):
+    def work(self, tmp_path_factory, synthetic_dataset, detector):
         """A working directory in which everything lies where it lies by default."""
         folder = tmp_path_factory.mktemp("work")
-        (folder / "photos").symlink_to(made_dataset)
+        (folder / "photos").symlink_to(synthetic_dataset)
         before = Path.cwd()
         os.chdir(folder)
         yield folder

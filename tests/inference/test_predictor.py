@@ -35,10 +35,10 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def photos(made_dataset, tmp_path_factory):
+def photos(synthetic_dataset, tmp_path_factory):
     """Faces as `train/<class>/*.jpg`, two images without a face, a large one, and a file that is no image."""
     folder = tmp_path_factory.mktemp("photos") / "photos"
-    shutil.copytree(made_dataset, folder)
+    shutil.copytree(synthetic_dataset, folder)
     (folder / "train" / "happy" / "broken.jpg").write_bytes(b"no image at all")
     first = next((folder / "train" / "sad").glob("0*.jpg"))
     with Image.open(first) as image:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from landmarkfer.config.recipes import load_settings
-from landmarkfer.evaluation.benchmark.run import made_up_faces
+from landmarkfer.evaluation.benchmark.plan import synthetic_faces
 from landmarkfer.models import build_model
 from landmarkfer.training.augmentation import augment_batch
 from landmarkfer.training.resolve import resolve
@@ -45,7 +45,7 @@ FUSIONS = [
 def test_a_network_and_its_augmentation_run_on_another_device_than_the_cpu(model: dict[str, object]) -> None:
     settings = resolve(load_settings(overrides={f"model.{key}": value for key, value in model.items()}))
     network = build_model(settings.model.name, 7, **settings.model.keywords).to("meta")
-    faces = made_up_faces(4, 48, settings).to("meta")
+    faces = synthetic_faces(4, 48, settings).to("meta")
     assert network(augment_batch(faces, network, settings.augment)).device.type == "meta"
     with torch.inference_mode():
         assert network.eval()(faces).shape == (4, 7)

@@ -73,7 +73,7 @@ def test_pixels_points_and_landmarks_are_mirrored_together(faces):
 
 def test_the_batch_is_not_changed(faces):
     before = faces.rows(torch.arange(64))
-    settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "noise": 0.1, "erasing": 1.0}}
+    settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "erasing": 1.0}}
     result = augment(faces, Both(3), **settings)
     for name in ("landmarks", "image", "keypoints"):
         assert torch.equal(getattr(faces, name), getattr(before, name)), name
@@ -81,7 +81,7 @@ def test_the_batch_is_not_changed(faces):
 
 
 def test_the_generator_decides_everything(faces):
-    settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "noise": 0.1, "erasing": 0.5}}
+    settings = {"mirror": 0.5, "jitter": 0.1, "image": {"rotation": 10.0, "erasing": 0.5}}
     first, again, other = (augment(faces, Both(3), seed=seed, **settings) for seed in (3, 3, 4))
     for name in ("landmarks", "image", "keypoints"):
         assert torch.equal(getattr(first, name), getattr(again, name)), name

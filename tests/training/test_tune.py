@@ -78,11 +78,11 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(recipe, tmp_pat
         again = options | {"callbacks": [*options["callbacks"], Stop()]}
         return train(settings, **(again if settings.name == "trial-0002" else options))
 
-    train = module.train
-    monkeypatch.setattr(module, "train", stopped)
+    train = module.train_or_resume
+    monkeypatch.setattr(module, "train_or_resume", stopped)
     with pytest.raises(KeyboardInterrupt):
         tune(recipe, root=tmp_path / "cut")
-    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "train_or_resume", train)
     folder, trials = run(recipe, tmp_path / "cut")
     assert (folder / "runs/trial-0002/resumed.txt").exists()
     pd.testing.assert_frame_equal(trials, whole)
@@ -135,14 +135,14 @@ def test_a_stopped_trial_stays_one_if_the_process_is_killed_before_it_is_told(re
 
 
 def test_a_training_that_diverges_is_a_failed_trial(recipe, tmp_path, monkeypatch):
-    train = module.train
+    train = module.train_or_resume
 
     def diverging(settings, **options):
         if settings.name == "trial-0001":
             raise DivergedError("training diverged")
         return train(settings, **options)
 
-    monkeypatch.setattr(module, "train", diverging)
+    monkeypatch.setattr(module, "train_or_resume", diverging)
     _, trials = run(recipe, tmp_path, trials=2)
     assert trials["state"].tolist() == ["fail", "complete"]
     assert trials["value"].isna().tolist() == [True, False]
@@ -211,7 +211,7 @@ def test_tune_as_a_user_would(recipe, tmp_path, monkeypatch):
         "trial 1 of 2",
         "trial 2 of 2",
         "best",
-        "to go",
+        "remaining",
         "--recipe experiments/tuning/small/best.toml",
     ):
         assert text in result.output

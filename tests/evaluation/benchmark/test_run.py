@@ -154,7 +154,7 @@ class TestPage:
     def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, finished, monkeypatch):
         before = {kind: made.with_suffix(kind).read_bytes() for kind in (".md", ".csv", ".png")}
         for name in (
-            "landmarkfer.training.multirun.train",
+            "landmarkfer.training.fit._train",
             "landmarkfer.evaluation.benchmark.measure.open_run",
         ):
             monkeypatch.setattr(name, lambda *_, **__: pytest.fail("done before"))
@@ -163,17 +163,17 @@ class TestPage:
 
     def test_stopped_midway_it_goes_on(self, recipe, made, tmp_path, monkeypatch):
         runs, results = tmp_path / "other", tmp_path / "other-results"
-        from landmarkfer.training import multirun as repeat
+        from landmarkfer.training import fit
 
-        real, calls = repeat.train, []
+        real, calls = fit._train, []
 
-        def stopping(settings, **keywords):
+        def stopping(settings, *arguments):
             calls.append(settings.name)
             if len(calls) == 3:
                 raise KeyboardInterrupt
-            return real(settings, **keywords)
+            return real(settings, *arguments)
 
-        monkeypatch.setattr(repeat, "train", stopping)
+        monkeypatch.setattr(fit, "_train", stopping)
         with pytest.raises(KeyboardInterrupt):
             benchmark(recipe, runs_root=runs, results_root=results)
         page = benchmark(recipe, runs_root=runs, results_root=results)
