@@ -30,6 +30,7 @@ def test_notebook_is_stored_without_outputs(path):
             assert not cell.outputs and cell.execution_count is None, cell.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_notebook_runs(path, tmp_path, monkeypatch, detector):
     """In an empty folder, so that it cannot lean on what lies around; `detector` tells that there is one."""

@@ -89,6 +89,7 @@ def test_compare_as_a_user_would(place):
             assert np.std(np.asarray(picture.convert("L"))) > 10
 
 
+@pytest.mark.slow
 def test_runs_are_left_as_they_are(place, tmp_path):
     run("good-s0", "--with", "bad-s0", "--out", tmp_path)  # evaluates what is not
     folders = [place / "experiments/runs" / name for name in ("good-s0", "bad-s0")]
@@ -97,6 +98,7 @@ def test_runs_are_left_as_they_are(place, tmp_path):
     assert {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_without_images_earlier_sheets_go(tmp_path):
     assert run("bad-s0", "--with", "good-s0", "--out", tmp_path / "a").exit_code == 0
     assert names(tmp_path / "a") == FILES | LOST
@@ -113,6 +115,7 @@ def test_averages_are_compared_as_one_system(tmp_path):
     assert set(pd.read_csv(tmp_path / "images.csv")["right_first"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_a_run_is_a_system_too(place, tmp_path):
     evaluation = tmp_path / "ensemble"
     arguments = ["evaluate", "good-s0", "good-s1", "--out", str(evaluation)]
@@ -136,6 +139,7 @@ def test_a_file_of_anybodys_predictions_is_a_system_too(place, tmp_path):
     pd.testing.assert_frame_equal(theirs[certain], ours[certain], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_cache_can_be_named_where_none_of_both_is_a_run(place, tmp_path):
     run("good-s0", "--with", "bad-s0", "--no-images", "--out", tmp_path / "first")
     files = []

@@ -19,6 +19,7 @@ def bench(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_the_clock_stands_while_the_test_images_are_predicted(bench, monkeypatch, tiny_cache):
     predict = bench.predict_probabilities
 

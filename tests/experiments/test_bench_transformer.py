@@ -46,6 +46,7 @@ print(before, memory_mb(os.getpid()), memory_mb(os.getpid(), "VmHWM"))
 """
 
 
+@pytest.mark.slow
 def test_memory_grows_with_what_is_held():
     # In a process of its own: this one may have as much at hand from earlier tests.
     done = subprocess.run(

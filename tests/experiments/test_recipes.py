@@ -101,6 +101,7 @@ def marked(path: Path):
     return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [marked(path) for path in RECIPES])
 def test_it_runs_from_the_cache_to_an_evaluation(path, cache, tmp_path):
     settings = small(path, cache.path)

@@ -85,6 +85,7 @@ CUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "step", "every"), CUTS)
 @pytest.mark.parametrize("ema", [0.0, 0.6], ids=["plain", "ema"])
 def test_wherever_it_is_cut(tiny_settings, unbroken, cut_at, monkeypatch, tmp_path, stage, step, every, ema):
@@ -126,6 +127,7 @@ for content in json.loads(sys.stdin.read()):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_real_processes_killed_in_the_middle_of_an_epoch(tiny_settings, unbroken, tmp_path):
     variants = {
@@ -189,6 +191,7 @@ def test_a_run_cut_after_its_last_epoch_only_finishes(tiny_settings, unbroken, m
     assert outcome(run) == unbroken(settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["end", "middle"])
 def test_early_stopping_survives(tiny_settings, cut_at, monkeypatch, tmp_path, where):
     """Also where the run was cut between the epoch that stopped it and its end."""

@@ -66,6 +66,7 @@ def test_what_a_search_leaves_behind(recipe, tmp_path):
     assert not list(folder.glob("runs/*/checkpoints")), "of trials that ended nothing need go on"
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(recipe, tmp_path, monkeypatch):
     _, whole = run(recipe, tmp_path / "whole")
 
@@ -97,6 +98,7 @@ def test_more_trials_go_on_with_a_finished_search(recipe, tmp_path):
     assert trials["trial"].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_smaller_loss_is_the_better(recipe, tmp_path):
     folder, trials = run(recipe, tmp_path, trials=3, overrides={"fit.monitor": "val_loss"})
     best = load_settings(folder / "best.toml").optimiser.lr
@@ -104,6 +106,7 @@ def test_the_smaller_loss_is_the_better(recipe, tmp_path):
     assert best == pytest.approx(complete.loc[complete["value"].idxmin(), "optimiser.lr"])
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_worse_than_the_median_is_stopped(recipe, tmp_path, monkeypatch):
     from optuna import Trial
 

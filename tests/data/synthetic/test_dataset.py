@@ -54,6 +54,7 @@ def test_the_source_reader_takes_it_as_it_is(written):
     assert {entry.split for entry in source.entries} == {"train", "test"}
 
 
+@pytest.mark.slow
 def test_processes_and_repetition_change_no_byte(written, tmp_path):
     other = tmp_path / "faces"
     write_dataset(other, per_class=7, seed=2, size=64, workers=2)

@@ -161,6 +161,7 @@ class TestPage:
         benchmark_in(finished)
         assert {kind: made.with_suffix(kind).read_bytes() for kind in before} == before
 
+    @pytest.mark.slow
     def test_stopped_midway_it_goes_on(self, recipe, made, tmp_path, monkeypatch):
         runs, results = tmp_path / "other", tmp_path / "other-results"
         from landmarkfer.training import fit
@@ -206,6 +207,7 @@ class TestPage:
         assert not (copied / "runs" / "tiny-small-s0").exists(), "only what is asked for is trained"
         pd.testing.assert_frame_equal(read_results(copied / "results" / "tiny.csv"), before)
 
+    @pytest.mark.slow
     def test_weights_alone_leave_what_is_kept_as_it_is(self, copied):
         """And so what their training took; where nothing is kept they are evaluated."""
         before = (copied / "results" / "tiny.csv").read_bytes()
@@ -336,6 +338,7 @@ class TestRowsOfTheCsvAlone:
         benchmark_in(copied, train=False)
         assert csv.read_bytes() == before
 
+    @pytest.mark.slow
     def test_a_run_takes_their_place(self, copied):
         self.without(copied, "smaller")
         csv = copied / "results" / "tiny.csv"
