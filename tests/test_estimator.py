@@ -1,22 +1,183 @@
 """`ExpressionClassifier` in scikit-learn's hands."""
 
+import pickle
+import tempfile
+
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from landmarkfer.estimator import ExpressionClassifier
-from landmarkfer.face.landmarks import CANONICAL
+from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.face.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
+from landmarkfer.training.fit import train
 
-# Small networks without whitening, which would take the most of a fit this small.
+# Small networks without whitening, which would take most of the time of a fit this small.
 QUICK = {"model.features": "displacement", "model.hidden": [16], "fit.device": "cpu"}
+
+
+def classifier(**keywords):
+    given = {"epochs": 8, "batch_size": 16, "lr": 0.01, "settings": QUICK, "random_state": 0}
+    return ExpressionClassifier(**{"model": "mlp", **given, **keywords})
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """Landmarks `[72, 478, 3]` in pixels and their labels, of three classes in turn."""
+    rng = np.random.default_rng(0)
+    moved = {"sad": region_points("left_brow"), "happy": OUTER_LIPS_RING, "angry": region_points("nose")}
+    labels = np.array(list(moved) * 24)
+    landmarks = CANONICAL + 0.02 * rng.standard_normal((len(labels), 478, 3))
+    for face, label in zip(landmarks, labels, strict=True):
+        face[list(moved[label]), 1] -= rng.uniform(0.1, 0.3)
+    return landmarks * 25 + [100, 50, 0], labels
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    landmarks, labels = faces
+    return classifier().fit(landmarks[:54], labels[:54])
+
+
+class TestLandmarks:
+    def test_it_learns(self, fitted, faces):
+        landmarks, labels = faces
+        assert fitted.classes_.tolist() == ["angry", "happy", "sad"] and fitted.n_features_in_ == 1434
+        assert fitted.score(landmarks[54:], labels[54:]) > 0.9
+        probabilities = fitted.predict_proba(landmarks[54:])
+        assert probabilities.shape == (18, 3)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        predicted = fitted.predict(landmarks[54:])
+        assert predicted.tolist() == fitted.classes_[probabilities.argmax(axis=1)].tolist()
+
+    def test_rows_of_1434_numbers_are_the_same_faces(self, fitted, faces):
+        landmarks, labels = faces
+        flat = landmarks.reshape(-1, 1434)
+        np.testing.assert_array_equal(fitted.predict_proba(flat), fitted.predict_proba(landmarks))
+        again = classifier().fit(flat[:54], labels[:54])
+        np.testing.assert_array_equal(again.predict_proba(flat), fitted.predict_proba(flat))
+
+    def test_sizes_belong_to_fractions(self, fitted, faces):
+        landmarks, labels = faces
+        fractions = landmarks / [200, 100, 200]
+        expected = fitted.predict_proba(landmarks)
+        for sizes in ((200, 100), np.tile([200, 100], (72, 1))):
+            np.testing.assert_allclose(fitted.predict_proba(fractions, sizes=sizes), expected, atol=1e-3)
+        assert np.abs(fitted.predict_proba(fractions) - expected).max() > 0.01, "squeezed faces differ"
+        again = classifier().fit(fractions[:54], labels[:54], sizes=(200, 100))
+        assert again.score(fractions[54:], labels[54:], sizes=(200, 100)) > 0.9
+
+    def test_labels_of_any_kind_keep_their_order(self, faces):
+        landmarks, labels = faces
+        numbers = np.select([labels == "sad", labels == "happy"], [10, 2], 7)
+        model = classifier().fit(landmarks, numbers)
+        assert model.classes_.tolist() == [2, 7, 10]
+        assert (model.predict(landmarks) == numbers).mean() > 0.9
+
+    def test_the_seed_decides(self, fitted, faces):
+        landmarks, labels = faces
+        again = clone(fitted).fit(landmarks[:54], labels[:54])
+        np.testing.assert_array_equal(again.predict_proba(landmarks), fitted.predict_proba(landmarks))
+        other = clone(fitted).set_params(random_state=1).fit(landmarks[:54], labels[:54])
+        assert np.abs(other.predict_proba(landmarks) - fitted.predict_proba(landmarks)).max() > 1e-4
+
+    @pytest.mark.parametrize(
+        ("model", "keywords"),
+        [
+            ("gnn", {"epochs": 1, "graph": "contours", "settings": {"model.widths": [8]}}),
+            (
+                "landmark-svm",
+                {"epochs": None, "batch_size": None, "lr": None, "settings": {"model.pca": 16}},
+            ),
+        ],
+    )
+    def test_other_models(self, faces, model, keywords):
+        landmarks, labels = faces
+        found = classifier(model=model, **keywords).fit(landmarks, labels)
+        assert found.predict_proba(landmarks).shape == (72, 3)
+        assert found.score(landmarks, labels) > (0.9 if model == "landmark-svm" else 0.3)
+
+    def test_it_leaves_nothing_behind(self, faces, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        landmarks, labels = faces
+        before = torch.random.get_rng_state()
+        model = classifier(epochs=1).fit(landmarks, labels)
+        assert not list(tmp_path.iterdir())
+        assert torch.equal(torch.random.get_rng_state(), before)
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(again.predict_proba(landmarks), model.predict_proba(landmarks))
+
+
+def test_in_pipelines_and_searches(faces):
+    landmarks, labels = faces
+    scores = cross_val_score(classifier(epochs=4), landmarks, labels, cv=2)
+    assert scores.shape == (2,) and scores.min() > 0.5
+    turned = make_pipeline(FunctionTransformer(lambda X: X * [2, 2, 2]), classifier(epochs=4))
+    search = GridSearchCV(turned, {"expressionclassifier__lr": [1e-6, 0.01]}, cv=2).fit(landmarks, labels)
+    assert search.best_params_ == {"expressionclassifier__lr": 0.01}
+
+
+class TestCaches:
+    def test_it_trains_as_the_command_does(self, tiny_cache, tiny_settings, tmp_path):
+        model = classifier(epochs=2, settings={"model.hidden": [16], "fit.device": "cpu"})
+        model.fit(tiny_cache)
+        assert model.classes_.tolist() == ["angry", "happy", "sad"]
+        seed = int(np.random.RandomState(0).randint(2**31 - 1))
+        settings = tiny_settings("mlp", seed=seed, **{"split.seed": seed})
+        evaluation, _ = evaluate_run(train(settings, runs_root=tmp_path))
+        assert model.score(tiny_cache) == pytest.approx(evaluation.subsets["test"].accuracy)
+        assert len(model.predict(tiny_cache)) == len(tiny_cache)
+        np.testing.assert_allclose(model.predict_proba(tiny_cache).sum(axis=1), 1)
+
+    def test_pixels_too(self, pictured_cache):
+        small = {"model.width": 4, "model.size": 16, "fit.device": "cpu"}
+        model = classifier(model="image", epochs=1, settings=small).fit(pictured_cache)
+        assert model.predict_proba(pictured_cache).shape == (len(pictured_cache), 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "nonsense"}, "there is no model 'nonsense'"),
+        ({"model": "image", "settings": None}, "model 'image' looks at pixels; fit it to a LandmarkCache"),
+        ({"settings": {"fit.epoch": 3}}, r"no setting 'fit\.epoch'"),
+        ({"epochs": 0}, r"'fit\.epochs' = 0 does not fit"),
+        ({"model": "landmark-forest", "settings": None}, "is for networks"),
+    ],
+)
+def test_mistakes_in_parameters(faces, change, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(**change).fit(*faces)
+
+
+def test_mistakes_in_data(fitted, faces, tiny_cache):
+    landmarks, labels = faces
+    with pytest.raises(ValueError, match=r"X has 6 columns; landmarks are \[N, 478, 3\] or \[N, 1434\]"):
+        classifier().fit(landmarks[:, :2].reshape(len(labels), 6), labels)
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.predict(np.where(landmarks > 110, np.nan, landmarks))
+    with pytest.raises(ValueError, match="sizes must be"):
+        fitted.predict(landmarks, sizes=[1, 2, 3])
+    with pytest.raises(ValueError, match="leave y out"):
+        classifier().fit(tiny_cache, labels)
+    with pytest.raises(NotFittedError):
+        classifier().predict(landmarks)
 
 
 class AnyColumns(ExpressionClassifier):
     """The estimator on tables of any width, which scikit-learn's checks are about.
 
-    The checks fit tables of 1 to 20 columns, and landmarks have 1,434. Here column j moves every (K + 1)-th
-    point of the canonical face up or down, so that all of the estimator but the check of the width runs on
-    them: validation of the input, labels, training, prediction, parameters, cloning and pickling.
+    The checks fit tables of 1 to 20 columns, and landmarks have 1,434: on the estimator itself nearly all of
+    them would end at the check of the width. Here column j of K moves every (K + 1)-th point of the canonical
+    face up or down in place of that check. All else is the estimator: validation of input and labels,
+    training, prediction, parameters, cloning and pickling.
     """
 
     def _landmarks(self, flat):
