@@ -18,6 +18,7 @@ from landmarkfer.evaluation.benchmark.archive import (
 )
 from landmarkfer.evaluation.benchmark.measure import measure_cost_again, measure_run
 from landmarkfer.evaluation.benchmark.statistics import compare_with, correct
+from landmarkfer.evaluation.systems import ENSEMBLE
 from landmarkfer.metrics.combine import average_predictions
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
@@ -31,8 +32,6 @@ from landmarkfer.reporting.results import (
     read_results,
 )
 from landmarkfer.runs.folder import RunFolder
-
-ENSEMBLE = "ensemble"
 
 
 @dataclass
