@@ -63,5 +63,5 @@ def compare(
     from landmarkfer.progress import show_progress
 
     with show_progress() as progress:
-        found = compare_runs(first, second, out, cache=cache, images=images, progress=progress)
-    print_differences(found, Console())
+        found, report = compare_runs(first, second, out, cache=cache, images=images, progress=progress)
+    print_differences(found, report, Console())

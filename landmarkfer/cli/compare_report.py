@@ -1,6 +1,7 @@
 """How `landmarkfer compare` shows what it found: tables of 80 columns."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -9,18 +10,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from landmarkfer.evaluation.compare.report import disagreement_counts
+from landmarkfer.evaluation.compare.report import won_and_lost
 from landmarkfer.evaluation.compare.statistics import differences_in, points_text
 from landmarkfer.reporting.markdown import probability_text
 
 if TYPE_CHECKING:
-    from landmarkfer.evaluation.compare.run import Compared
+    from landmarkfer.evaluation.compare.comparison import Comparison
 
 SHOWN = 5
 _REAL = 0.05
 
 
-def print_differences(found: "Compared", console: Console) -> None:
+def print_differences(found: "Comparison", page: Path, console: Console) -> None:
     """What differs in all, by class, in the largest confusions, and by slice; and images won and lost."""
     rows, (first, second) = found.rows, found.names
     console.print(
@@ -37,14 +38,13 @@ def print_differences(found: "Compared", console: Console) -> None:
     console.print(table)
     if (rows["part"] == "trend").any():
         console.print(_trends(rows))
-    counts = disagreement_counts(found.disagreements)
-    won, lost = counts.loc["all", ["won", "lost"]]
+    won, lost = won_and_lost(differences_in(rows[rows["part"] == "image"])[0])
     console.print(
         f"Images that most seeds of the first and few of the second predict correctly: {won:,}; "
         f"reverse: {lost:,}",
         highlight=False,
     )
-    console.print(f"Page, figures and pictures: {found.out}", highlight=False, soft_wrap=True)
+    console.print(f"Report, figures and pictures: {page.parent}", highlight=False, soft_wrap=True)
 
 
 def _trends(rows: pd.DataFrame) -> Table:

@@ -5,6 +5,7 @@ given by the caller, so that rendering again on another day or machine changes n
 """
 
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landmarkfer.errors import LandmarkferError
 from landmarkfer.files import replacing
 from landmarkfer.reporting.results import read_bench
 
@@ -46,6 +48,13 @@ UNITS = {
 }
 """What a figure of the CSV is multiplied by, and how many decimals are shown."""
 _SPREADLESS = ("count", "millions")
+_HEADER = re.compile(
+    r"# (?P<title>[^\n]*)\n\n(?P<introduction>[^\n]*)\n.*\n## How it was made\n\n"
+    r"```sh\n(?P<commands>.*?)\n```\n\n"
+    r"(?:Measured(?: (?P<date>\d[^\n]*?))?(?: on (?P<machine>[^\n]*))?\.\n\n)?"
+    r"Versions: (?P<versions>[^\n]*)\.\n",
+    re.DOTALL,
+)
 
 
 def render_bench(csv: Path, md: Path, header: Header) -> None:
@@ -127,3 +136,27 @@ def write_page(md: Path, csv: Path, header: Header, parts: Sequence[str]) -> Non
     ]
     with replacing(md) as path:
         path.write_text("\n\n".join(part for part in text if part) + "\n", encoding="utf-8")
+
+
+def read_header(md: Path) -> Header:
+    """The header of a page that `write_page` wrote, so that the page can be rendered again from its CSV.
+
+    The introduction is the first paragraph; notes are left out.
+
+    Raises:
+        LandmarkferError: There is no such page.
+    """
+    try:
+        found = _HEADER.match(md.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LandmarkferError(f"{md} cannot be read: {error}.") from error
+    if found is None:
+        raise LandmarkferError(f"{md} does not tell how it was made; make it with the command that measures.")
+    return Header(
+        title=found["title"],
+        commands=found["commands"].split("\n"),
+        versions=dict(one.split(" ", 1) for one in found["versions"].split(", ")),
+        date=found["date"] or "",
+        machine=found["machine"] or "",
+        introduction=found["introduction"],
+    )

@@ -1,6 +1,8 @@
 """The committed reports of benchmarks follow from the predictions that are archived beside them."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 from landmarkfer.config.benchmark import read_benchmark, row_settings
 from landmarkfer.config.recipes import changed_settings
 from landmarkfer.evaluation.benchmark.archive import archive_file, read_archived
+from landmarkfer.evaluation.compare.report import render_differences
+from landmarkfer.evaluation.robustness.report import render_robustness
 from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.reporting.markdown import read_header
 from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, read_results
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -72,3 +77,20 @@ def test_differences_are_those_of_the_predictions(page):
     assert trained
     for name in trained:
         assert gaps[name] == pytest.approx(mean(name) - mean(settings.baseline), abs=1e-9)
+
+
+@pytest.mark.parametrize("csv", sorted(RESULTS.glob("*robustness*.csv")), ids=lambda path: path.stem)
+def test_robustness_pages_are_their_csv(csv, tmp_path):
+    for kind in (".csv", ".md"):
+        shutil.copy(csv.with_suffix(kind), tmp_path)
+    page = render_robustness(tmp_path / csv.name)
+    assert page.read_text() == csv.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize("csv", sorted(RESULTS.glob("*/differences.csv")), ids=lambda path: path.parent.name)
+def test_pages_of_differences_are_their_csv(csv, tmp_path):
+    text = csv.with_suffix(".md").read_text()
+    names = re.match(r"# Where (.*) and (.*) differ\n", text).groups()
+    shutil.copy(csv, tmp_path)
+    page = render_differences(tmp_path / csv.name, names, read_header(csv.with_suffix(".md")))
+    assert page.read_text() == text

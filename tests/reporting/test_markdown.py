@@ -1,6 +1,8 @@
 import pandas as pd
+import pytest
 
-from landmarkfer.reporting.markdown import Header, package_versions, render_bench, write_page
+from landmarkfer.errors import LandmarkferError
+from landmarkfer.reporting.markdown import Header, package_versions, read_header, render_bench, write_page
 from landmarkfer.reporting.results import BENCH_COLUMNS, append_bench
 
 HEADER = Header(title="Speed", commands=["python bench.py"], versions={"torch": "2.9"}, date="2025-03-04")
@@ -46,3 +48,29 @@ def test_bench_page(tmp_path):
 def test_versions_are_read_without_importing():
     versions = package_versions(["numpy", "no-such-package"])
     assert set(versions) == {"python", "numpy"}
+
+
+@pytest.mark.parametrize("date", ["2025-03-04", "2025-03-04 to 2025-03-06", ""])
+@pytest.mark.parametrize("machine", ["", "2 CPU cores, beside other work"])
+def test_a_page_tells_its_header(tmp_path, date, machine):
+    header = Header(
+        "A title",
+        ["first \\\n  --with continuation", "second"],
+        {"python": "3.11.7", "torch": "2.9 and 2.10"},
+        date,
+        machine,
+        "What it is. In one paragraph.",
+    )
+    md = tmp_path / "page.md"
+    write_page(md, tmp_path / "page.csv", header, ["| a |", "## Part", "text"])
+    found = read_header(md)
+    assert "\n".join(found.commands) == "\n".join(header.commands)
+    assert (found.title, found.introduction) == (header.title, header.introduction)
+    assert (found.date, found.machine, found.versions) == (date, machine, header.versions)
+
+
+def test_a_page_of_another_kind_has_no_header(tmp_path):
+    (tmp_path / "page.md").write_text("# Notes\n\nby hand\n")
+    for name in ("page.md", "none.md"):
+        with pytest.raises(LandmarkferError, match=name):
+            read_header(tmp_path / name)

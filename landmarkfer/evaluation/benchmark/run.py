@@ -22,7 +22,8 @@ from landmarkfer.evaluation.benchmark.figures import (
 )
 from landmarkfer.evaluation.benchmark.plan import chosen_rows
 from landmarkfer.evaluation.benchmark.report import Making, date_range, merged_versions, render_benchmark
-from landmarkfer.evaluation.compare.write import DIFFERENCES_PAGE, write_differences
+from landmarkfer.evaluation.compare.comparison import compare_predictions
+from landmarkfer.evaluation.compare.write import DIFFERENCES_PAGE, write_comparison
 from landmarkfer.models import build_model
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.markdown import package_versions
@@ -136,15 +137,7 @@ def _write_differences(
         report = results_root / folder / DIFFERENCES_PAGE
         first, second = ([one for _, one in sorted(found.predictions[name].items())] for name in names)
         if cache is not None or not report.exists():
-            write_differences(
-                first,
-                second,
-                report.parent,
-                cache=cache,
-                names=names,
-                commands=[command],
-                date=date,
-                images=False,
-            )
+            comparison = compare_predictions(first, second, names, cache=cache)
+            write_comparison(comparison, report.parent, commands=[command], date=date)
         reports[f"{pair.first} and {pair.second}"] = f"{folder}/{DIFFERENCES_PAGE}"
     return reports

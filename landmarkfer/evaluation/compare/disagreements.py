@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from landmarkfer.evaluation.compare.statistics import Pair
+from landmarkfer.evaluation.compare.statistics import DIFFERENCE_COLUMNS, Pair
 
 
 def image_disagreements(pair: Pair) -> pd.DataFrame:
@@ -62,3 +62,24 @@ def clearest(disagreements: pd.DataFrame, outcome: str, limit: int) -> pd.DataFr
     margins["place"] = margins.groupby("label", observed=True).cumcount()
     kept = margins.sort_values(["place", "right", "confidence"], kind="stable").head(limit)
     return rows.loc[kept.sort_values(["label", "place"], kind="stable").index]
+
+
+def disagreement_rows(disagreements: pd.DataFrame) -> pd.DataFrame:
+    """How many images are won and lost, as shares of all images and of those of each class.
+
+    Args:
+        disagreements: From `image_disagreements`.
+
+    Returns:
+        Rows with `DIFFERENCE_COLUMNS` of the part `image`, without intervals and tests: `first` is the share
+        of images that are won, `second` of those that are lost.
+    """
+    labels = disagreements["label"].astype(str)
+    classes = [name for name in disagreements["label"].cat.categories if (labels == name).any()]
+    rows = []
+    for name in ("", *classes):
+        outcomes = disagreements.loc[labels == name if name else labels.index, "outcome"]
+        won, lost = ((outcomes == outcome).mean() for outcome in ("won", "lost"))
+        rows.append(("image", name, "", "alone", len(outcomes), won, lost, won - lost))
+    table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS[:8]))
+    return table.assign(**dict.fromkeys(DIFFERENCE_COLUMNS[8:], np.nan))

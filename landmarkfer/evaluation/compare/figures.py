@@ -86,9 +86,7 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
     right.set_ylabel("true")
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
-    right.set_title(
-        "share of the true class that is predicted so, difference in points", fontsize=10, loc="left"
-    )
+    right.set_title("confusion rate (share of the true class), difference in points", fontsize=10, loc="left")
     bar = figure.colorbar(shown, ax=right, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL)
@@ -96,7 +94,7 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
     _caption(
         figure,
         "Images in brackets. Lines: 95 % bootstrap intervals over images. Filled dots and bold numbers: "
-        "p < 0.05 by permutation, after Holm's correction. Framed: right answers.",
+        "p < 0.05 by permutation, after Holm's correction. Framed: correct predictions.",
     )
     figure.savefig(path, format="png", dpi=160)
 

@@ -4,17 +4,13 @@ import logging
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.errors import CacheError, RunError
-from landmarkfer.evaluation.compare.disagreements import image_disagreements
-from landmarkfer.evaluation.compare.statistics import pair_systems
-from landmarkfer.evaluation.compare.write import write_differences
+from landmarkfer.evaluation.compare.comparison import Comparison, compare_predictions
+from landmarkfer.evaluation.compare.write import write_comparison
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import PREDICTIONS_FILE, write_evaluation
 from landmarkfer.evaluation.systems import Source, average_seeds, full_name, read_side, source_name
@@ -25,16 +21,6 @@ from landmarkfer.runs.folder import RUNS_ROOT
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What `compare_runs` found: `rows` as in `write_differences`, `disagreements` of each image."""
-
-    names: tuple[str, str]
-    rows: pd.DataFrame
-    disagreements: pd.DataFrame
-    out: Path
-
-
 def compare_runs(
     first: Sequence[str],
     second: Sequence[str],
@@ -43,7 +29,7 @@ def compare_runs(
     cache: str | None = None,
     images: bool = True,
     progress: Progress = SILENT,
-) -> Compared:
+) -> tuple[Comparison, Path]:
     """Find where two systems differ, and write it.
 
     Runs that are not evaluated are, and keep the files of their evaluation. A run is read as it was
@@ -55,7 +41,10 @@ def compare_runs(
         out: Folder for the files; by default one under `experiments/runs` named after both.
         cache: The cache of the images; by default that of the first run which still has its own.
         images: Whether to draw images of the data set.
-        progress: Told of the tasks `slices`, `classes and confusions` and `images`.
+        progress: Of the tasks `slices`, `classes and confusions` and `images`.
+
+    Returns:
+        What was found, and the report.
 
     Raises:
         CacheError: There is no such cache, or it lacks some of the images.
@@ -78,18 +67,16 @@ def compare_runs(
     target = out or RUNS_ROOT / f"compare-{_plain(names[0])}-with-{_plain(names[1])}"
     command = [*first, "--with", *second, *(["--cache", cache] if cache else [])]
     evaluated = max(file.stat().st_mtime for file in files)
-    rows = write_differences(
-        one,
-        other,
+    comparison = compare_predictions(one, other, names, cache=images_of, progress=progress)
+    page = write_comparison(
+        comparison,
         target,
-        cache=images_of,
-        names=names,
-        images=images,
         commands=[f"landmarkfer compare {shlex.join(command)}"],
         date=datetime.fromtimestamp(evaluated, UTC).date().isoformat(),
+        images=images_of if images else None,
         progress=progress,
     )
-    return Compared(names, rows, image_disagreements(pair_systems(one, other)), target)
+    return comparison, page
 
 
 def predictions_file(source: Source) -> Path:

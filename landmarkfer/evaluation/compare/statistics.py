@@ -17,6 +17,7 @@ by image (`significance.paired_differences`), corrected after Holm within each p
 | `either` | class | class | `rate`: confusions either way, share of both classes' images |
 | `slice` | measure | slice | `accuracy` |
 | `trend` | measure | last slice against first | `accuracy`: how much higher in the last than in the first |
+| `image` | class; empty for all | | `alone`: share of images that one system alone predicts correctly |
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -258,5 +259,10 @@ def _rows(
     found = paired_differences(sums[0], sums[1], figures, **draws)
     rows = pd.DataFrame(keys, columns=list(DIFFERENCE_COLUMNS[:5])).assign(**found._asdict())
     rows = rows[rows["difference"].notna()].copy()
-    rows["p_holm"] = rows.groupby(["part", "metric"])["p"].transform(holm)
-    return rows.reset_index(drop=True)
+    return rows.assign(p_holm=corrected(rows)).reset_index(drop=True)
+
+
+def corrected(rows: pd.DataFrame) -> pd.Series:
+    """The column `p`, corrected after Holm within each `part` and `metric`; NaN where there is no test."""
+    tested = rows[rows["p"].notna()]
+    return tested.groupby(["part", "metric"])["p"].transform(holm).reindex(rows.index)

@@ -1,6 +1,6 @@
 """The report of a robustness suite: its CSV, its picture, and tables of accuracy under corruption."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from landmarkfer.evaluation.robustness.statistics import (
-    ALL,
-    CLEAN,
-    MEASURES,
-    ImageResults,
-    Key,
-    compare_robustness,
-    robustness_rows,
-)
+from landmarkfer.evaluation.robustness.statistics import ALL, CLEAN, MEASURES
 from landmarkfer.extraction.corruptions import SEVERITIES
 from landmarkfer.files import replacing
 from landmarkfer.reporting.markdown import (
@@ -27,6 +19,7 @@ from landmarkfer.reporting.markdown import (
     mean_sd,
     package_versions,
     probability_text,
+    read_header,
     write_page,
 )
 from landmarkfer.reporting.results import ALL_SEEDS, append_results, read_results
@@ -45,33 +38,62 @@ LEGEND = (
 _COLUMNS = 4
 
 
-def write_robustness_page(
-    stem: Path, results_by_image: Mapping[Key, ImageResults], baseline: Key, command: str, made: str
-) -> Path:
-    """Write `<stem>.csv`, `<stem>.png` and `<stem>.md`; the same results give the same files.
+def write_robustness(stem: Path, figures: pd.DataFrame, command: str, date: str) -> Path:
+    """Write `<stem>.csv`, `<stem>.png` and `<stem>.md`; the same figures give the same files.
 
     Args:
         stem: The folder and the page's name.
-        results_by_image: Of every system, on the same images and corruptions.
-        baseline: The system that the others are tested against.
+        figures: From `statistics.robustness_figures`.
         command: The shell line that makes the page.
-        made: When the newest images were corrupted, ISO.
+        date: When the newest images were corrupted, YYYY-MM-DD.
 
     Returns:
         The page.
     """
-    csv, page, picture = (stem.with_name(f"{stem.name}.{kind}") for kind in ("csv", "md", "png"))
-    parts = [robustness_rows(key, result) for key, result in results_by_image.items()]
-    others = {key: result for key, result in results_by_image.items() if key != baseline}
-    if others:
-        parts.append(compare_robustness(results_by_image[baseline], others))
+    csv = stem.with_name(f"{stem.name}.csv")
     with replacing(csv) as path:
         path.unlink(missing_ok=True)  # of a process that was killed
-        append_results(path, pd.concat(parts, ignore_index=True))
+        append_results(path, figures)
+    return render_robustness(csv, Header("", [command], package_versions(), date))
+
+
+def render_robustness(csv: Path, header: Header | None = None) -> Path:
+    """Write the page and the picture beside `csv`, whose figures they show.
+
+    Args:
+        csv: Figures from `statistics.robustness_figures`.
+        header: Command, versions and date; by default those of the page that is there.
+
+    Returns:
+        The page.
+
+    Raises:
+        LandmarkferError: The CSV is missing or has other columns, or there is no page and no header.
+    """
+    page = csv.with_suffix(".md")
+    header = header or read_header(page)
     results = read_results(csv)
-    with replacing(picture) as path:
+    with replacing(csv.with_suffix(".png")) as path:
         robustness_figure(results).savefig(path, dpi=150)
-    _render(csv, page, results, baseline[0], command, made)
+    names, systems = _corruptions(results), list(dict.fromkeys(results["experiment"]))
+    images = int(results.loc[results["metric"] == "n", "value"].iloc[0])
+    headings = ["system", "seeds", "clean", "mean corruption accuracy", "accuracy drop", "detected"]
+    if len(systems) > 1:
+        headings += ["difference in accuracy", "95 %", "p", "difference in drop", "95 %", "p"]
+    parts = [f"![Accuracy over the severity of each corruption]({csv.with_suffix('.png').name})"]
+    for name in (ALL, *names):
+        title = "All corruptions" if name == ALL else name
+        cells = [_row(results[results["experiment"] == system], system, name) for system in systems]
+        parts += [f"## {title}", markdown_table(headings, cells if len(systems) > 1 else [cells[0][:6]], 1)]
+        if name == ALL:
+            tests = (len(systems) - 1) * (len(names) + 1)
+            parts.append(LEGEND.format(baseline=_baseline(results), tests=tests))
+    introduction = (
+        f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} severities "
+        "before face detection, with the detector and the settings of the training images."
+    )
+    header = replace(header, title="How robust each system is", introduction=introduction)
+    write_page(page, csv, header, parts)
     return page
 
 
@@ -79,7 +101,7 @@ def robustness_figure(results: pd.DataFrame) -> Figure:
     """Accuracy over the severity, a panel for each corruption, a line for each system.
 
     Args:
-        results: Rows with `results.RESULT_COLUMNS`, as `robustness_rows` gives them.
+        results: From `statistics.robustness_figures`.
     """
     names = _corruptions(results)
     systems = list(dict.fromkeys(results["experiment"]))
@@ -131,33 +153,6 @@ def _draw_panel(axes: Axes, results: pd.DataFrame, name: str, systems: list[str]
     axes.grid(axis="y", alpha=0.25)
 
 
-def _render(csv: Path, page: Path, results: pd.DataFrame, baseline: str, command: str, made: str) -> None:
-    names, systems = _corruptions(results), list(dict.fromkeys(results["experiment"]))
-    images = int(results.loc[results["metric"] == "n", "value"].iloc[0])
-    headings = ["system", "seeds", "clean", "mean corruption accuracy", "accuracy drop", "detected"]
-    if len(systems) > 1:
-        headings += ["difference in accuracy", "95 %", "p", "difference in drop", "95 %", "p"]
-    parts = [f"![Accuracy over the severity of each corruption]({csv.with_suffix('.png').name})"]
-    for name in (ALL, *names):
-        title = "All corruptions" if name == ALL else name
-        cells = [_row(results[results["experiment"] == system], system, name) for system in systems]
-        parts += [f"## {title}", markdown_table(headings, cells if len(systems) > 1 else [cells[0][:6]], 1)]
-        if name == ALL:
-            tests = (len(systems) - 1) * (len(names) + 1)
-            parts.append(LEGEND.format(baseline=baseline, tests=tests))
-    header = Header(
-        title="How robust each system is",
-        commands=[command],
-        versions=package_versions(),
-        date=made[:10],
-        introduction=(
-            f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} severities "
-            "before face detection, with the detector and the settings of the training images."
-        ),
-    )
-    write_page(page, csv, header, parts)
-
-
 def _row(own: pd.DataFrame, system: str, name: str) -> list[str]:
     seeds = sorted(set(own["seed"]) - {ALL_SEEDS})
     clean = mean_sd(list(_by_seed(own, [CLEAN], "accuracy")[:, 0]), "percent")
@@ -176,6 +171,12 @@ def _row(own: pd.DataFrame, system: str, name: str) -> list[str]:
         corrected = probability_text(tested[f"{measure}_p_holm"])
         cells += [f"{gap:+.2f}", f"{low:+.2f} to {high:+.2f}", corrected]
     return cells
+
+
+def _baseline(results: pd.DataFrame) -> str:
+    """The system that the others are tested against: the one that is not tested itself."""
+    tested = set(results.loc[results["seed"] == ALL_SEEDS, "experiment"])
+    return next(name for name in results["experiment"] if name not in tested)
 
 
 def _corruptions(results: pd.DataFrame) -> list[str]:

@@ -17,8 +17,8 @@ from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.opened import split_ids
-from landmarkfer.evaluation.robustness.report import write_robustness_page
-from landmarkfer.evaluation.robustness.statistics import ImageResults, image_results
+from landmarkfer.evaluation.robustness.report import write_robustness
+from landmarkfer.evaluation.robustness.statistics import ImageResults, image_results, robustness_figures
 from landmarkfer.evaluation.systems import average_seeds, result_key, system_text
 from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_rows, variants
 from landmarkfer.extraction.corruptions import CORRUPTIONS
@@ -83,13 +83,11 @@ def robustness(
             )
     predictions = _predict_all(systems, suites, wanted, progress)
     results_by_image = _image_results(systems, predictions, corruptions)
-    return write_robustness_page(
-        results_root / page,
-        {result_key(system): results_by_image[system.name] for system in systems},
-        next(result_key(system) for system in systems if system.name == baseline),
-        command(systems, images, corruptions, baseline, page),
-        sorted({copy.manifest.created for suite in suites.values() for copy in suite.copies.values()})[-1],
-    )
+    keys = {system.name: result_key(system) for system in systems}
+    figures = robustness_figures({keys[name]: results_by_image[name] for name in names}, keys[baseline])
+    made = max(copy.manifest.created for suite in suites.values() for copy in suite.copies.values())
+    making = command(systems, images, corruptions, baseline, page)
+    return write_robustness(results_root / page, figures, making, made[:10])
 
 
 def command(

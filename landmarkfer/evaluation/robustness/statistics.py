@@ -60,6 +60,23 @@ def over_images(results_by_image: ImageResults, measure: str) -> dict[str, Float
     return {**values, ALL: np.mean(list(values.values()), axis=0)}
 
 
+def robustness_figures(results_by_image: Mapping[Key, ImageResults], baseline: Key) -> pd.DataFrame:
+    """All figures of a page: those of each system, and the tests against the baseline.
+
+    Args:
+        results_by_image: Of every system, on the same images and corruptions.
+        baseline: The system that the others are tested against.
+
+    Returns:
+        Rows with `RESULT_COLUMNS`, from `robustness_rows` and `compare_robustness`.
+    """
+    parts = [robustness_rows(key, results) for key, results in results_by_image.items()]
+    others = {key: results for key, results in results_by_image.items() if key != baseline}
+    if others:
+        parts.append(compare_robustness(results_by_image[baseline], others))
+    return pd.concat(parts, ignore_index=True)
+
+
 def robustness_rows(key: Key, results_by_image: ImageResults) -> pd.DataFrame:
     """The figures of one system, by seed.
 

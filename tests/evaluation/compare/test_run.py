@@ -24,8 +24,9 @@ def test_predictions_older_than_the_weights_are_told_of(made_run, monkeypatch, t
         os.utime(folder / "model.safetensors", (1, 1))
     os.utime(tmp_path / "experiments/runs/two-s0/model.safetensors")
     os.utime(tmp_path / "experiments/runs/two-s0/predictions.parquet", (1e9, 1e9))
-    found = compare_runs(["one-s0"], ["two-s0"], tmp_path / "out")
+    found, page = compare_runs(["one-s0"], ["two-s0"], tmp_path / "out")
     assert found.names == ("one", "two")
+    assert page == tmp_path / "out" / "differences.md"
     messages = [record.getMessage() for record in caplog.records]
     assert sum("older than the run's weights" in text for text in messages) == 1
     assert any("two-s0" in text and "older" in text for text in messages)

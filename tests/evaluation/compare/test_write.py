@@ -4,8 +4,11 @@ import pytest
 
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError
-from landmarkfer.evaluation.compare.write import write_differences
+from landmarkfer.evaluation.compare.comparison import compare_predictions
+from landmarkfer.evaluation.compare.report import read_rows
+from landmarkfer.evaluation.compare.write import write_comparison
 from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.progress import SILENT
 
 CLASSES = ("happy", "sad", "angry")
 
@@ -29,18 +32,23 @@ def predictions(frame, wrong):
 def compared(pictured_cache, tmp_path):
     frame = pictured_cache.frame()
 
-    def compare(out="out", cache=pictured_cache, **options):
-        rows = write_differences(
+    def compare(out="out", cache=pictured_cache, progress=SILENT):
+        comparison = compare_predictions(
             predictions(frame, 0),
             predictions(frame, 9),
-            tmp_path / out,
+            ("all right", "sad for happy"),
             cache=cache,
-            names=("all right", "sad for happy"),
+            progress=progress,
+        )
+        write_comparison(
+            comparison,
+            tmp_path / out,
             commands=["made by a test"],
             date="2026-01-02",
-            **options,
+            images=cache,
+            progress=progress,
         )
-        return rows, tmp_path / out
+        return comparison.rows, tmp_path / out
 
     return compare
 
@@ -50,9 +58,7 @@ def test_a_benchmark_can_call_it(compared, recorder):
     happy = rows[(rows["name"] == "happy") & (rows["metric"] == "recall")].iloc[0]
     assert (happy["first"], happy["second"]) == pytest.approx((1, 3 / 12))
     assert happy["p_holm"] < 0.05
-    pd.testing.assert_frame_equal(
-        pd.read_csv(out / "differences.csv", keep_default_na=False), rows, check_dtype=False, atol=1e-5
-    )
+    pd.testing.assert_frame_equal(read_rows(out / "differences.csv"), rows, check_dtype=False, atol=1e-5)
     assert {what for what, done, total in recorder.calls if done == total} == {
         "classes and confusions",
         "slices",

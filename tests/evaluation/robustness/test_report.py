@@ -1,10 +1,9 @@
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from landmarkfer.evaluation.robustness.report import robustness_figure, write_robustness_page
-from landmarkfer.evaluation.robustness.statistics import ImageResults, robustness_rows
+from landmarkfer.evaluation.robustness.report import render_robustness, robustness_figure, write_robustness
+from landmarkfer.evaluation.robustness.statistics import ImageResults, robustness_figures
 from landmarkfer.reporting.results import read_results
 
 NAMES = ("blur", "jpeg", "mask", "noise", "rotation")
@@ -26,7 +25,9 @@ def two():
 
 
 def test_a_page_of_two_systems(two, tmp_path):
-    page = write_robustness_page(tmp_path / "deep" / "page", two, PIXELS, "make it", "2026-01-02T03:04:05")
+    page = write_robustness(
+        tmp_path / "deep" / "page", robustness_figures(two, PIXELS), "make it", "2026-01-02"
+    )
     text = page.read_text()
     assert "40 test images, each corrupted in 5 ways at 5 severities" in text
     assert "corrected (Holm) for all 6 tests" in text, "five corruptions and all of them"
@@ -48,7 +49,8 @@ def test_a_page_of_two_systems(two, tmp_path):
 
 def test_equal_outcomes_give_equal_files(two, tmp_path):
     first, again = (
-        write_robustness_page(tmp_path / name / "page", two, PIXELS, "make it", "2026-01-02") for name in "ab"
+        write_robustness(tmp_path / name / "page", robustness_figures(two, PIXELS), "make it", "2026-01-02")
+        for name in "ab"
     )
     for kind in (".md", ".csv", ".png"):
         assert first.with_suffix(kind).read_bytes() == again.with_suffix(kind).read_bytes()
@@ -56,13 +58,15 @@ def test_equal_outcomes_give_equal_files(two, tmp_path):
 
 def test_one_system_is_compared_with_nothing(tmp_path):
     alone = {PIXELS: results_by_image(0.7, 0.9, seeds=(4,))}
-    text = write_robustness_page(tmp_path / "page", alone, PIXELS, "make it", "2026-01-02").read_text()
+    text = write_robustness(
+        tmp_path / "page", robustness_figures(alone, PIXELS), "make it", "2026-01-02"
+    ).read_text()
     assert "area against" not in text
     assert "| pixels | 4 |" in text
 
 
 def test_the_lines_are_the_figures(two):
-    results = pd.concat([robustness_rows(key, one) for key, one in two.items()], ignore_index=True)
+    results = robustness_figures(two, PIXELS)
     figure = robustness_figure(results)
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in panels] == list(NAMES)
@@ -77,7 +81,16 @@ def test_systems_of_one_detector_share_a_line_of_faces_found(two):
     shared = {key: ImageResults(o.seeds, o.right, two[PIXELS].found) for key, o in two.items()}
     counts = []
     for made in (shared, two):
-        results = pd.concat([robustness_rows(key, one) for key, one in made.items()], ignore_index=True)
+        results = robustness_figures(made, PIXELS)
         panel = robustness_figure(results).axes[0]
         counts.append(sum(line.get_linestyle() == "--" for line in panel.get_lines()))
     assert counts == [1, 2]
+
+
+def test_a_page_is_rendered_from_its_csv_alone(two, tmp_path):
+    page = write_robustness(tmp_path / "page", robustness_figures(two, LANDMARKS), "make it", "2026-01-02")
+    before = {kind: page.with_suffix(kind).read_bytes() for kind in (".md", ".png")}
+    page.with_suffix(".png").unlink()
+    assert "to landmarks on the same images" in page.read_text(), "the baseline"
+    assert render_robustness(page.with_suffix(".csv")) == page
+    assert {kind: page.with_suffix(kind).read_bytes() for kind in before} == before
