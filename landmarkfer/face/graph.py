@@ -119,25 +119,28 @@ class FaceGraph:
         return np.concatenate([landmarks, self.hub_weights().astype(landmarks.dtype) @ landmarks], axis=-2)
 
     def statistics(self) -> "GraphStatistics":
-        """Counts, degrees, components and diameter, through NetworkX."""
-        import networkx as nx
+        """Counts, degrees, components and diameter."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components, shortest_path
 
-        graph = self.to_networkx()
-        degrees = np.array([degree for _, degree in graph.degree])
-        connected = graph.subgraph(np.flatnonzero(degrees).tolist())
-        components = sorted(nx.connected_components(connected), key=len, reverse=True)
+        both, nodes = self.edge_index.shape[1], self.num_nodes
+        adjacency = csr_array((np.ones(both, np.int8), tuple(self.edge_index)), shape=(nodes, nodes))
+        degrees = np.bincount(self.edge_index[0], minlength=nodes)
+        _, component = connected_components(adjacency, directed=False)
+        sizes = np.bincount(component[degrees > 0], minlength=1)
+        members = np.flatnonzero(component == sizes.argmax())
         kinds = np.bincount(self.undirected_kind, minlength=len(self.kinds)).tolist()
         return GraphStatistics(
             name=self.name,
-            nodes=self.num_nodes,
-            edges=graph.number_of_edges(),
-            connected=len(connected),
-            isolated=self.num_nodes - len(connected),
-            components=len(components),
-            largest=len(components[0]) if components else 0,
+            nodes=nodes,
+            edges=len(self.edges),
+            connected=int((degrees > 0).sum()),
+            isolated=int((degrees == 0).sum()),
+            components=int((sizes > 0).sum()),
+            largest=int(sizes.max()),
             degree_mean=float(degrees.mean()),
             degree_max=int(degrees.max()),
-            diameter=_diameter(graph.subgraph(components[0])) if components else 0,
+            diameter=int(shortest_path(adjacency[members][:, members], unweighted=True).max()) if both else 0,
             kinds=dict(zip(self.kinds, kinds, strict=True)),
         )
 
@@ -207,16 +210,6 @@ class GraphStatistics:
     degree_max: int
     diameter: int
     kinds: dict[str, int]
-
-
-def _diameter(graph: "nx.Graph") -> int:
-    """Longest shortest path of a connected graph; at once for a complete one, where searching is slow."""
-    import networkx as nx
-
-    n = len(graph)
-    if 2 * graph.number_of_edges() == n * (n - 1):
-        return min(1, n - 1)
-    return int(nx.diameter(graph, usebounds=True))
 
 
 def _side_of(region: str) -> str:
