@@ -14,6 +14,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }
 """The modules that each extra of the package brings, and a plain installation lacks."""
 
+_PACKAGES = {"sklearn": "scikit-learn"}  # whose module has another name
+
 
 class LandmarkferError(Exception):
     """Base of every error whose message is meant for the user; the command line prints it and exits."""
@@ -72,8 +74,9 @@ def extras_named() -> Iterator[None]:
         module = (error.name or "").partition(".")[0]
         for extra, modules in EXTRAS.items():
             if module in modules:
+                package = _PACKAGES.get(module, module.replace("_", "-"))
                 raise MissingExtra(
-                    f"this needs {module}, which is not installed; "
+                    f"this needs {package}, which is not installed; "
                     f"install it with pip install 'landmarkfer[{extra}]'.",
                     name=module,
                 ) from error

@@ -17,27 +17,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from landmarkfer.config.recipes import load_settings
-from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.dataset import label_images, load_dataset
-from landmarkfer.data.row import Row
-from landmarkfer.errors import LandmarkferError
-from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.face.landmarks import N_LANDMARKS
-from landmarkfer.inference.predict import predict_probabilities
-from landmarkfer.inference.predictor import Predictor
-from landmarkfer.models import model_class
-from landmarkfer.progress import shown
-from landmarkfer.runs.folder import TrainedModel
-from landmarkfer.training.fit import train
+from landmarkfer.errors import LandmarkferError, extras_named
+
+with extras_named():  # a plain installation has neither scikit-learn nor torch
+    import torch
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+
+    from landmarkfer.config.recipes import load_settings
+    from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.data.cache_writer import write_cache
+    from landmarkfer.data.dataset import label_images, load_dataset
+    from landmarkfer.data.row import Row
+    from landmarkfer.extraction.settings import ExtractSettings
+    from landmarkfer.face.landmarks import N_LANDMARKS
+    from landmarkfer.inference.predict import predict_probabilities
+    from landmarkfer.inference.predictor import Predictor
+    from landmarkfer.models import model_class
+    from landmarkfer.progress import shown
+    from landmarkfer.runs.folder import TrainedModel
+    from landmarkfer.training.fit import train
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

@@ -106,9 +106,16 @@ def test_a_command_that_needs_more_says_what_to_install(plain, tmp_path):
     said = iter(plain(*commands, script=EACH).stderr.splitlines())
     for command in commands:
         assert re.fullmatch(
-            r"Error: this needs \w+, which is not installed; "
+            r"Error: this needs [\w-]+, which is not installed; "
             r"install it with pip install 'landmarkfer\[train\]'\.",
             next(said),
         ), command
         assert next(said) == f"{command}: 1"
     assert os.listdir(tmp_path) == ["hidden"], "nothing was begun"
+
+
+def test_the_estimator_says_what_to_install(plain):
+    result = plain(script="from landmarkfer.estimator import ExpressionClassifier")
+    assert result.returncode == 1
+    assert "this needs torch, which is not installed" in result.stderr
+    assert "pip install 'landmarkfer[train]'" in result.stderr
