@@ -8,12 +8,12 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from landmarkfer.config.removed import REMOVED
-from landmarkfer.config.train import StageSettings, TrainSettings
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import SettingsError
 
 _UNKNOWN = object()
@@ -149,9 +149,16 @@ def explain(error: ValidationError, origin: str, table: Any) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         for part in first["loc"][:-1]:
-            table = StageSettings if isinstance(part, int) else table.model_fields[part].annotation
+            if part in table.model_fields:  # rather than a place in a list, a key, or one of several types
+                table = _table_of(table.model_fields[part].annotation)
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     given = json.dumps(first["input"], default=str)
     place = f"'{key}' = {given}" if key else given
     reason = first["msg"].removeprefix("Value error, ")
     return f"{origin}: {place} does not fit: {reason[:1].lower()}{reason[1:]}."
+
+
+def _table_of(annotation: Any) -> Any:
+    """The settings model in an annotation such as `Model | None` or `tuple[Model, ...]`."""
+    found = (_table_of(inner) for inner in get_args(annotation))
+    return annotation if hasattr(annotation, "model_fields") else next(filter(None, found), None)

@@ -45,6 +45,10 @@ def test_runs_that_others_share_and_the_next_seed(tmp_path):
             "a row of a pair is 'b', and the rows are a",
         ),
         ('title = "x"\nbasis = "a"\n[[rows]]\nname = "a"', "no setting 'basis'"),
+        (
+            'title = "x"\n[[rows]]\nname = "a"\nnom = "a"',
+            r"no setting 'rows\.0\.nom'; known here: name, recipe, base",
+        ),
         ('title = "x"\n[[rows]]\nname = "a"\nbase = "b"\n[[rows]]\nname = "b"', "no trained row above it"),
         ('title = "x"\n[[rows]]\nname = "a"\nretired = "x"\noptional = true', "or retired"),
         ('title = "x"\ncolumns = ["accuracy"]\n[[rows]]\nname = "a"', "no <subset>.<metric>"),
