@@ -127,7 +127,7 @@ def measure_feeding(recipe: str, settings: TrainSettings, batches: int) -> Rows:
     one = T.Compose(
         [
             T.RandomAffine(image.rotation, (image.shift, image.shift), (1 - image.scale, 1 + image.scale)),
-            T.RandomCrop(model.seen_side(SIDE)),
+            T.RandomCrop(model.cropped_side(SIDE)),
             T.RandomHorizontalFlip(settings.augment.mirror),
             T.ToTensor(),
             T.RandomErasing(image.erasing),

@@ -55,8 +55,8 @@ def runs(
 ) -> None:
     """List the runs under experiments/runs, or those named: folders, names, or patterns such as 'gnn-*'.
 
-    Validation figures (val) are those of the epoch whose weights are kept; test figures are there once a run
-    is evaluated. In the pictures, runs that differ by their seed alone are one system.
+    Validation figures (val) are those of the epoch whose weights are stored; test figures are there once a
+    run is evaluated. In the pictures, runs that differ by their seed alone are one system.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ _SPARE: tuple[set[str], ...] = (
     {"lineage", "params", "time"},
     {"lineage", "params", "time", "seed"},
 )
-_STYLES = {"training": "cyan", "cut off": "yellow", "damaged": "red"}
+_STYLES = {"training": "cyan", "interrupted": "yellow", "damaged": "red"}
 # Settings that have a column of their own, and so are not repeated among those that differ from the defaults.
 _SHOWN = ("cache", "name", "seed", "init", "model.name", "model.graph", "model.backbone")
 
@@ -96,9 +96,10 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
     for record in chosen:
         for problem in record.problems:
             console.print(f"[red]{escape(record.name)}[/red]: {escape(problem)}", highlight=False)
-    cut = [record.name for record in chosen if record.state == "cut off"]
-    if cut:
-        console.print(f"Cut off: go on with `landmarkfer train --resume {escape(cut[0])}`.", highlight=False)
+    stopped = [record.name for record in chosen if record.state == "interrupted"]
+    if stopped:
+        command = f"landmarkfer train --resume {escape(stopped[0])}"
+        console.print(f"Interrupted: resume with `{command}`.", highlight=False)
     if changed:
         console.print("[bold]Settings that differ from the defaults[/bold]\n")
         console.print(_changed_table(chosen))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landmarkfer.config.data import ImageAugmentSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.images import seen_side
+from landmarkfer.data.images import cropped_side
 from landmarkfer.face.landmarks import MIRROR
 
 _SWAP = torch.from_numpy(MIRROR.copy())
@@ -58,7 +58,7 @@ def augment_images(batch: FaceBatch, settings: ImageAugmentSettings, crop: float
     assert batch.image is not None
     image = batch.image.float() / 255
     side = image.shape[-1]
-    seen = seen_side(side, crop)
+    seen = cropped_side(side, crop)
     steps = _geometry(settings, seen if seen < side else None)
     points = batch.keypoints
     if steps and points is None:

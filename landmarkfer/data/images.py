@@ -96,7 +96,7 @@ def load_images(
     return images
 
 
-def seen_side(side: int, crop: float) -> int:
+def cropped_side(side: int, crop: float) -> int:
     """How many pixels of an image's side a model sees that looks at the share `crop` of it."""
     return max(1, round(side * crop))
 
@@ -126,7 +126,7 @@ def _decode_to(
     progress: Progress,
 ) -> Pixels:
     path.parent.mkdir(exist_ok=True)
-    # Trainings side by side want the same array at the same time: one decodes, the others wait for it.
+    # Trainings in parallel want the same array at the same time: one decodes, the others wait for it.
     with FileLock(cache.path / ".images.lock"):
         if not path.exists():
             _decode_alone(path, cache, size, channels, progress)

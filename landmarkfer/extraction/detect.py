@@ -77,12 +77,12 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
     if not faces:
         return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
 
-    kept = _choose(faces, settings.keep, width, height)
-    sightings = [kept]
+    selected = _choose(faces, settings.keep, width, height)
+    sightings = [selected]
     for close in CLOSE_UPS[: settings.passes - 1]:
-        window = close_up(close, kept.landmarks, width, height)
+        window = close_up(close, selected.landmarks, width, height)
         seen = _look(detector, image, [window], lenient, 1)
-        same = [face for face in seen if _overlap(face, kept) > SAME_FACE]
+        same = [face for face in seen if _overlap(face, selected) > SAME_FACE]
         attempts.append(f"{close.name}@{lenient:g}={len(same)}")
         sightings += same
     landmarks = np.mean([face.landmarks for face in sightings], axis=0, dtype=np.float64).astype(np.float32)
@@ -91,7 +91,7 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
         landmarks=landmarks,
         blendshapes=np.mean(shapes, axis=0, dtype=np.float64).astype(np.float32) if shapes else None,
         box=_box(landmarks),
-        confidence=kept.confidence,
+        confidence=selected.confidence,
         faces=len(faces),
         detections=len(sightings),
         spread=_spread([face.landmarks for face in sightings], landmarks, width, height),

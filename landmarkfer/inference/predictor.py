@@ -3,7 +3,7 @@
 An image goes the way that the run's training images went: decoded by `extraction.decode`, searched with the
 run's own extraction settings, encoded as its cache would store it, normalised by `data.preprocess`. So the
 prediction of a file is that of its row in a cache. Images are taken some at a time, so that the memory needed
-for pixels does not grow with their number; of each image, its landmarks (6 KB) are kept.
+for pixels does not grow with their number; of each image, only the landmarks (6 KB) stay.
 """
 
 import logging

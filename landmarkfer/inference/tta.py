@@ -13,14 +13,14 @@ from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.augment import mirror_faces
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.image_augment import mirror_images
-from landmarkfer.data.images import seen_side
+from landmarkfer.data.images import cropped_side
 from landmarkfer.models.base import FaceModel
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import SILENT, Progress
 
 
 @torch.inference_mode()
-def view_embeddings(
+def tta_embeddings(
     model: FaceModel,
     faces: FaceBatch,
     settings: PredictionSettings,
@@ -35,7 +35,7 @@ def view_embeddings(
         faces: Normalised landmarks and stored images, as far as the model looks at them.
         settings: Which views there are.
         batch_size: See `batches`.
-        progress: Told of the faces done.
+        progress: Counts the faces.
     """
     return _each_view(lambda view: model.embed(view).float(), model, faces, settings, batch_size, progress)
 
@@ -66,7 +66,7 @@ def mean_probabilities(
 ) -> Tensor:
     """Probabilities averaged over the views, not temperature-scaled, float64 `[B, C]` on the CPU.
 
-    Arguments are those of `view_embeddings`.
+    Arguments are those of `tta_embeddings`.
     """
     return _each_view(model.probabilities, model, faces, settings, batch_size, progress).mean(dim=0).double()
 
@@ -84,7 +84,7 @@ def batches(
         faces: All of them.
         model: What will look at them.
         size: Faces of a part; if 0, as many as leave activations in a processor's cache, or fill a GPU.
-        progress: See `view_embeddings`.
+        progress: See `tta_embeddings`.
         task: What the progress calls it.
     """
     if not size and model.device.type == "cuda":
@@ -123,7 +123,7 @@ def five_crops(batch: FaceBatch, crop: float) -> Iterator[FaceBatch]:
     """The corners and the middle of the images, each a share `crop` of the side; points move along."""
     assert batch.image is not None
     side = batch.image.shape[-1]
-    seen = seen_side(side, crop)
+    seen = cropped_side(side, crop)
     last = side - seen
     for top, left in ((0, 0), (0, last), (last, 0), (last, last), (last // 2, last // 2)):
         image = batch.image[..., top : top + seen, left : left + seen].float() / 255

@@ -3,7 +3,7 @@
 Labels and predictions are `[N]` arrays of class names or class indices; `classes` lists all `C` classes and
 fixes the order of every per-class array. Scores are fractions in [0, 1], not percentages.
 
-A class may be absent from the images at hand (a small subset, another data set). What is then undefined is
+A class may be absent from the given images (a small subset, another data set). What is then undefined is
 NaN, and averages leave it out: recall without an image of the class, precision without a prediction of it,
 F1 without either. Macro-F1 therefore averages the classes that occur among labels or predictions, and
 balanced accuracy those that occur among labels, which are scikit-learn's own definitions.

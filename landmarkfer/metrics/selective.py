@@ -1,8 +1,8 @@
 """What is left when a model may say "not sure": error over the share of images it answers.
 
 The images of highest confidence are answered first. `confidence` `[N]` is the probability a model gave to
-the class it predicted, `correct` `[N]` whether that was right. Images of equal confidence, such as all in
-which a model sees nothing, are answered in no particular order: each counts as the mean of them.
+the class it predicted, `correct` `[N]` whether that was right. Images of equal confidence, such as all
+without usable input, are answered in no particular order: each counts as the mean of them.
 """
 
 import math

@@ -174,7 +174,7 @@ def paired_difference(
 class PairedDifferences(NamedTuple):
     """M figures of two systems on the same images, their differences, intervals and p-values; each `[M]`.
 
-    What is undefined on the images at hand is NaN.
+    What is undefined on the given images is NaN.
     """
 
     first: Floats
@@ -210,7 +210,7 @@ def paired_differences(
         permutations: Of the test; no p-value is below 1 / (permutations + 1).
         seed: Of both.
         task: What the progress calls the draws.
-        progress: Told of the draws done.
+        progress: Counts the draws.
 
     Raises:
         ValueError: The arrays are not about the same images, or about none.

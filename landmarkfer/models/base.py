@@ -269,8 +269,8 @@ class LandmarkModel(FaceModel):
     Args:
         num_classes: C.
         features: What a point is described by: how far it is displaced from the mean face, in SDs of the
-            training faces (`displacement`); what of that the other coordinates do not foretell (`whitened`);
-            or its normalised coordinates (`coordinates`).
+            training faces (`displacement`); the part of that which the other coordinates do not predict
+            linearly (`whitened`); or its normalised coordinates (`coordinates`).
         floor: Of `whitened`; see `data.statistics.whitening_matrix`.
         blendshapes: Whether the model also looks at the 52 blendshapes of the detector.
     """

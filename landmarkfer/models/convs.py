@@ -37,7 +37,7 @@ class Aggregation:
     devices and missing on others.
 
     Not a module: the matrix is a constant of the graph, no weight, so it is neither trained, averaged nor
-    saved. One copy per device is kept.
+    saved. One copy per device is stored.
 
     Args:
         index: int64 `[2, E]`, (source, target) of each entry.
@@ -83,7 +83,7 @@ def _matrix(index: Tensor, weight: Tensor, num_nodes: int, sparse: bool) -> Tens
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Sparse times `x [N, B, F]`, with the transpose at hand for the gradient, in single precision."""
+    """Sparse times `x [N, B, F]`, with its transpose for the gradient, in single precision."""
 
     @staticmethod
     def forward(

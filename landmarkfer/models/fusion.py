@@ -291,7 +291,7 @@ class FusionModel(FaceModel):
         if self.sample is None:
             return self.encoder.embed(batch)
         assert map_ is not None and isinstance(self.encoder, GNN)
-        pixels = sample_map(self.sample(map_), self.image.seen_points(batch))  # [B, 478, MAP_FEATURES]
+        pixels = sample_map(self.sample(map_), self.image.cropped_keypoints(batch))  # [B, 478, MAP_FEATURES]
         described = self.encoder.describe(batch.landmarks)
         return self.encoder.embed_nodes(torch.cat([described, pixels.to(described.dtype)], dim=-1), batch)
 

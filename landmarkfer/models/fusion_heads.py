@@ -50,7 +50,7 @@ class Late(Fusion):
 
 
 class Concat(Fusion):
-    """A hidden layer on the features of both branches side by side."""
+    """A hidden layer on the concatenated features of both branches."""
 
     def __init__(self, image: ImageModel, encoder: Encoder, *, width: int, dropout: float) -> None:
         super().__init__(image, encoder, width=width, dropout=dropout)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.images import seen_side
+from landmarkfer.data.images import cropped_side
 from landmarkfer.models.backbones.build import OWN, RESNET_WIDTH, build_backbone
 from landmarkfer.models.backbones.layers import MapInfo, depth_groups, find_map
 from landmarkfer.models.backbones.weights import load_weights
@@ -30,9 +30,9 @@ class ImageModel(FaceModel):
         backbone: One of `backbones.OWN`, or a model of timm, such as `resnet18` or `efficientnet_b0`.
         size: Side of the square that the backbone sees, in pixels; images of another size are resized.
         channels: 1: grey; 3: colour, or grey three times.
-        crop: Share of the stored image's side that the model sees: its middle, and in training any place.
-        weights: What training begins with: `none`, timm's own (`pretrained`), or the path of a file; see
-            `load_pretrained`. A finished run needs neither hub nor file.
+        crop: Share of the stored image's side that enters the model: its middle, and in training any place.
+        weights: What the backbone is initialised from: `none`, timm's own (`pretrained`), or the path of a
+            file; see `load_pretrained`. A finished run needs neither hub nor file.
         width: Channels of the first stage of `resnet-fer`; at 64 it is a ResNet18.
         keep_resolution: Take stride and max-pooling out of the stem of a timm backbone, for small faces.
         dropout: On the features; in `cnn-small` and `cnn-focal` half of it also after each block.
@@ -118,9 +118,9 @@ class ImageModel(FaceModel):
         """Bool `[B]`: whether there is an image; true everywhere if the batch does not state it."""
         return torch.ones_like(batch.has_face) if batch.has_image is None else batch.has_image
 
-    def seen_side(self, side: int) -> int:
+    def cropped_side(self, side: int) -> int:
         """How many pixels of the side of a stored image the model sees, by `crop`."""
-        return seen_side(side, self.crop)
+        return cropped_side(side, self.crop)
 
     def prepare(self, image: Tensor) -> Tensor:
         """What the backbone takes, normalised: `[B, channels, size, size]`.
@@ -130,7 +130,7 @@ class ImageModel(FaceModel):
                 is what the model is to see.
         """
         if image.dtype == torch.uint8:
-            side = self.seen_side(image.shape[-1])
+            side = self.cropped_side(image.shape[-1])
             first = (image.shape[-1] - side) // 2
             image = image[..., first : first + side, first : first + side].float() / 255
         if image.shape[1] == 3 and self.channels == 1:
@@ -169,7 +169,7 @@ class ImageModel(FaceModel):
         finally:
             handle.remove()
 
-    def seen_points(self, batch: FaceBatch) -> Tensor:
+    def cropped_keypoints(self, batch: FaceBatch) -> Tensor:
         """Where the landmarks lie in what the backbone sees, as fractions of its side, `[B, 478, 2]`.
 
         Raises:
@@ -180,7 +180,7 @@ class ImageModel(FaceModel):
         if batch.image.dtype != torch.uint8:
             return batch.keypoints
         side = batch.image.shape[-1]
-        seen = self.seen_side(side)
+        seen = self.cropped_side(side)
         return (batch.keypoints * side - (side - seen) // 2) / seen
 
     def classify(self, embedding: Tensor) -> Tensor:

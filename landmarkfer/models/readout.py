@@ -57,7 +57,7 @@ class AttentionReadout(Readout):
 
 
 class RegionReadout(Readout):
-    """The mean over each facial region (its hub included), side by side."""
+    """The means over each facial region (its hub included), concatenated."""
 
     weights: Tensor
 
@@ -75,7 +75,7 @@ class RegionReadout(Readout):
 
 
 class NodewiseReadout(Readout):
-    """A few features of every node, side by side: the classifier sees where something happened."""
+    """A few features of every node, concatenated, so that the classifier knows where something happened."""
 
     def __init__(self, graph: FaceGraph, width: int, node_width: int) -> None:
         super().__init__(graph, width, node_width)

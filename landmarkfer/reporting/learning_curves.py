@@ -9,7 +9,7 @@ from landmarkfer.files import replacing
 
 
 def draw_curves(epochs: pd.DataFrame, path: Path, title: str, monitor: str = "val_accuracy") -> None:
-    """Loss and accuracy by epoch, training and validation, with the epoch marked whose weights are kept.
+    """Loss and accuracy by epoch, training and validation, with the epoch marked whose weights are stored.
 
     Args:
         epochs: The table of `callbacks.EpochTable`.

@@ -69,7 +69,7 @@ def curves_figure(records: Sequence[RunRecord]) -> Figure:
         _legend(figure, panels[1], groups, coloured)
     notes = []
     if any(len(group.runs) == 1 for group in groups):
-        notes.append("Dots: the epoch whose weights are kept.")
+        notes.append("Dots: the epoch whose weights are stored.")
     if any(len(group.runs) > 1 for group in groups):
         notes.append("Of several seeds: their mean, in a band of ± one standard deviation.")
     _caption(figure, " ".join(notes))

@@ -195,7 +195,7 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
         except FileExistsError:
             if name is not None:
                 raise RunError(
-                    f"there is a run '{name}' in {root}; go on with `landmarkfer train --resume {name}`, "
+                    f"there is a run '{name}' in {root}; resume it with `landmarkfer train --resume {name}`, "
                     "choose another --name, or delete that folder."
                 ) from None
     return RunFolder(path)

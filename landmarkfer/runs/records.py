@@ -25,7 +25,7 @@ from landmarkfer.runs.folder import RUNS_ROOT
 from landmarkfer.runs.metrics_table import best_epoch, finite_figures, read_epochs
 
 T = TypeVar("T")
-State = Literal["finished", "training", "cut off", "evaluation", "damaged"]
+State = Literal["finished", "training", "interrupted", "evaluation", "damaged"]
 Interval = tuple[float, float]
 
 _MODEL_FILES = ("model.safetensors", "model.skops")
@@ -36,13 +36,13 @@ _FILES = ("config.json", "splits.json", "metrics.csv", "metrics.json", "checkpoi
 class RunRecord:
     """One run folder. Whatever it does not tell is None or empty.
 
-    `state` is `finished`, `training` (a process holds the run's lock), `cut off` (it can be resumed),
+    `state` is `finished`, `training` (a process holds the run's lock), `interrupted` (it can be resumed),
     `evaluation` (figures without a training, as of an ensemble), or `damaged`; `problems` says why.
-    `val_*` are of the epoch whose weights are kept, the best by `monitor`; `test_accuracy` and `macro_f1` are
-    over all test images, the intervals 95 % bootstrap intervals over images, and `subsets` has the figures of
-    each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no epochs
-    planned. `init` names the run whose weights the training began with, and `resumes` are the times (UTC,
-    ISO) at which it went on. `changed` are the settings that differ from the defaults.
+    `val_*` are of the epoch whose weights are stored, the best by `monitor`; `test_accuracy` and `macro_f1`
+    are over all test images, the intervals 95 % bootstrap intervals over images, and `subsets` has the
+    figures of each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no
+    epochs planned. `init` names the run whose weights the training was initialised from, and `resumes` are
+    the times (UTC, ISO) at which it resumed. `changed` are the settings that differ from the defaults.
     """
 
     name: str
@@ -180,7 +180,7 @@ def _state(folder: Path) -> State:
             return "training"
         except OSError:
             pass  # somebody else's folder, which cannot be locked from here
-    return "cut off"
+    return "interrupted"
 
 
 def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:

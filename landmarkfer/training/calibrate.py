@@ -10,7 +10,7 @@ from landmarkfer.calibration.conformal import find_thresholds
 from landmarkfer.calibration.temperature import find_temperature, temper
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.inference.tta import view_embeddings
+from landmarkfer.inference.tta import tta_embeddings
 from landmarkfer.models.base import FaceModel
 from landmarkfer.progress import SILENT, Progress
 
@@ -29,7 +29,7 @@ def calibrate(
         faces: Validation images, with labels.
         settings: Which test-time augmentation there is, how low a recall may be, and whether a temperature
             is fitted.
-        progress: Told of the images that are predicted.
+        progress: Counts the predicted images.
     """
     usable = model.has_input(faces)
     if not usable.any():
@@ -37,7 +37,7 @@ def calibrate(
     assert faces.labels is not None
     labels = faces.labels.numpy()
     model.eval()
-    embedded = view_embeddings(model, faces, settings, progress=progress).to(model.log_prior.device)
+    embedded = tta_embeddings(model, faces, settings, progress=progress).to(model.log_prior.device)
     model.fit_branch_weight(embedded[:, usable], labels[usable.numpy()])
     if settings.least_recall:
         logits = _view_logits(model, embedded, usable)[:, usable.numpy()]

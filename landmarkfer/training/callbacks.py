@@ -180,7 +180,7 @@ class TrainingProgress(pl.Callback):
     """Steps of all epochs, with the figures of the last one.
 
     Args:
-        progress: Told of them.
+        progress: Counts them.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -232,7 +232,7 @@ def build_callbacks(
         settings: Of the run.
         sampler: What the epochs draw.
         classes: Names by number.
-        progress: Told of the steps.
+        progress: Counts the steps.
     """
     fit = settings.fit
     mode = "min" if fit.monitor == "val_loss" else "max"

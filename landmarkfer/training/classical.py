@@ -21,7 +21,7 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     Args:
         run: The run's folder.
         training: What is trained.
-        progress: Told how far it is.
+        progress: Shows how far it is.
     """
     model, faces = training.model, training.dataset.faces
     usable = model.has_input(faces).numpy()

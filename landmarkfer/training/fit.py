@@ -35,7 +35,7 @@ def train(
     Args:
         settings: All that decides the run.
         runs_root: The folder of all runs.
-        progress: Told how far it is.
+        progress: Shows how far it is.
         callbacks: What else is called along the way.
 
     Returns:
@@ -90,7 +90,7 @@ def resume(
 
     Args:
         run: The run's folder.
-        progress: Told how far it is.
+        progress: Shows how far it is.
         callbacks: What else is called along the way.
 
     Returns:

@@ -51,7 +51,7 @@ def train_multirun(
     Args:
         wanted: Settings with names.
         runs_root: The folder of all runs.
-        progress: Told how far it is.
+        progress: Shows how far it is.
 
     Raises:
         RunError: There is a run of such a name with other settings.

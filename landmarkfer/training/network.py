@@ -36,7 +36,7 @@ def fit_network(
     Args:
         run: The run's folder.
         training: What is trained.
-        progress: Told of the steps.
+        progress: Counts the steps.
         callbacks: Called beside those of the run.
 
     Raises:

@@ -43,7 +43,7 @@ def train_parallel(
         wanted: Settings with names.
         jobs: How many at a time.
         runs_root: The folder of all runs.
-        progress: Told how far it is.
+        progress: Shows how far it is.
 
     Raises:
         RunError: A run failed, after all others are done; or runs are initialised from each other.

@@ -79,7 +79,7 @@ def set_up(
     Args:
         settings: Of the run.
         caches: The cache, and then those of `data.also`.
-        progress: Told how far it is.
+        progress: Shows how far it is.
         split_ids: The ids that train, validate and test; a new split if None.
         fresh: False where a checkpoint is loaded next.
 

@@ -54,7 +54,7 @@ def tune(
         overrides: Settings of every trial, by dotted key.
         assignments: The same as `table.key=value`.
         root: The folder of all studies.
-        progress: Told how far it is.
+        progress: Shows how far it is.
 
     Returns:
         The study's folder.

@@ -148,14 +148,14 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
         raise WeightsError(f"timm has no pretrained weights for '{name}'; set model.weights=none.")
     try:
         _reach_hub(name)
-        twin = timm.create_model(name, pretrained=True, **timm_arguments(name, channels, size))
+        source = timm.create_model(name, pretrained=True, **timm_arguments(name, channels, size))
     except Exception as error:  # hubs and their clients fail in many ways
         raise WeightsError(
             f"the weights of '{name}' could not be fetched from the hub ({type(error).__name__}: "
             f"{_reason(error)}); fetch them elsewhere and set model.weights to that .safetensors or .pth "
             "file, or set model.weights=none."
         ) from error
-    return dict(twin.state_dict())
+    return dict(source.state_dict())
 
 
 def _reach_hub(name: str) -> None:

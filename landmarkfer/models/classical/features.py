@@ -5,8 +5,8 @@ no unit. Distances are in three dimensions and in that unit; angles are in radia
 in-plane turn and size, so these features are free of them too, and what it leaves (the head's turn to the
 side, its nod, a face's own proportions) is in them as well. Left and right are the subject's.
 
-Every feature of one side has its twin on the other through `MIRROR`, in the same order, so that the mirrored
-face has the same numbers with left and right exchanged.
+Every feature of one side has its counterpart on the other through `MIRROR`, in the same order, so that the
+mirrored face has the same numbers with left and right exchanged.
 
 HOG: Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
 """
@@ -101,7 +101,7 @@ SIDE_PAIRS = (
     ("upper_lip_side", "nostril"),
     ("lower_lip_side", "chin"),
 )
-# Points of the right side whose distance to their twin is a feature.
+# Points of the right side whose distance to their counterpart is a feature.
 ACROSS = (
     "brow_inner",
     "brow_middle",
@@ -184,11 +184,11 @@ ANGLE_NAMES: tuple[str, ...] = (
 def _partners() -> NDArray[np.int64]:
     names = DISTANCE_NAMES + ANGLE_NAMES
     swap = {"right ": "left ", "left ": "right "}
-    twins = []
+    mirrored = []
     for name in names:
         side = next((word for word in swap if word in name), None)
-        twins.append(names.index(name.replace(side, swap[side], 1) if side else name))
-    return np.array(twins)
+        mirrored.append(names.index(name.replace(side, swap[side], 1) if side else name))
+    return np.array(mirrored)
 
 
 # int64 [len(DISTANCE_NAMES) + len(ANGLE_NAMES)]: the feature that a feature becomes in the mirror.
@@ -305,7 +305,7 @@ class HogFeatures:
 
         Args:
             batch: Faces with images, see `grey_images`.
-            report: Told every few seconds how far it is, and how fast.
+            report: Called every few seconds with the count and the rate.
         """
         found = np.zeros((len(batch), len(self)), np.float32)
         if batch.image is None:
