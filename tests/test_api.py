@@ -15,29 +15,6 @@ from landmarkfer.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 
-SCRIPT = """
-from pathlib import Path
-
-import landmarkfer as lf
-
-
-def work(photos: Path) -> list[str]:
-    cache: lf.LandmarkCache = lf.extract(photos, "faces", passes=2, workers=1, progress=True)
-    run: lf.RunFolder = lf.train(model="gnn", cache=cache, epochs=3, settings={"augment.jitter": 0.1})
-    evaluation: lf.Evaluation = lf.evaluate(run)
-    accuracy: float = evaluation.subsets["test"].accuracy
-    model: lf.Predictor = lf.load(run)
-    faces: lf.Faces = model.predict([photos / "one.jpg", b"bytes"], least_confidence=0.5)
-    first: lf.Face = faces[0]
-    label: str | None = first.label
-    part: lf.Faces = faces[1:]
-    share: float = first.probabilities["happy"]
-    edges: int = lf.build_graph("tesselation").statistics().edges
-    faces.to_frame().to_csv(faces.save("out") / "again.csv")
-    faces.plot().savefig("faces.png")
-    return [face.source for face in part] + [str(label), f"{accuracy + share:.2f}", str(edges)]
-"""
-
 
 def python(code: str, **keywords) -> str:
     return subprocess.run(
@@ -59,89 +36,81 @@ def test_no_module_takes_the_place_of_a_public_name():
     assert callable(lf.extract) and lf.extract.__module__ == "landmarkfer"
 
 
-def test_a_script_that_uses_it_has_types(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    # The cache of the gate's own check is used, without which all of torch would be read again.
-    options = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
-    wrong = tmp_path / "wrong.py"
-    wrong.write_text("import landmarkfer as lf\n\nnumber: int = lf.load('run').predict('a.jpg')[0].label\n")
-    for file, code in ((script, 0), (wrong, 1)):
-        found = subprocess.run(
-            [sys.executable, "-m", "mypy", *map(str, options), str(file)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-        )
-        assert found.returncode == code, found.stdout + found.stderr
-    assert "variable has type" in found.stdout
-    assert (Path(lf.__file__).parent / "py.typed").is_file()
-
-
 def test_plain_use_loads_no_torch():
     code = "import sys, landmarkfer as lf; lf.build_graph('contours'); lf.LandmarkCache.open"
     code += "; print('torch' in sys.modules)"
     assert python(code).strip() == "False"
 
 
-class TestSteps:
-    @pytest.fixture(scope="class")
-    def work(self, tmp_path_factory, synthetic_dataset, detector):
-        """A working directory in which everything lies where it lies by default."""
-        folder = tmp_path_factory.mktemp("work")
-        (folder / "photos").symlink_to(synthetic_dataset)
-        before = Path.cwd()
-        os.chdir(folder)
-        yield folder
-        os.chdir(before)
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, synthetic_dataset, detector):
+    """A working directory in which everything lies where it lies by default."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "photos").symlink_to(synthetic_dataset)
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
 
-    @pytest.fixture(scope="class")
-    def cache(self, work):
-        return lf.extract("photos", workers=1)
 
-    @pytest.fixture(scope="class")
-    def run(self, cache):
-        settings = {"model.hidden": [8], "split.validation": 0.4, "fit.device": "cpu"}
-        return lf.train("mlp", cache, epochs=1, batch_size=8, lr=0.01, seed=3, settings=settings)
+@pytest.fixture(scope="module")
+def cache(work):
+    return lf.extract("photos", workers=1)
 
-    def test_a_cache_lies_where_the_command_puts_it(self, work, cache):
-        assert isinstance(cache, lf.LandmarkCache)
-        assert cache.path == Path("cache") / (work / "photos").resolve().name and cache.complete
-        assert repr(cache).startswith(f"<LandmarkCache {cache.path}: 30 images, 2 without a face; ")
-        assert len(lf.extract("photos", cache.path)) == 30, "a finished one is opened"
 
-    def test_a_run_has_its_settings(self, cache, run):
-        assert isinstance(run, RunFolder) and run.path == Path("experiments/runs/mlp-s3")
-        settings = run.read_config().settings
-        assert (settings.fit.epochs, settings.fit.batch_size, settings.optimiser.lr) == (1, 8, 0.01)
-        assert settings.seed == 3 and settings.cache == str(cache.path)
-        assert repr(run) == "<RunFolder experiments/runs/mlp-s3: finished>"
+@pytest.fixture(scope="module")
+def run(cache):
+    settings = {
+        "model.hidden": [8],
+        "model.features": "displacement",
+        "split.validation": 0.4,
+        "fit.device": "cpu",
+    }
+    return lf.train("mlp", cache, epochs=1, batch_size=8, lr=0.01, seed=3, settings=settings)
 
-    @pytest.mark.parametrize("named", [lambda run: run, lambda run: run.name, lambda run: run.path])
-    def test_an_evaluation_is_written_and_returned(self, run, named):
-        evaluation = lf.evaluate(named(run))
-        assert isinstance(evaluation, Evaluation)
-        assert (run.path / "metrics.json").is_file() and (run.path / "confusion.png").is_file()
-        first, heading, test, *_ = repr(evaluation).splitlines()
-        assert first == f"Evaluation over 7 classes: {', '.join(evaluation.classes)}"
-        assert heading.split() == ["subset", "images", "accuracy", "balanced", "macro-F1", "ECE"]
-        report = evaluation.subsets["test"]
-        assert test.split()[:3] == ["test", str(report.n), f"{100 * report.accuracy:.2f}"]
 
-    def test_the_three_lines(self, run):
-        faces = lf.load("mlp-s3").predict("photos/test")
-        assert faces.statuses.count("ok") >= 5 and set(faces.labels) - {None} <= set(faces.classes)
+def test_a_cache_lies_where_the_command_puts_it(work, cache):
+    assert isinstance(cache, lf.LandmarkCache)
+    assert cache.path == Path("cache") / (work / "photos").resolve().name and cache.complete
+    assert repr(cache).startswith(f"<LandmarkCache {cache.path}: 30 images, 2 without a face; ")
+    assert len(lf.extract("photos", cache.path)) == 30, "a finished one is opened"
 
-    def test_mistakes(self, cache):
-        with pytest.raises(SettingsError, match="train has no option 'epoch'; it has name, seed"):
-            lf.train("mlp", cache, epoch=5)
-        with pytest.raises(SettingsError, match=r"no setting 'fit\.epoch'"):
-            lf.train("mlp", cache, settings={"fit.epoch": 5})
-        with pytest.raises(SettingsError, match="there is no extraction setting 'pass'"):
-            lf.extract("photos", **{"pass": 3})
-        with pytest.raises(SourceError, match="gone does not exist"):
-            lf.extract("gone")
-        with pytest.raises(RunError, match="no model is named; give a run's folder or its name"):
-            lf.load()
-        with pytest.raises(RunError, match="'gone' is no run"):
-            lf.evaluate("gone")
+
+def test_a_run_has_its_settings(cache, run):
+    assert isinstance(run, RunFolder) and run.path == Path("experiments/runs/mlp-s3")
+    settings = run.read_config().settings
+    assert (settings.fit.epochs, settings.fit.batch_size, settings.optimiser.lr) == (1, 8, 0.01)
+    assert settings.seed == 3 and settings.cache == str(cache.path)
+    assert repr(run) == "<RunFolder experiments/runs/mlp-s3: finished>"
+
+
+@pytest.mark.parametrize("named", [lambda run: run, lambda run: run.name, lambda run: run.path])
+def test_an_evaluation_is_written_and_returned(run, named):
+    evaluation = lf.evaluate(named(run))
+    assert isinstance(evaluation, Evaluation)
+    assert (run.path / "metrics.json").is_file() and (run.path / "confusion.png").is_file()
+    first, heading, test, *_ = repr(evaluation).splitlines()
+    assert first == f"Evaluation over 7 classes: {', '.join(evaluation.classes)}"
+    assert heading.split() == ["subset", "images", "accuracy", "balanced", "macro-F1", "ECE"]
+    report = evaluation.subsets["test"]
+    assert test.split()[:3] == ["test", str(report.n), f"{100 * report.accuracy:.2f}"]
+
+
+def test_the_three_lines(run):
+    faces = lf.load("mlp-s3").predict("photos/test")
+    assert faces.statuses.count("ok") >= 5 and set(faces.labels) - {None} <= set(faces.classes)
+
+
+def test_mistakes(cache):
+    with pytest.raises(SettingsError, match="train has no option 'epoch'; it has name, seed"):
+        lf.train("mlp", cache, epoch=5)
+    with pytest.raises(SettingsError, match=r"no setting 'fit\.epoch'"):
+        lf.train("mlp", cache, settings={"fit.epoch": 5})
+    with pytest.raises(SettingsError, match="there is no extraction setting 'pass'"):
+        lf.extract("photos", **{"pass": 3})
+    with pytest.raises(SourceError, match="gone does not exist"):
+        lf.extract("gone")
+    with pytest.raises(RunError, match="no model is named; give a run's folder or its name"):
+        lf.load()
+    with pytest.raises(RunError, match="'gone' is no run"):
+        lf.evaluate("gone")

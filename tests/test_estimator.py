@@ -115,6 +115,7 @@ class TestLandmarks:
         np.testing.assert_array_equal(again.predict_proba(landmarks), model.predict_proba(landmarks))
 
 
+@pytest.mark.slow
 def test_in_pipelines_and_searches(faces):
     landmarks, labels = faces
     scores = cross_val_score(classifier(epochs=4), landmarks, labels, cv=2)
@@ -126,7 +127,7 @@ def test_in_pipelines_and_searches(faces):
 
 class TestCaches:
     def test_it_trains_as_the_command_does(self, tiny_cache, tiny_settings, tmp_path):
-        model = classifier(epochs=2, settings={"model.hidden": [16], "fit.device": "cpu"})
+        model = classifier(epochs=2, settings={"model.hidden": [16], "model.features": "displacement"})
         model.fit(tiny_cache)
         assert model.classes_.tolist() == ["angry", "happy", "sad"]
         seed = int(np.random.RandomState(0).randint(2**31 - 1))

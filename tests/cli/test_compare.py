@@ -28,9 +28,15 @@ def place(tmp_path_factory, make_pictured_rows):
         write_cache("cache/faces", make_pictured_rows(), part_rows=100)
         for name, seeds in RUNS.items():
             for seed in seeds:
-                small = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "seed": seed}
+                small = {
+                    "model.name": "mlp",
+                    "model.hidden": [16],
+                    "model.features": "displacement",
+                    "cache": "faces",
+                    "seed": seed,
+                }
                 small |= {"fit.batch_size": 16, "fit.device": "cpu", "name": f"{name}-s{seed}"}
-                small |= {"fit.epochs": 2 if name == "good" else 1}
+                small |= {"fit.epochs": 8 if name == "good" else 1}
                 small |= {"optimiser.lr": 0.01 if name == "good" else 1e-6}
                 train(load_settings(overrides=small))
     return folder
@@ -153,6 +159,7 @@ def test_a_cache_can_be_named_where_none_of_both_is_a_run(place, tmp_path):
     assert "--cache faces" in (tmp_path / "out" / "differences.md").read_text()
 
 
+@pytest.mark.slow
 def test_without_the_cache_evaluated_runs_are_compared_without_its_slices(place, tmp_path, monkeypatch):
     run("good-s0", "--with", "bad-s0", "--out", tmp_path / "whole")
     shutil.copytree(place / "experiments", tmp_path / "experiments")

@@ -83,6 +83,7 @@ def test_the_commands_it_names_work(first, folder):
         assert CliRunner().invoke(cli, [*words[1:], "--help"]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_called_again_it_detects_nothing_and_trains_the_same(first, folder):
     before = pd.read_parquet(folder / "runs" / "gnn" / "predictions.parquet")
     result = call(folder, *SMALL)

@@ -25,7 +25,13 @@ def place(tmp_path_factory, make_rows):
         write_cache("cache/faces", make_rows())
         write_cache("cache/others", make_rows(train=6, test=6, seed=8))
         for seed in (0, 1):
-            small = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "seed": seed}
+            small = {
+                "model.name": "mlp",
+                "model.hidden": [16],
+                "model.features": "displacement",
+                "cache": "faces",
+                "seed": seed,
+            }
             small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}
             train(load_settings(overrides=small))
     return folder
@@ -85,8 +91,15 @@ def test_another_cache_leaves_the_run_alone(place, tmp_path):
     assert names(tmp_path / "other") == FILES
 
 
+@pytest.mark.slow
 def test_folds_are_evaluated_as_one(tmp_path):
-    settings = {"model.name": "mlp", "model.hidden": [16], "cache": "faces", "name": "cv"}
+    settings = {
+        "model.name": "mlp",
+        "model.hidden": [16],
+        "model.features": "displacement",
+        "cache": "faces",
+        "name": "cv",
+    }
     settings |= {"fit.epochs": 1, "fit.batch_size": 16, "fit.device": "cpu"}
     wanted = repetitions(load_settings(overrides=settings), folds=2)
     folds = [found.path for found in train_multirun(wanted, runs_root=tmp_path)]

@@ -20,7 +20,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def three(made_run):
-    """Three runs, the newest last: `beta`, which is the best, `alpha`, and `gamma`, which is cut off."""
+    """Three runs, the newest last: `beta`, which is the best, `alpha`, and `gamma`, which is interrupted."""
     for day, (name, val, keywords) in enumerate(
         [
             ("beta", [0.5, 0.7], {"test": 0.65, "seed": 2, "model.name": "gnn"}),
@@ -64,7 +64,7 @@ def test_the_table(three):
     assert found["beta"].split() == [
         *("beta", "gnn", "knn", "2", "2/20", "finished", "70.00", "65.00", "32.50", "1.00k", "3s", "–")
     ]
-    assert found["gamma"].split()[1:8] == ["mlp", "1", "1/20", "cut", "off", "30.00", "–"]
+    assert found["gamma"].split()[1:7] == ["mlp", "1", "1/20", "interrupted", "30.00", "–"]
     assert found["gamma"].rstrip().endswith("from beta")
     assert output.count("from beta") == 1
     assert "landmarkfer train --resume gamma" in output
@@ -109,7 +109,7 @@ def test_long_names_fit_the_terminal(made_run, monkeypatch, width):
         ("model", ["beta", "alpha", "gamma"]),
         ("seed", ["alpha", "gamma", "beta"]),
         ("epochs", ["alpha", "beta", "gamma"]),
-        ("state", ["gamma", "alpha", "beta"]),
+        ("state", ["alpha", "beta", "gamma"]),
         ("val", ["beta", "alpha", "gamma"]),
         ("test", ["beta", "alpha", "gamma"]),
         ("f1", ["beta", "alpha", "gamma"]),

@@ -10,7 +10,16 @@ from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
-SMALL = ["--set", "model.hidden=[16]", "--set", "fit.batch_size=16", "--set", "fit.device=cpu"]
+SMALL = [
+    "--set",
+    "model.hidden=[16]",
+    "--set",
+    "model.features=displacement",
+    "--set",
+    "fit.batch_size=16",
+    "--set",
+    "fit.device=cpu",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ def test_statistics_are_those_of_the_faces_and_their_mirror_images():
     torch.testing.assert_close(mirror_landmarks(mean), mean)
 
 
-@pytest.mark.parametrize("n", [20, 3000])
+@pytest.mark.parametrize("n", [20, pytest.param(3000, marks=pytest.mark.slow)])
 def test_whitening_is_the_inverse_root_of_correlations_and_a_floor(n):
     """The fewer faces there are, the less is whitened."""
     faces = related_faces(n)

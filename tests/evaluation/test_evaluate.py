@@ -24,6 +24,7 @@ PROBABILITIES = [f"p_{name}" for name in CLASSES]
 
 def training(cache, root, **overrides):
     small = {"model.name": "mlp", "model.hidden": [16], "cache": str(cache.path), "fit.device": "cpu"}
+    small |= {"model.features": "displacement"}
     small |= {"fit.epochs": 2, "fit.batch_size": 16, "optimiser.lr": 0.01}
     return train(load_settings(overrides=small | overrides), runs_root=root)
 

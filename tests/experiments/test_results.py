@@ -55,6 +55,7 @@ def test_every_trained_row_has_its_predictions(page):
     assert set(archived) == {one for one in tested if one[0] not in averages}
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_predictions(page):
     _, rows, archived = page
     for (name, seed), one in archived.items():

@@ -88,6 +88,7 @@ class TestMaking:
             k: copy.fingerprint for k, copy in made.items()
         }
 
+    @pytest.mark.slow
     def test_stopped_it_goes_on_where_it_was(self, cache, rows, made, tmp_path, recorder):
         recorder.stop = len(rows) + 2
         with pytest.raises(KeyboardInterrupt):

@@ -95,7 +95,9 @@ def test_leaving_the_pool_does_not_wait_for_a_slow_image(odd_source, unused_mode
     source = odd_source("wait:60")
     with WorkerPool(Job(source.reader, ExtractSettings(), "landmarker", unused_model), 1) as crew:
         crew.give([(0, source.entries[0])])
+        deadline = time.monotonic() + 60
         while not odd_source.read():
+            assert time.monotonic() < deadline, "the worker does not start"
             time.sleep(0.02)
         started = time.monotonic()
     assert time.monotonic() - started < 10

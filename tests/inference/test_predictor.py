@@ -82,7 +82,8 @@ def rows_of_run(run: lf.RunFolder, cache: lf.LandmarkCache) -> Predictions:
 
 
 @pytest.mark.parametrize(
-    ("model", "crop"), [*((model, None) for model in SMALL), ("image", 64), ("fusion", 64)]
+    ("model", "crop"),
+    [*((model, None) for model in SMALL), ("image", 64), pytest.param("fusion", 64, marks=pytest.mark.slow)],
 )
 def test_a_folder_is_predicted_as_a_cache_of_it_is(run_of, caches, photos, model, crop):
     run, cache = run_of(model, crop), caches[crop]

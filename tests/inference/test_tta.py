@@ -3,7 +3,7 @@ import torch
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL
-from landmarkfer.inference.tta import batches, mean_probabilities, view_embeddings, views
+from landmarkfer.inference.tta import batches, mean_probabilities, tta_embeddings, views
 from landmarkfer.models import build_model
 from landmarkfer.progress import Progress
 
@@ -20,14 +20,14 @@ def small_model():
 
 def test_features_of_the_face_and_of_its_mirror_image():
     model, faces = small_model(), make_batch(5)
-    features = view_embeddings(model, faces, PredictionSettings(), batch_size=2)
+    features = tta_embeddings(model, faces, PredictionSettings(), batch_size=2)
     assert features.shape == (2, 5, 8)
     torch.testing.assert_close(features[0], model.embed(faces))
     straight, mirrored = views(faces, model, PredictionSettings())
     assert straight is faces
     torch.testing.assert_close(features[1], model.embed(mirrored))
     assert not torch.allclose(features[0], features[1])
-    assert view_embeddings(model, faces, PredictionSettings(mirror=False)).shape == (1, 5, 8)
+    assert tta_embeddings(model, faces, PredictionSettings(mirror=False)).shape == (1, 5, 8)
 
 
 def test_probabilities_are_averaged_over_views():

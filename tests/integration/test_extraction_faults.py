@@ -260,6 +260,7 @@ def test_two_processes_exclude_each_other(faces, detector, tmp_path):
         first.wait()
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_one_sentence_and_a_cache_that_opens(faces, detector, tmp_path):
     resource = pytest.importorskip("resource")
     folder = tmp_path / "cache"

@@ -24,7 +24,17 @@ SMALL = {
 IMAGE = {"model.width": 4, "model.size": 16, "model.dropout": 0.0}
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        *("concat", "sampled"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in FUSIONS
+            if name not in ("concat", "sampled")
+        ),
+    ],
+)
 def test_it_learns_and_is_evaluated(image_settings, tmp_path, fusion):
     settings = image_settings("fusion", **SMALL | {"model.fusion": fusion, "fit.epochs": 6})
     run = train(settings, runs_root=tmp_path)
@@ -41,6 +51,7 @@ def test_it_learns_and_is_evaluated(image_settings, tmp_path, fusion):
     assert run.read_config().graph.name == "anatomical"
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_never_cut(image_settings, tmp_path, monkeypatch):
     settings = image_settings("fusion", **SMALL | {"fit.epochs": 3, "name": "whole"})
     whole = train(settings, runs_root=tmp_path)
@@ -104,6 +115,7 @@ class TestBranches:
             image_settings("fusion", **SMALL | {"branches.freeze": ["encoder"]})
 
 
+@pytest.mark.slow
 def test_shuffled_landmarks_are_those_of_another_image_in_training_and_test(image_settings, tmp_path):
     settings = image_settings(
         "fusion", **SMALL | {"data.shuffled": True, "fit.epochs": 1, "name": "shuffled"}

@@ -72,8 +72,18 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("step", [4, 8])
+@pytest.mark.parametrize(
+    ("step", "variant"),
+    [
+        *[(8, "mixup"), (8, "stages"), (4, "adaptive")],
+        *(pytest.param(4, name, marks=pytest.mark.slow) for name in VARIANTS if name != "adaptive"),
+        *(
+            pytest.param(8, name, marks=pytest.mark.slow)
+            for name in VARIANTS
+            if name not in ("mixup", "stages")
+        ),
+    ],
+)
 def test_resumed_as_if_never_cut(image_settings, tmp_path, monkeypatch, variant, step):
     """Cut in the first and in the second epoch, with a checkpoint every other step."""
     overrides = {"fit.epochs": None if "stages" in VARIANTS[variant] else 3, "fit.checkpoint_every": 2}

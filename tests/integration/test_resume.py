@@ -152,6 +152,7 @@ def test_real_processes_killed_in_the_middle_of_an_epoch(tiny_settings, unbroken
         assert outcome(run) == unbroken(settings)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_twice(tiny_settings, unbroken, cut_at, monkeypatch, tmp_path):
     settings = tiny_settings(**SMALL | {"fit.checkpoint_every": 2, "fit.ema": 0.6, "name": "cut"})
     run = RunFolder(tmp_path / "cut")

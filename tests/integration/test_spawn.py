@@ -61,8 +61,8 @@ def test_trainings_side_by_side(tmp_path, tiny_cache):
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.training.parallel import train_parallel
 
-small = {{"model.name": "mlp", "model.hidden": [4], "fit.epochs": 2, "fit.batch_size": 16}}
-small |= {{"fit.device": "cpu", "cache": {str(tiny_cache.path)!r}}}
+small = {{"model.name": "mlp", "model.hidden": [4], "model.features": "displacement"}}
+small |= {{"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "cache": {str(tiny_cache.path)!r}}}
 if __name__ == "__main__":
     names = [{{"name": f"mlp-s{{seed}}", "seed": seed}} for seed in (0, 1)]
     train_parallel([load_settings(None, small | name) for name in names], 2)

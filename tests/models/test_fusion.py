@@ -119,11 +119,11 @@ class TestSampling:
         model = fused(fusion="sampled", crop=0.75, size=18)
         batch = make_batch(2)
         stored = replace(batch, keypoints=torch.full_like(batch.keypoints, 0.5))
-        torch.testing.assert_close(model.image.seen_points(stored), stored.keypoints)
+        torch.testing.assert_close(model.image.cropped_keypoints(stored), stored.keypoints)
         corner = replace(batch, keypoints=torch.full_like(batch.keypoints, 3 / 24))
-        assert model.image.seen_points(corner).abs().max() == 0, "three pixels are cut off at either side"
+        assert model.image.cropped_keypoints(corner).abs().max() == 0, "three pixels are cropped"
         cut = replace(batch, image=batch.image[..., 3:21, 3:21].float() / 255)
-        assert torch.equal(model.image.seen_points(cut), cut.keypoints), "what was cut already is as it is"
+        assert torch.equal(model.image.cropped_keypoints(cut), cut.keypoints), "cropped once, not twice"
 
 
 class TestBranches:

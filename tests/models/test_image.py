@@ -46,7 +46,7 @@ class TestPrepare:
 
     @pytest.mark.parametrize(("crop", "side"), [(44 / 48, 44), (0.9167, 44), (1.0, 48), (0.001, 1)])
     def test_how_much_is_seen(self, crop, side):
-        assert tiny(crop=crop).seen_side(48) == side
+        assert tiny(crop=crop).cropped_side(48) == side
 
     def test_a_larger_image_is_averaged_and_not_sampled(self):
         stripes = torch.zeros(1, 1, 32, 32)

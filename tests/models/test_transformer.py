@@ -240,7 +240,8 @@ class TestTraining:
             assert torch.equal(gradient, second[name]), name
 
     @pytest.mark.parametrize(
-        ("tokens", "graph", "steps"), [("landmarks", "none", 40), ("regions", "tesselation", 60)]
+        ("tokens", "graph", "steps"),
+        [pytest.param("landmarks", "none", 40, marks=pytest.mark.slow), ("regions", "tesselation", 60)],
     )
     def test_64_faces_can_be_learnt_by_heart(self, tokens, graph, steps):
         model = build(tokens=tokens, graph=graph, width=16, heads=1, depth=1)

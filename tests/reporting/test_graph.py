@@ -156,7 +156,9 @@ def test_shapes_that_are_no_face_are_refused():
         graph_figure(build_graph("knn"), landmarks=np.full((478, 3), np.nan))
 
 
-@pytest.mark.parametrize("name", ["anatomical", "knn", "regions", "full"])
+@pytest.mark.parametrize(
+    "name", ["anatomical", "knn", "regions", pytest.param("full", marks=pytest.mark.slow)]
+)
 def test_figure_draws_every_edge_upright(name):
     graph = build_graph(name)
     axes = graph_figure(graph).axes[0]

@@ -74,7 +74,7 @@ class TestCurves:
         (rest,) = unnamed_lines(accuracy)
         np.testing.assert_allclose(rest.get_ydata(), [90, 80])
         alone = curves_figure([runs[2]]).axes[1]
-        assert list(named_lines(alone)) == ["a-s2 (cut off, 2/20)"]
+        assert list(named_lines(alone)) == ["a-s2 (interrupted, 2/20)"]
 
     def test_few_are_labelled_without_overlap_and_many_have_a_legend(self, record):
         runs = [record(f"r{n}", [0.5, 0.6 + n / 1e4], **{"fit.epochs": n + 2}) for n in range(8)]

@@ -78,14 +78,14 @@ class TestRecord:
 
 
 class TestState:
-    def test_cut_off_training_and_finished(self, made_run):
+    def test_interrupted_training_and_finished(self, made_run):
         folder = made_run(finished=False)
-        assert read_run(folder).state == "cut off"
+        assert read_run(folder).state == "interrupted"
         with FileLock(folder / ".lock"):
             assert read_run(folder).state == "training"
-        assert read_run(folder).state == "cut off", "a lock file that nobody holds"
+        assert read_run(folder).state == "interrupted", "a lock file that nobody holds"
         (folder / ".model.partial.safetensors").touch()
-        assert read_run(folder).state == "cut off", "a model that is half written"
+        assert read_run(folder).state == "interrupted", "a model that is half written"
         (folder / "model.skops").touch()
         assert read_run(folder).state == "finished"
 

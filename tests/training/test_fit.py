@@ -290,7 +290,7 @@ class TestCollapse:
             if row.label == "happy" or row.id.endswith("5.png"):
                 kept.append(row)
         cache = write_cache(tmp_path / "same", kept)
-        settings = {"cache": str(cache.path), "fit.epochs": 4, "loss.class_weights": "none"}
+        settings = {"cache": str(cache.path), "fit.epochs": 8, "loss.class_weights": "none"}
         run = train(tiny_settings(**settings), runs_root=tmp_path)
         assert "every validation image was predicted as 'happy'" in caplog.text
         assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] > 0.6, "and yet"

@@ -13,7 +13,13 @@ from landmarkfer.training.parallel import train_parallel
 
 
 def wanted(cache, name, **overrides):
-    content = {"model.name": "mlp", "model.hidden": [4], "fit.epochs": 1, "fit.batch_size": 16}
+    content = {
+        "model.name": "mlp",
+        "model.hidden": [4],
+        "model.features": "displacement",
+        "fit.epochs": 1,
+        "fit.batch_size": 16,
+    }
     return load_settings(None, content | {"cache": cache, "name": name} | overrides)
 
 

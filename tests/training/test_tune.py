@@ -1,4 +1,4 @@
-"""The search: what it draws, keeps and says, and that one that was cut off goes on as if it had not been."""
+"""The search: what it draws, stores and says, and that it resumes after an interruption."""
 
 import json
 import tomllib
@@ -19,6 +19,7 @@ RECIPE = """
 [model]
 name = "mlp"
 hidden = [8]
+features = "displacement"
 [fit]
 epochs = 2
 batch_size = 16
@@ -67,7 +68,7 @@ def test_what_a_search_leaves_behind(recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(recipe, tmp_path, monkeypatch):
+def test_a_search_that_was_interrupted_resumes_as_if_it_had_not_been(recipe, tmp_path, monkeypatch):
     _, whole = run(recipe, tmp_path / "whole")
 
     class Stop(Callback):
@@ -92,6 +93,7 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(recipe, tmp_pat
     assert len(list((folder / "runs").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_with_a_finished_search(recipe, tmp_path):
     run(recipe, tmp_path, trials=1)
     _, trials = run(recipe, tmp_path, trials=2)
@@ -117,6 +119,7 @@ def test_a_trial_that_is_worse_than_the_median_is_stopped(recipe, tmp_path, monk
     assert trials["value"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_stays_one_if_the_process_is_killed_before_it_is_told(recipe, tmp_path, monkeypatch):
     from optuna import Study, Trial
 
@@ -137,6 +140,7 @@ def test_a_stopped_trial_stays_one_if_the_process_is_killed_before_it_is_told(re
     assert len(pd.read_csv(folder / "runs/trial-0002/metrics.csv")) == 1
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_a_failed_trial(recipe, tmp_path, monkeypatch):
     train = module.train_or_resume
 
@@ -151,6 +155,7 @@ def test_a_training_that_diverges_is_a_failed_trial(recipe, tmp_path, monkeypatc
     assert trials["value"].isna().tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_other_ranges_need_another_study(recipe, tmp_path):
     tune(recipe, root=tmp_path, trials=1)
     recipe.write_text(recipe.read_text().replace("high = 32", "high = 64"))

@@ -58,6 +58,7 @@ cache = "{cache}"
 [model]
 name = "mlp"
 hidden = [16]
+features = "displacement"
 [optimiser]
 lr = 0.01
 [fit]
@@ -148,7 +149,7 @@ class TestPage:
         p = [paired[name, ALL_SEEDS, "p_permutation"] for name in ("smaller", "both of them")]
         corrected = [paired[name, ALL_SEEDS, "p_holm"] for name in ("smaller", "both of them")]
         assert min(corrected) == pytest.approx(min(1, 2 * min(p)))
-        assert results.loc[("small", 0, "run", "macs"), "value"] == 1434 * 1434 + 1434 * 16 + 16 * 3
+        assert results.loc[("small", 0, "run", "macs"), "value"] == 1434 * 16 + 16 * 3
         assert results.loc[("small", 0, "run", "latency_ms"), "value"] > 0
 
     def test_an_equal_call_trains_nothing_and_leaves_equal_files(self, made, finished, monkeypatch):
@@ -223,6 +224,7 @@ class TestPage:
         missing = theirs.merge(ours, how="left", indicator=True).query("_merge == 'left_only'")
         assert set(missing["metric"]) - {"latency_ms"} == {"train_seconds"}
 
+    @pytest.mark.slow
     def test_what_lacks_its_cost_alone_is_not_predicted_again(self, copied, monkeypatch):
         (copied / "runs" / "tiny-small-s1" / COST_FILE).unlink()
         monkeypatch.setattr(
@@ -231,6 +233,7 @@ class TestPage:
         benchmark_in(copied)
         assert (copied / "runs" / "tiny-small-s1" / COST_FILE).exists()
 
+    @pytest.mark.slow
     def test_latency_is_measured_again_when_asked_for(self, copied, monkeypatch):
         """Of weights alone too; nothing else changes."""
         run = copied / "runs" / "tiny-small-s1"
@@ -295,6 +298,7 @@ class TestPage:
         benchmark_in(copied)
         assert (run / COST_FILE).exists()
 
+    @pytest.mark.slow
     def test_figures_of_another_version_are_made_again(self, copied):
         run = copied / "runs" / "tiny-small-s0"
         files = [run / "metrics.json", run / "elsewhere" / "again" / "metrics.json"]
@@ -418,7 +422,8 @@ class TestBeforeAnythingIsTrained:
     def test_a_model_that_cannot_be_built_is_refused(self, recipe, tmp_path):
         (tmp_path / "image.toml").write_text(
             TRAINING.format(cache=read_benchmark(recipe).other_data["again"]).replace(
-                'name = "mlp"\nhidden = [16]', 'name = "image"\nbackbone = "cnn-small"\nwidth = 16'
+                'name = "mlp"\nhidden = [16]\nfeatures = "displacement"',
+                'name = "image"\nbackbone = "cnn-small"\nwidth = 16',
             )
         )
         recipe.write_text(recipe.read_text() + '[[rows]]\nname = "pixels"\nrecipe = "image.toml"\n')

@@ -41,7 +41,12 @@ def place(detector, synthetic_dataset, tmp_path_factory):
         for seed in (0, 1):
             small = {"cache": "made", "seed": seed, "fit.epochs": 2, "fit.batch_size": 8}
             small |= {"fit.device": "cpu", "split.validation": 0.4}
-            train(load_settings(overrides=small | {"model.name": "mlp", "model.hidden": [16]}))
+            train(
+                load_settings(
+                    overrides=small
+                    | {"model.name": "mlp", "model.hidden": [16], "model.features": "displacement"}
+                )
+            )
             image = {
                 "name": f"image-s{seed}",
                 "model.name": "image",
