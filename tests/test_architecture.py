@@ -1,7 +1,9 @@
 """The layers of the package, and what its entry points may load."""
 
 import ast
+import functools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,8 +46,13 @@ def layer(module: str) -> int:
     return LAYERS[module.partition(".")[0]]
 
 
-def imports(module: str) -> Iterator[tuple[str, int]]:
+@functools.cache
+def imports(module: str) -> tuple[tuple[str, int], ...]:
     """Everything a module imports anywhere, also inside functions, with the line."""
+    return tuple(_imports(module))
+
+
+def _imports(module: str) -> Iterator[tuple[str, int]]:
     path = MODULES[module]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -66,6 +73,7 @@ def imports(module: str) -> Iterator[tuple[str, int]]:
 
 
 def own_imports(module: str) -> Iterator[tuple[str, int]]:
+    """Those of the package's own modules."""
     if not module:
         return  # the public API names all that it offers, and loads it on first use
     for name, line in imports(module):
@@ -88,6 +96,14 @@ def reached(module: str) -> set[str]:
 
 def test_every_module_has_a_layer():
     assert {module.partition(".")[0] for module in MODULES} <= set(LAYERS)
+
+
+def test_the_table_of_layers_in_contributing_is_this_one():
+    table = re.findall(
+        r"^\| (\d+) \| (`.*?) \|", (PACKAGE.parent / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    written = {name: int(number) for number, names in table for name in re.findall(r"`(\w+)`", names)}
+    assert written == {name: number for name, number in LAYERS.items() if name.strip("_") == name != ""}
 
 
 def test_the_top_level_holds_packages_and_few_files():

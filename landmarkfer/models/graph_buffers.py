@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landmarkfer.errors import RunError
+from landmarkfer.errors import GraphError, RunError
 from landmarkfer.face.graph import FaceGraph
 
 GRAPH_ARRAYS = ("edge_index", "edge_kind", "node_region")
@@ -45,10 +45,13 @@ class GraphBuffers(nn.Module):
         error_msgs: list[str],
     ) -> None:
         for name in GRAPH_ARRAYS:
-            # Checkpoints of version 0.1 hold no graph.
+            # Checkpoints of version 0.1 store no graph.
             given = state_dict.get(prefix + name)
             if given is not None and not torch.equal(given.cpu(), getattr(self, name).cpu()):
-                error_msgs.append(f"'{prefix}{name}' is not that of the graph '{self.face_graph.name}'")
+                raise GraphError(
+                    f"the graph '{self.face_graph.name}' has changed since these weights were trained "
+                    f"({prefix}{name} differs); train a new run."
+                )
 
 
 def graph_of(

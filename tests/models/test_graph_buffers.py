@@ -3,7 +3,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from landmarkfer.errors import RunError
+from landmarkfer.errors import GraphError, RunError
 from landmarkfer.face.graph import build_graph
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.models import build_model, load_model
@@ -67,7 +67,7 @@ def test_weights_for_another_graph_are_refused(case):
     name, keywords, prefix = case
     own = build_model(name, 3, **keywords, graph=OWN)
     other = build_model(name, 3, **keywords, graph="anatomical")
-    with pytest.raises(RuntimeError, match=rf"'{prefix}edge_index' is not that of the graph 'knn'"):
+    with pytest.raises(GraphError, match=rf"graph 'knn' has changed .*\({prefix}edge_index differs\)"):
         own.load_state_dict(other.state_dict())
 
 
