@@ -2,7 +2,8 @@
 
 The images of highest confidence are answered first. `confidence` `[N]` is the probability a model gave to
 the class it predicted, `correct` `[N]` whether that was right. Images of equal confidence, such as all
-without usable input, are answered in no particular order: each counts as the mean of them.
+without usable input, are answered in no particular order: each counts as the mean of them. Confidences that
+differ by rounding errors alone are equal: how a sum is rounded depends on the processor.
 """
 
 import math
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from landmarkfer.metrics.classification import Floats
+
+_DIGITS = 14
+"""Decimals of a confidence that count: far coarser than rounding errors, far finer than float32."""
 
 
 def risk_over_coverage(confidence: ArrayLike, correct: ArrayLike) -> Floats:
@@ -25,7 +29,7 @@ def risk_over_coverage(confidence: ArrayLike, correct: ArrayLike) -> Floats:
             f"confidence and correct must be [N] arrays of one length N > 0, "
             f"got {confidence.shape} and {correct.shape}"
         )
-    _, group, count = np.unique(-confidence, return_inverse=True, return_counts=True)
+    _, group, count = np.unique(-confidence.round(_DIGITS), return_inverse=True, return_counts=True)
     share = np.bincount(group, weights=~correct) / count
     return np.cumsum(np.repeat(share, count)) / np.arange(1, len(confidence) + 1)
 

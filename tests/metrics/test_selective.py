@@ -36,6 +36,17 @@ def test_equal_confidence_counts_as_its_mean_whatever_the_order():
     assert blind.tolist() == pytest.approx([0.5] * 4), "as if left out at random"
 
 
+def test_the_order_of_a_sum_does_not_count():
+    """Means of probabilities that are stored in half precision have many ties, as far as rounding goes."""
+    rng = np.random.default_rng(0)
+    members = rng.random((5, 4000)).astype(np.float16).astype(float)
+    shares = np.full(5, 0.2)
+    sums = [np.mean(members, axis=0), np.einsum("m,mn->n", shares, members), members[::-1].T @ shares]
+    correct = rng.random(4000) < 0.7
+    assert len({tuple(one) for one in sums}) == 3, "rounded in another way"
+    assert len({area_under_risk_coverage(one, correct) for one in sums}) == 1
+
+
 def test_no_confidence_is_better_than_one_that_is_lower_wherever_the_model_is_wrong():
     rng = np.random.default_rng(0)
     correct = rng.random(300) < 0.7
