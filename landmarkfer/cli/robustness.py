@@ -79,4 +79,4 @@ def robustness(
             landmarker=landmarker,
             progress=progress,
         )
-    click.echo(f"Page: {written}; figures: {written.with_suffix('.csv')}")
+    click.echo(f"Report: {written}; figures: {written.with_suffix('.csv')}")

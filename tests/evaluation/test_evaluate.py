@@ -292,6 +292,7 @@ class TestSeveralRuns:
         for folder in (run.path, second.path):
             assert files <= {path.name for path in folder.iterdir()}
 
+    @pytest.mark.slow
     def test_runs_on_different_images_are_not_averaged(self, run, tiny_cache, make_rows, tmp_path):
         cache = write_cache(tmp_path / "less", make_rows(test=6))
         other = training(cache, tmp_path, **{"fit.epochs": 1})

@@ -159,6 +159,7 @@ def test_the_order_of_a_list_is_kept(run_of, photos):
     assert [face.label is None for face in faces] == [False, True, True, False, True]
 
 
+@pytest.mark.slow
 def test_chunks_and_progress(run_of, photos, monkeypatch, recorder):
     from landmarkfer.inference import predictor
 

@@ -87,8 +87,8 @@ def test_a_model_learns_what_was_predicted_instead_of_the_labels(dataset, splits
     run = train(tiny_settings(name="run", **settings), runs_root=tmp_path)
     model = run.load().model
     with torch.inference_mode():
-        told = model(dataset.faces.rows(torch.as_tensor(splits.val))).argmax(dim=1)
-    assert (told == 2).double().mean() > 0.9
+        predicted = model(dataset.faces.rows(torch.as_tensor(splits.val))).argmax(dim=1)
+    assert (predicted == 2).double().mean() > 0.9
     assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] < 0.5, "validation goes by the labels"
 
 

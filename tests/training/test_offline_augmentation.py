@@ -110,9 +110,9 @@ class TestRuns:
         run.weights_file.unlink()
         assert resume(run).weights_file.read_bytes() == whole
         run.weights_file.unlink()
-        told = json.loads(run.config_file.read_text())
-        told["also"][0]["fingerprint"] = "of others"
-        run.config_file.write_text(json.dumps(told))
+        saved = json.loads(run.config_file.read_text())
+        saved["also"][0]["fingerprint"] = "of others"
+        run.config_file.write_text(json.dumps(saved))
         with pytest.raises(RunError, match="copies has changed since run 'run' started"):
             resume(run)
 

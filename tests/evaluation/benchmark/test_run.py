@@ -200,6 +200,7 @@ class TestPage:
         benchmark_in(copied, train=False)
         assert [path.name for path, content in made.items() if path.read_bytes() != content] == []
 
+    @pytest.mark.slow
     def test_rows_of_another_machine_stand_beside_those_made_here(self, copied):
         for seed in (0, 1):
             shutil.rmtree(copied / "runs" / f"tiny-small-s{seed}")
@@ -251,13 +252,14 @@ class TestPage:
         assert after[timed]["value"].tolist() == [250.0] * 3
         pd.testing.assert_frame_equal(after[~timed], before[~timed])
 
+    @pytest.mark.slow
     def test_a_run_that_cannot_be_evaluated_leaves_what_is_kept_as_it_is(self, copied, recorder):
         before = (copied / "results" / "tiny.csv").read_bytes()
         run = copied / "runs" / "tiny-small-s1"
         (run / COST_FILE).unlink()
-        told = json.loads((run / "config.json").read_text())
-        told["cache"]["fingerprint"] = "of another machine's"
-        (run / "config.json").write_text(json.dumps(told))
+        saved = json.loads((run / "config.json").read_text())
+        saved["cache"]["fingerprint"] = "of another machine's"
+        (run / "config.json").write_text(json.dumps(saved))
         benchmark_in(copied, progress=recorder)
         assert (copied / "results" / "tiny.csv").read_bytes() == before
         assert any(
@@ -282,6 +284,7 @@ class TestPage:
             benchmark_in(tmp_path, train=False)
         assert not (tmp_path / "runs").exists()
 
+    @pytest.mark.slow
     def test_a_page_of_some_rows(self, recipe, tmp_path):
         page = benchmark(
             recipe, seeds=[3], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path / "results"
@@ -393,6 +396,7 @@ class TestRowsOfTheCsvAlone:
         assert set(read_results(copied / "results" / "tiny.csv")["experiment"]) == {"small"}
 
 
+@pytest.mark.slow
 def test_without_a_baseline_there_are_neither_tests_nor_a_picture(copied):
     shutil.rmtree(copied / "results", ignore_errors=True)
     text = (copied / "tiny.toml").read_text()

@@ -70,6 +70,7 @@ def test_a_benchmark_can_call_it(compared, recorder):
     assert "made by a test" in page and "Measured 2026-01-02" in page
 
 
+@pytest.mark.slow
 def test_equal_calls_leave_equal_files(compared):
     (_, first), (_, second) = compared("first"), compared("second")
     files = sorted(path.name for path in first.iterdir())

@@ -47,6 +47,7 @@ def test_a_page_of_two_systems(two, tmp_path):
         assert picture.width > 1000
 
 
+@pytest.mark.slow
 def test_equal_outcomes_give_equal_files(two, tmp_path):
     first, again = (
         write_robustness(tmp_path / name / "page", robustness_figures(two, PIXELS), "make it", "2026-01-02")

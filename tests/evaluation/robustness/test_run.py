@@ -55,9 +55,9 @@ def place(detector, synthetic_dataset, tmp_path_factory):
                 "model.channels": 1,
             }
             train(load_settings(overrides=small | image))
-        told = CliRunner().invoke(cli, ["robustness", *ARGUMENTS], catch_exceptions=False)
-    assert told.exit_code == 0, told.output
-    return folder, told
+        result = CliRunner().invoke(cli, ["robustness", *ARGUMENTS], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder, result
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +75,11 @@ def files(folder):
 
 
 def test_what_a_user_sees(place):
-    folder, told = place
-    assert told.stdout.strip() == ("Page: experiments/results/made.md; figures: experiments/results/made.csv")
-    assert "finding landmarks: 88 of 88" in told.stderr
+    folder, result = place
+    assert result.stdout.strip() == (
+        "Report: experiments/results/made.md; figures: experiments/results/made.csv"
+    )
+    assert "finding landmarks: 88 of 88" in result.stderr
     page = (folder / "experiments/results/made.md").read_text()
     for part in (
         "8 test images, each corrupted in 2 ways at 5 severities",
