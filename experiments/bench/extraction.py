@@ -33,7 +33,7 @@ import numpy as np
 from _bench import memory_mb, write_page
 
 from landmarkfer.extraction import create_detector, detect_face, extract
-from landmarkfer.extraction.decode import decode_image, pixels_of_grey
+from landmarkfer.extraction.decode import decode_image, decode_array
 from landmarkfer.extraction.open_source import open_source
 from landmarkfer.extraction.sources import Source
 from landmarkfer.progress import Progress
@@ -90,7 +90,7 @@ def sample(source: Source, count: int) -> Source:
 def decoded(source: Source) -> list[np.ndarray]:
     """Read and decode all images of a source."""
     contents = [source.reader.read(entry.key) for entry in source.entries if entry.key is not None]
-    images = [decode_image(c) if isinstance(c, bytes) else pixels_of_grey(c) for c in contents]
+    images = [decode_image(c) if isinstance(c, bytes) else decode_array(c) for c in contents]
     return [image.pixels for image in images]
 
 
