@@ -33,7 +33,7 @@ import numpy as np
 from _bench import memory_mb, write_page
 
 from landmarkfer.extraction import create_detector, detect_face, extract
-from landmarkfer.extraction.decode import decode_image, decode_array
+from landmarkfer.extraction.decode import decode_array, decode_image
 from landmarkfer.extraction.open_source import open_source
 from landmarkfer.extraction.sources import Source
 from landmarkfer.progress import Progress
