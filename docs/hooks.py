@@ -1,9 +1,11 @@
 """Bring pages and pictures that live beside the code into the site, so that each has one source."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -24,6 +26,8 @@ SHOWN = (
     "graphs/*.ipynb",
     "graphs/gallery/*.png",
 )
+# `graphs/README.md` would be the page `graphs/`, which is that of `docs/graphs.md`.
+_RENAMED = {"graphs/README.md": "graphs/data.md"}
 _OUTSIDE = re.compile(r"\]\((?:\.\./)+(cache|examples|experiments|graphs)/")
 
 
@@ -32,7 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for pattern in SHOWN:
         for path in sorted(ROOT.glob(pattern)):
             uri = path.relative_to(ROOT).as_posix()
-            files.append(File.generated(config, uri, abs_src_path=str(path)))
+            files.append(File.generated(config, _RENAMED.get(uri, uri), abs_src_path=str(path)))
+    pages = Counter(file.dest_uri for file in files)
+    if twice := [uri for uri, count in pages.items() if count > 1]:
+        raise PluginError(f"several files are the page {', '.join(twice)}")
     return files
 
 
@@ -41,4 +48,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if page.file.src_uri.split("/")[0] in ("cache", "examples", "experiments", "graphs"):
         return markdown
     up = "../" * page.file.src_uri.count("/")
-    return _OUTSIDE.sub(rf"]({up}\1/", markdown)
+    markdown = _OUTSIDE.sub(rf"]({up}\1/", markdown)
+    for uri, renamed in _RENAMED.items():
+        markdown = markdown.replace(f"]({up}{uri}", f"]({up}{renamed}")
+    return markdown
