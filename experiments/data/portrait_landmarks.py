@@ -1,4 +1,4 @@
-"""Rewrites the landmarks of the portrait that made faces start from (`astronaut_landmarks.csv`).
+"""Rewrites the landmarks of the portrait that synthetic faces start from (`astronaut_landmarks.csv`).
 
 Each point is the median over detections on the portrait cut out at several sizes, upscaled to several
 resolutions, as it is and mirrored. Coordinates are pixels of `skimage.data.astronaut()`, the first pixel
