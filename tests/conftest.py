@@ -196,12 +196,22 @@ def image_settings(pictured_cache: "LandmarkCache"):
 
 
 @pytest.fixture
-def tiny_settings(tiny_cache: "LandmarkCache"):
-    """Settings of a training that takes a second: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
+def tiny_settings(tiny_cache: "LandmarkCache", small_settings):
+    """Those of `small_settings` on `tiny_cache`: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
+
+    def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
+        return small_settings(model, **{"cache": str(tiny_cache.path)} | overrides)
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def small_settings():
+    """Settings of a training that takes a second: `small_settings("mlp", **{"cache": "faces"})`."""
     from landmarkfer.config.recipes import load_settings
 
     def settings(model: str = "mlp", **overrides: object) -> "TrainSettings":
-        small = {"model.name": model, "model.hidden": [16], "cache": str(tiny_cache.path)}
+        small: dict[str, object] = {"model.name": model, "model.hidden": [16]}
         # Whitening solves for 1,434 eigenvectors, which takes longer than all the rest.
         small |= {"model.features": "displacement"}
         small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}

@@ -85,7 +85,7 @@ def extract(
       landmarkfer extract fer2013.zip --passes 7 --threshold 0.3
       landmarkfer extract photos.zip --labels labels.csv --label-column emotion --cache faces
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.extract_report import print_summary
+    from landmarkfer.cli.extract_report import interruption_text, print_summary
     from landmarkfer.data.cache import cache_folder
     from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
@@ -116,8 +116,6 @@ def extract(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        click.echo(
-            f"Interrupted. {folder} holds what was done; the same command resumes from there.", err=True
-        )
+        click.echo(interruption_text(folder, len(images.entries)), err=True)
         sys.exit(130)
     print_summary(summary)

@@ -1,9 +1,13 @@
 """What `landmarkfer extract` shows of what came of it."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
+from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Status
+from landmarkfer.errors import CacheError
 from landmarkfer.extraction.pipeline import ExtractionSummary
 from landmarkfer.progress import duration
 
@@ -38,3 +42,12 @@ def _cells(counts: dict[Status, int]) -> list[str]:
     return [f"{count:,}" for count in (images, counts["ok"], counts["no_face"], counts["unreadable"])] + [
         share
     ]
+
+
+def interruption_text(folder: Path, images: int) -> str:
+    """What an interrupted extraction has stored of so many images: whole parts."""
+    try:
+        stored = len(LandmarkCache.open(folder))
+    except CacheError:
+        stored = 0
+    return f"Interrupted. {folder} holds {stored:,} of {images:,} rows; the same command does the rest."

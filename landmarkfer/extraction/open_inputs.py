@@ -5,6 +5,7 @@ are paths as they were given, and `image-N` for the N-th of what has no path.
 """
 
 import glob
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,12 +43,17 @@ class InputReader:
         return upright_pixels(item) if isinstance(item, Image.Image) else item
 
 
+_ONE = (bytes, bytearray, io.BufferedIOBase, np.ndarray, Image.Image)
+"""Types of one input, though some of them can be iterated over."""
+
+
 def open_inputs(given: Any) -> Source:
     """List the images that somebody hands over.
 
     Args:
         given: A path, a folder, a glob pattern, a `.zip` or a CSV of pixels, the bytes of an image file, a
-            PIL image, an array uint8 `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, or any iterable of these.
+            file opened for reading bytes, a PIL image, an array uint8 `[H, W]`, `[H, W, 3]` or
+            `[N, H, W, 3]`, or any iterable of these.
 
     Returns:
         The source, without labels. A file of a list that is not there is an image that cannot be read.
@@ -60,7 +66,7 @@ def open_inputs(given: Any) -> Source:
         if not os.path.exists(given) and not _is_pattern(given):
             raise SourceError(f"{os.fspath(given)} does not exist; give {_EXPECTED}.")
         listed.add(given)
-    elif isinstance(given, bytes | bytearray | np.ndarray | Image.Image) or not isinstance(given, Iterable):
+    elif isinstance(given, _ONE) or not isinstance(given, Iterable):
         listed.add(given)
     else:
         for item in given:
@@ -83,6 +89,8 @@ class _Listed:
             self._add_path(os.fspath(item))
         elif isinstance(item, bytes | bytearray):
             self._append(None, bytes(item))
+        elif isinstance(item, io.BufferedIOBase):
+            self._append(getattr(item, "name", None), item.read())
         elif isinstance(item, Image.Image):
             self._append(getattr(item, "filename", None), item)
         elif isinstance(item, np.ndarray):

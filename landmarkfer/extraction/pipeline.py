@@ -20,6 +20,7 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter
 from landmarkfer.data.row import Row, Status
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making, rows_to_table
+from landmarkfer.data.shards import part_ids
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction.detectors import detector_identity
 from landmarkfer.extraction.open_source import open_source
@@ -171,11 +172,12 @@ def _report(progress: Progress, task: str, tally: Tally) -> None:
 
 
 def _finished(folder: Path) -> LandmarkCache | None:
+    """The cache of a folder if it is complete and every part passes its checksums."""
     try:
         cache = LandmarkCache.open(folder)
     except CacheError:
         return None  # there is none, or a damaged one, which the writer repairs or reports
-    return cache if cache.complete else None
+    return cache if cache.complete and None not in map(part_ids, cache.parts) else None
 
 
 def _tally_of_existing(writer: CacheWriter, missing: list[int]) -> Tally:

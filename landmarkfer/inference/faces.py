@@ -166,6 +166,8 @@ class Faces(Sequence[Face]):
     def __getitem__(self, index: int | slice) -> "Face | Faces":
         if isinstance(index, slice):
             return self._part(index)
+        if not isinstance(index, int | np.integer):
+            raise TypeError(f"rows are chosen by a number or a slice, not by {type(index).__name__}")
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} rows, and no row {index}")
         return self._face(index % len(self))

@@ -162,6 +162,9 @@ class FaceModel(nn.Module, Classifier):
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} does not fit the settings of its model: {reason[:300]}") from error
+        for name, weight in model.named_parameters():
+            if not weight.isfinite().all():
+                raise RunError(f"{path} is damaged: '{name}' holds non-finite values; train the model again.")
         return model.eval()
 
     @classmethod

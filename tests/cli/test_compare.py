@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmarkfer.cli import cli, main
-from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.evaluation.compare.statistics import DIFFERENCE_COLUMNS
 from landmarkfer.training.fit import train
@@ -20,7 +19,7 @@ RUNS = {"good": (0, 1), "bad": (0, 1)}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, make_pictured_rows):
+def place(tmp_path_factory, make_pictured_rows, small_settings):
     """A working folder with a cache that has images and two systems of two seeds, one hardly trained."""
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
@@ -28,17 +27,10 @@ def place(tmp_path_factory, make_pictured_rows):
         write_cache("cache/faces", make_pictured_rows(), part_rows=100)
         for name, seeds in RUNS.items():
             for seed in seeds:
-                small = {
-                    "model.name": "mlp",
-                    "model.hidden": [16],
-                    "model.features": "displacement",
-                    "cache": "faces",
-                    "seed": seed,
-                }
-                small |= {"fit.batch_size": 16, "fit.device": "cpu", "name": f"{name}-s{seed}"}
-                small |= {"fit.epochs": 8 if name == "good" else 1}
-                small |= {"optimiser.lr": 0.01 if name == "good" else 1e-6}
-                train(load_settings(overrides=small))
+                given = {"cache": "faces", "seed": seed, "name": f"{name}-s{seed}"}
+                given |= {"fit.epochs": 8 if name == "good" else 1}
+                given |= {"optimiser.lr": 0.01 if name == "good" else 1e-6}
+                train(small_settings(**given))
     return folder
 
 

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
-from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import RunError
 from landmarkfer.training.fit import train
@@ -17,7 +16,7 @@ FILES |= {"confusion.png", "reliability.png", "risk_coverage.png"}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, make_rows):
+def place(tmp_path_factory, make_rows, small_settings):
     """A working folder with two caches and two trained runs."""
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
@@ -25,15 +24,7 @@ def place(tmp_path_factory, make_rows):
         write_cache("cache/faces", make_rows())
         write_cache("cache/others", make_rows(train=6, test=6, seed=8))
         for seed in (0, 1):
-            small = {
-                "model.name": "mlp",
-                "model.hidden": [16],
-                "model.features": "displacement",
-                "cache": "faces",
-                "seed": seed,
-            }
-            small |= {"fit.epochs": 2, "fit.batch_size": 16, "fit.device": "cpu", "optimiser.lr": 0.01}
-            train(load_settings(overrides=small))
+            train(small_settings(cache="faces", seed=seed))
     return folder
 
 
@@ -92,16 +83,8 @@ def test_another_cache_leaves_the_run_alone(place, tmp_path):
 
 
 @pytest.mark.slow
-def test_folds_are_evaluated_as_one(tmp_path):
-    settings = {
-        "model.name": "mlp",
-        "model.hidden": [16],
-        "model.features": "displacement",
-        "cache": "faces",
-        "name": "cv",
-    }
-    settings |= {"fit.epochs": 1, "fit.batch_size": 16, "fit.device": "cpu"}
-    wanted = repetitions(load_settings(overrides=settings), folds=2)
+def test_folds_are_evaluated_as_one(tmp_path, small_settings):
+    wanted = repetitions(small_settings(cache="faces", name="cv", **{"fit.epochs": 1}), folds=2)
     folds = [found.path for found in train_multirun(wanted, runs_root=tmp_path)]
     result = run(*folds, "--out-of-fold", "--out", tmp_path / "cv")
     assert result.exit_code == 0, result.output

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.errors import CacheError, RunError
@@ -22,11 +21,12 @@ CLASSES = ["angry", "happy", "sad"]
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
 
 
-def training(cache, root, **overrides):
-    small = {"model.name": "mlp", "model.hidden": [16], "cache": str(cache.path), "fit.device": "cpu"}
-    small |= {"model.features": "displacement"}
-    small |= {"fit.epochs": 2, "fit.batch_size": 16, "optimiser.lr": 0.01}
-    return train(load_settings(overrides=small | overrides), runs_root=root)
+@pytest.fixture(scope="module")
+def training(small_settings):
+    def run(cache, root, **overrides):
+        return train(small_settings(**{"cache": str(cache.path)} | overrides), runs_root=root)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def own_cache(make_rows, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(own_cache, tmp_path_factory):
+def run(training, own_cache, tmp_path_factory):
     return training(own_cache, tmp_path_factory.mktemp("runs"), name="first")
 
 
 @pytest.fixture(scope="module")
-def second(own_cache, tmp_path_factory):
+def second(training, own_cache, tmp_path_factory):
     """Another seed, another normalisation, and no mirrored pass."""
     return training(
         own_cache,
@@ -63,7 +63,7 @@ def table(run):
 
 
 class TestParity:
-    def test_training_and_prediction_see_the_same_landmarks(self, own_cache, second, monkeypatch):
+    def test_training_and_prediction_see_the_same_landmarks(self, training, own_cache, second, monkeypatch):
         """One normalisation, with the settings of the run: the published fault was two."""
         seen = {}
         original = LandmarkModel.forward
@@ -185,7 +185,7 @@ class TestOwnCache:
 class TestSureness:
     @pytest.fixture(scope="class")
     @classmethod
-    def run(cls, own_cache, tmp_path_factory):
+    def run(cls, training, own_cache, tmp_path_factory):
         """Enough validation images for a temperature."""
         return training(own_cache, tmp_path_factory.mktemp("sure"), **{"split.validation": 0.65})
 
@@ -293,7 +293,7 @@ class TestSeveralRuns:
             assert files <= {path.name for path in folder.iterdir()}
 
     @pytest.mark.slow
-    def test_runs_on_different_images_are_not_averaged(self, run, tiny_cache, make_rows, tmp_path):
+    def test_runs_on_different_images_are_not_averaged(self, training, run, tiny_cache, make_rows, tmp_path):
         cache = write_cache(tmp_path / "less", make_rows(test=6))
         other = training(cache, tmp_path, **{"fit.epochs": 1})
         with pytest.raises(RunError, match="about different images"):

@@ -50,6 +50,13 @@ def test_a_file_whose_name_looks_like_a_pattern(folder):
     assert read(open_inputs(odd)) == {odd.as_posix(): png(9)}
 
 
+def test_an_open_file_is_one_image(folder):
+    path = next(iter(sorted((folder / "in").glob("*.png"))))
+    with path.open("rb") as file:
+        assert read(open_inputs(file)) == {str(path): path.read_bytes()}
+    assert read(open_inputs([io.BytesIO(b"x")])) == {"image-0": b"x"}
+
+
 def test_pixels(folder):
     grey, rgb = np.zeros((5, 4), np.uint8), np.ones((5, 4, 3), np.uint8)
     found = list(read(open_inputs([grey, np.stack([rgb, 2 * rgb])])).values())

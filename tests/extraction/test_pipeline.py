@@ -111,6 +111,19 @@ def test_a_damaged_part_is_made_again_and_only_that(run, odd_source, caplog):
     assert "part-00001.parquet is damaged and is made again" in caplog.text
 
 
+def test_a_part_of_a_finished_cache_with_one_wrong_byte_is_made_again(run, odd_source):
+    source = odd_source(*[f"key{n}" for n in range(15)])
+    first = run(source)
+    part = first.cache.parts[1]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 1
+    part.write_bytes(content)
+    before = len(odd_source.read())
+    again = run(source)
+    assert sorted(odd_source.read()[before:]) == [f"key{n}" for n in range(5, 10)]
+    assert again.cache.table().equals(first.cache.table())
+
+
 def test_a_cache_of_other_settings_or_images_is_refused(run, odd_source):
     run(odd_source(*"abc"))
     with pytest.raises(CacheError, match="passes is 1 there and 3 now"):

@@ -91,6 +91,9 @@ def test_one_face(faces):
     assert repr(broken) == "<Face four.jpg: the file is empty>" and broken.probabilities == {}
     with pytest.raises(IndexError, match="there are 4 rows, and no row 4"):
         faces[4]
+    for wrong in ([0, 2], "a", np.array([True])):
+        with pytest.raises(TypeError, match="by a number or a slice, not by"):
+            faces[wrong]
 
 
 def test_a_sequence(faces):

@@ -192,6 +192,14 @@ class TestDamage:
             saved.load()
         sentence(error)
 
+    def test_weights_that_are_no_numbers(self, saved):
+        tensors = load_file(saved.weights_file)
+        next(tensor for name, tensor in tensors.items() if name.endswith("weight")).view(-1)[3] = torch.nan
+        save_file(tensors, saved.weights_file)
+        with pytest.raises(RunError, match=r"model\.safetensors is damaged: '.*' holds non-finite") as error:
+            saved.load()
+        sentence(error)
+
     @pytest.mark.parametrize("tensor", ["graph.edge_index", "graph.node_region"])
     def test_weights_without_their_graph(self, run, tensor):
         save(run, **GNN)
