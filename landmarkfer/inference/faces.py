@@ -107,7 +107,8 @@ class Pictures:
 class Faces(Sequence[Face]):
     """Predictions of N images, in the order of the input; see the table at the top of this module.
 
-    `faces[0]` is a `Face`, `faces[10:20]` a part. Arrays are NaN where there is no face.
+    `faces[0]` is a `Face`, `faces[10:20]` a part. Arrays are NaN where there is no face. Pickled predictions
+    read the pictures of files again where they lie; given arrays and PIL images go into the pickle.
 
     Attributes:
         classes: Class names in the order of the probabilities, C of them.

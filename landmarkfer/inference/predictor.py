@@ -7,8 +7,8 @@ for pixels does not grow with their number; of each image, only the landmarks (6
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from landmarkfer.extraction.detectors import DETECTORS, Detector, create_detecto
 from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.process import make_rows
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources import Reader, Source
+from landmarkfer.extraction.sources import Key, Source
 from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.faces import Faces, Pictures, Pixels, decoded
@@ -115,7 +115,7 @@ class Predictor:
         if isinstance(images, LandmarkCache):
             return self._predict_cache(images, least_confidence, progress)
         source = open_inputs(images)
-        pictures = Pictures(_reader_of_pixels(source))
+        pictures = Pictures(_SourcePixels(source))
         with shown(progress) as report:
             framed = self._framed_files(source, report)
             return self._predict(framed, self.extraction.crop, pictures, least_confidence)
@@ -168,7 +168,7 @@ class Predictor:
         self, cache: LandmarkCache, least_confidence: float | None, progress: Progress | bool
     ) -> Faces:
         crop = cache.manifest.settings.get("crop")
-        pictures = Pictures(lambda number: decoded(cache.faces([number])[0]), crop)
+        pictures = Pictures(_CachePixels(cache), crop)
         with shown(progress) as report:
             framed = self._framed_rows(cache, report)
             return self._predict(framed, crop, pictures, least_confidence)
@@ -312,17 +312,27 @@ def cache_rows(cache: LandmarkCache, numbers: Sequence[int], with_image: bool) -
     return rows
 
 
-def _reader_of_pixels(source: Source) -> Callable[[int], Pixels | None]:
-    def read(number: int) -> Pixels | None:
-        return _pixels(source.reader, source.entries[number].key)
+# Classes rather than closures, so that predictions can be pickled.
+@dataclass(frozen=True)
+class _SourcePixels:
+    """Pixels of the images of a source, by their number."""
 
-    return read
+    source: Source
+
+    def __call__(self, number: int) -> Pixels | None:
+        try:
+            content = self.source.reader.read(cast(Key, self.source.entries[number].key))
+            image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
+        except UnreadableImage:
+            return None
+        return cast(Pixels, image.pixels)
 
 
-def _pixels(reader: Reader, key: Any) -> Pixels | None:
-    try:
-        content = reader.read(key)
-        image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
-    except UnreadableImage:
-        return None
-    return cast(Pixels, image.pixels)
+@dataclass(frozen=True)
+class _CachePixels:
+    """Pixels of the images that a cache stores, by their row."""
+
+    cache: LandmarkCache
+
+    def __call__(self, number: int) -> Pixels | None:
+        return decoded(self.cache.faces([number])[0])

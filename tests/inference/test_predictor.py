@@ -4,10 +4,12 @@ import functools
 import io
 import json
 import logging
+import pickle
 import shutil
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -157,6 +159,22 @@ def test_the_order_of_a_list_is_kept(run_of, photos):
     assert faces[2].error == "no such file or directory"
     assert faces[0].probabilities == pytest.approx(model.predict(paths[2])[0].probabilities)
     assert [face.label is None for face in faces] == [False, True, True, False, True]
+
+
+def test_predictions_can_be_pickled(run_of, cache, photos, tmp_path):
+    model = lf.load(run_of("mlp"))
+    paths = sorted((photos / "test").rglob("0*.jpg"))[:2]
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.write(paths[0], "face.jpg")
+    with Image.open(paths[0]) as image:
+        picture = image.copy()
+    arrays = np.asarray(picture)[None]
+    for given in (paths[0].parent, arrays, picture, paths[0].read_bytes(), tmp_path / "one.zip", cache):
+        faces = model.predict(given)
+        drawn = faces._picture(0)[0]  # also opens the archive
+        again = pickle.loads(pickle.dumps(faces))
+        pd.testing.assert_frame_equal(again.to_frame(), faces.to_frame())
+        np.testing.assert_array_equal(again._picture(0)[0], drawn)
 
 
 @pytest.mark.slow
