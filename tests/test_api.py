@@ -23,7 +23,8 @@ def python(code: str, **keywords) -> str:
 
 
 def test_every_public_name_is_there_and_listed():
-    assert set(lf.__all__) <= set(dir(lf))
+    assert {name for name in dir(lf) if not name.startswith("_")} == set(lf.__all__) - {"__version__"}
+    assert {"__version__", "__doc__"} <= set(dir(lf))
     for name in lf.__all__:
         assert getattr(lf, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -114,3 +115,6 @@ def test_mistakes(cache):
         lf.load()
     with pytest.raises(RunError, match="'gone' is no run"):
         lf.evaluate("gone")
+    for use in (lf.load, lf.evaluate):
+        with pytest.raises(RunError, match="its name or a RunFolder, not by list"):
+            use(["mlp-s3"])

@@ -164,8 +164,13 @@ def find_run(where: str | os.PathLike[str]) -> RunFolder:
     """A run by its folder or by its name under `experiments/runs`.
 
     Raises:
-        RunError: There is none; the message lists those there are.
+        RunError: There is none; the message lists those there are. Or `where` is of another type.
     """
+    if not isinstance(where, str | os.PathLike):
+        raise RunError(
+            f"a run is named by its folder, its name or a RunFolder, not by {type(where).__name__}; "
+            "`landmarkfer runs` lists those there are."
+        )
     for candidate in (Path(where), RUNS_ROOT / where):
         if (candidate / "config.json").is_file():
             return RunFolder(candidate)

@@ -292,6 +292,11 @@ class TestNames:
         with pytest.raises(RunError, match="there is none under"):
             find_run("walk")
 
+    @pytest.mark.parametrize("where", [["run"], 3, None])
+    def test_what_cannot_name_a_run(self, where):
+        with pytest.raises(RunError, match=rf"or a RunFolder, not by {type(where).__name__}; "):
+            find_run(where)
+
     def test_names_that_are_taken(self, tmp_path):
         assert new_run("a", "x", tmp_path).path.is_dir()
         with pytest.raises(RunError, match=r"there is a run 'a'.*--resume a"):
