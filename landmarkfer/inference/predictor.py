@@ -20,7 +20,7 @@ from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.data.row import Row
 from landmarkfer.data.schema import SCHEMA
-from landmarkfer.errors import CacheError, RunError, SourceError
+from landmarkfer.errors import CacheError, RunError, SettingsError, SourceError
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detectors import DETECTORS, Detector, create_detector
 from landmarkfer.extraction.open_inputs import open_inputs
@@ -111,7 +111,9 @@ class Predictor:
         Raises:
             SourceError: There is nothing to read at a path, or the input is none of these.
             DetectorError: The run's detector cannot be started.
+            SettingsError: `least_confidence` is no probability.
         """
+        _check_confidence(least_confidence)
         if isinstance(images, LandmarkCache):
             return self._predict_cache(images, least_confidence, progress)
         source = open_inputs(images)
@@ -137,7 +139,9 @@ class Predictor:
         Raises:
             RunError: The model looks at pixels.
             SourceError: The shapes do not fit.
+            SettingsError: `least_confidence` is no probability.
         """
+        _check_confidence(least_confidence)
         if "image" in self.trained.model.inputs:
             raise RunError(
                 f"model '{self.trained.config.settings.model.name}' of run '{self.name}' looks at pixels; "
@@ -310,6 +314,11 @@ def cache_rows(cache: LandmarkCache, numbers: Sequence[int], with_image: bool) -
         row.blendshapes = None if shapes is None else np.array(shapes, np.float32)
         rows.append(row)
     return rows
+
+
+def _check_confidence(least: float | None) -> None:
+    if least is not None and not (isinstance(least, int | float | np.number) and 0 <= least <= 1):
+        raise SettingsError(f"least_confidence must be a probability from 0 to 1, not {least!r}.")
 
 
 # Classes rather than closures, so that predictions can be pickled.

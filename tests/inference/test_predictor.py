@@ -17,7 +17,7 @@ from PIL import Image
 import landmarkfer as lf
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import label_images, load_dataset
-from landmarkfer.errors import CacheError, RunError, SourceError
+from landmarkfer.errors import CacheError, RunError, SettingsError, SourceError
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.metrics.predictions import Predictions
@@ -203,6 +203,14 @@ def test_what_is_below_a_confidence_gets_no_label(run_of, photos):
     assert table["abstained"].tolist() == below.tolist() and below.any()
     assert table.loc[below, "label"].isna().all() and table.loc[below, "confidence"].notna().all()
     assert table.loc[~below & (table["status"] == "ok"), "label"].notna().all()
+
+
+@pytest.mark.parametrize("least", [1.5, -0.1, float("nan"), "0.5", [0.5]])
+def test_a_confidence_that_is_no_probability(run_of, least):
+    model = lf.load(run_of("mlp"))
+    for predict, given in ((model.predict, []), (model.predict_landmarks, np.zeros((0, 478, 3)))):
+        with pytest.raises(SettingsError, match="least_confidence must be a probability from 0 to 1, not "):
+            predict(given, least_confidence=least)
 
 
 def test_landmarks_that_are_known(run_of, cache):
