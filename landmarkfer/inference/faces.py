@@ -17,6 +17,7 @@ An image in which no face was found, or that cannot be read, has its row too, an
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ Pixels = NDArray[np.uint8]
 SET_SEPARATOR = "|"
 PREDICTIONS_NAME = "predictions"
 MOST_PLOTTED = 24
+_SAVED_IMAGE = re.compile(r"\d{5,}-.*\.jpg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +266,8 @@ class Faces(Sequence[Face]):
         """Write `predictions.csv`, `predictions.parquet` and, in `images/`, the annotated images.
 
         Args:
-            out: Folder; made if need be. Files of these names in it are replaced.
+            out: Folder; made if need be. Tables in it are replaced, and annotated images of an earlier save,
+                which are `images/NNNNN-*.jpg`, are removed; all else stays.
             images: Whether to write the images.
             progress: True shows a bar; or where to report to.
 
@@ -281,23 +284,38 @@ class Faces(Sequence[Face]):
                 table.to_csv(path, index=False)
             with replacing(folder / f"{PREDICTIONS_NAME}.parquet") as path:
                 table.to_parquet(path, index=False)
+            written = set()
             if images and self.pictures is not None:
                 with shown(progress) as report:
                     for row in report.track(range(len(self)), "writing images", len(self)):
-                        self._save_image(row, folder / "images")
+                        written.add(self._save_image(row, folder / "images"))
+            self._remove_earlier_images(folder, written)
         except OSError as error:
             raise SourceError(f"cannot write to {folder}: {error.strerror or error}.") from error
         return folder
 
-    def _save_image(self, row: int, folder: Path) -> None:
+    def _save_image(self, row: int, folder: Path) -> Path | None:
         from landmarkfer.reporting.faces import annotate_face
 
         picture = self._picture(row)
         if picture is None:
-            return
+            return None
         face = self._face(row)
-        with replacing(folder / f"{row:05d}-{Path(face.source).stem}.jpg") as path:
+        written = folder / f"{row:05d}-{Path(face.source).stem}.jpg"
+        with replacing(written) as path:
             annotate_face(*picture, _shortened(face.caption)).save(path, quality=90)
+        return written
+
+    def _remove_earlier_images(self, folder: Path, written: set[Path | None]) -> None:
+        found = [path for path in (folder / "images").glob("*.jpg") if _SAVED_IMAGE.fullmatch(path.name)]
+        earlier = [path for path in found if path not in written and path.is_file()]
+        if not earlier:
+            return
+        # The predicted images themselves may lie there under such names; a cache knows them by relative paths.
+        own = {(base / name).resolve() for name in self.sources for base in (Path(), folder)}
+        for path in earlier:
+            if path.resolve() not in own:
+                path.unlink()
 
     def _picture(self, row: int) -> tuple[Pixels, NDArray | None] | None:
         """Pixels of a row's image, and its landmarks in pixels of it; None if it cannot be read."""

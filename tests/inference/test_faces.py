@@ -130,6 +130,21 @@ def test_files(faces, tmp_path, recorder):
         faces.save(tmp_path / "file" / "below")
 
 
+def test_images_of_an_earlier_save_are_removed(faces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = faces.save("out").resolve() / "images"
+    others = ["notes.txt", "1-a.jpg", "00007-a.png", "holiday.jpg", "00009-own.jpg"]
+    for name in others:
+        (images / name).touch()
+    (images / "12345-below.jpg").mkdir()
+    own = without(faces[1:3], sources=("out/images/00009-own.jpg", "new.png"))
+    own.save("out")
+    expected = {*others, "12345-below.jpg", "00000-00009-own.jpg", "00001-new.jpg"}
+    assert {path.name for path in images.iterdir()} == expected
+    without(own, sources=("images/00009-own.jpg", "new.png")).save("out", images=False)
+    assert {path.name for path in images.iterdir()} == {*others, "12345-below.jpg"}
+
+
 def test_a_figure(faces):
     figure = faces.plot(columns=3)
     shown = [axis for axis in figure.axes if axis.get_title()]
