@@ -311,7 +311,7 @@ class Faces(Sequence[Face]):
         earlier = [path for path in found if path not in written and path.is_file()]
         if not earlier:
             return
-        # The predicted images themselves may lie there under such names; a cache knows them by relative paths.
+        # The predicted images themselves may lie there under such names; those of a cache are relative paths.
         own = {(base / name).resolve() for name in self.sources for base in (Path(), folder)}
         for path in earlier:
             if path.resolve() not in own:
