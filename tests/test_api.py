@@ -43,6 +43,15 @@ def test_plain_use_loads_no_torch():
     assert python(code).strip() == "False"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code", ["import landmarkfer.models.gnn", "import landmarkfer as lf; lf.build_graph('contours').to_pyg()"]
+)
+def test_a_deprecation_within_pytorch_geometric_is_not_shown(code):
+    shown = python(f"import warnings; warnings.showwarning = lambda *w: print(w[0]); {code}")
+    assert "torch.jit.script" not in shown
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, synthetic_dataset, detector):
     """A working directory in which everything lies where it lies by default."""

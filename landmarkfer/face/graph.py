@@ -10,6 +10,7 @@ camera.
     graph.to_networkx(), graph.to_pyg()
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,10 @@ class FaceGraph:
             face: coordinates of the landmarks, `[478, 3]`; the canonical face if not given.
         """
         import torch
-        from torch_geometric.data import Data
+
+        with warnings.catch_warnings():  # PyTorch Geometric's own use of it; nobody else can mend it
+            warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
+            from torch_geometric.data import Data
 
         points = self.place(CANONICAL if face is None else _checked_face(face))
         return Data(

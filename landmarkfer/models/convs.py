@@ -16,10 +16,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric import nn as pyg
 
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.models.graph_attention import Edges, graph_attention
+
+with warnings.catch_warnings():  # PyTorch Geometric's own use of it; nobody else can mend it
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
+    from torch_geometric import nn as pyg
 
 ATTENTION_HEADS = 4
 LEARNED_WIDTH = 8
