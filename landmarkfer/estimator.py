@@ -7,10 +7,11 @@
 
 Landmarks are in pixels, or fractions of a square image, with z on the scale of x: what counts is that x and y
 have the same unit. Place, size and roll of a face do not matter. Landmarks that are fractions of an oblong
-image need its `sizes`.
+image need its `sizes`. A row of NaN is an image without a face, as `LandmarkCache.landmarks()` gives it.
 """
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,11 +33,11 @@ with extras_named():  # a plain installation has neither scikit-learn nor torch
     from landmarkfer.data.cache import LandmarkCache
     from landmarkfer.data.cache_writer import write_cache
     from landmarkfer.data.dataset import label_images, load_dataset
+    from landmarkfer.data.preprocess import Preprocess
     from landmarkfer.data.row import Row
-    from landmarkfer.extraction.settings import ExtractSettings
-    from landmarkfer.face.landmarks import N_LANDMARKS
+    from landmarkfer.face.landmarks import N_LANDMARKS, N_MESH
+    from landmarkfer.inference.frame import check_landmarks
     from landmarkfer.inference.predict import predict_probabilities
-    from landmarkfer.inference.predictor import Predictor
     from landmarkfer.models import model_class
     from landmarkfer.progress import shown
     from landmarkfer.runs.folder import TrainedModel
@@ -93,9 +94,10 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> "Tags":
-        """What scikit-learn has to know: three-dimensional input is welcome."""
+        """What scikit-learn has to know: three-dimensional input is welcome, and so are rows of NaN."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def fit(
@@ -104,8 +106,8 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         """Train a model.
 
         Args:
-            X: Landmarks `[N, 478, 3]` or `[N, 1434]`; or a cache, whose labels and splits are taken and whose
-                test images stay unseen.
+            X: Landmarks `[N, 478, 3]` or `[N, 1434]`, of which rows without a face are left out, with a
+                warning; or a cache, whose labels and splits are taken and whose test images stay unseen.
             y: Labels `[N]`, of any kind; None with a cache.
             sizes: Width and height of the images in pixels, `[N, 2]` or `[2]`, where landmarks are fractions
                 of them.
@@ -122,16 +124,25 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
                 trained, splits = self._train(X, seed, folder)
                 self.n_features_in_ = N_FEATURES
                 known: list[Any] = list(trained.config.classes)
-                self.classes_ = np.unique(known)
             else:
-                flat, labels = validate_data(self, _flat(X), y, dtype=np.float64)
+                flat, labels = validate_data(
+                    self, _flat(X), y, dtype=np.float64, ensure_all_finite="allow-nan"
+                )
                 check_classification_targets(labels)
-                self.classes_, numbers = np.unique(labels, return_inverse=True)
-                self._check_inputs()
-                rows = _rows(self._landmarks(flat), _sizes(sizes, len(flat)), numbers)
+                self._check_inputs(model_class(self.model).inputs)
+                faces = self._landmarks(flat)
+                found = _has_face(faces)
+                if not found.all():
+                    left_out = f"{len(found) - found.sum()} of {len(found)}"
+                    warnings.warn(f"rows without a face are left out of training: {left_out}", stacklevel=2)
+                labels = labels[found]
+                _check_labels(labels)
+                rows = _rows(faces[found], _sizes(sizes, found)[found], labels)
                 trained, splits = self._train(_stored(rows, folder, self.validation, seed), seed, folder)
-                known = [self.classes_[int(name)] for name in trained.config.classes]
-        self._predictor_ = Predictor(trained, ExtractSettings(), "ExpressionClassifier")
+                labels_by_name = {str(label): label for label in np.unique(labels)}
+                known = [labels_by_name.get(name, name) for name in trained.config.classes]
+        self.classes_ = np.unique(known)
+        self._trained_ = trained
         self._order_ = np.argsort(np.searchsorted(self.classes_, known))
         self._cache_ = trained.config.cache.fingerprint
         self._seen_ = frozenset(splits["train"]) | frozenset(splits["val"])
@@ -151,21 +162,27 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         """Probability of each class, `[N, C]`, calibrated on the validation faces.
 
         Args:
-            X: Landmarks `[N, 478, 3]` or `[N, 1434]`, or a cache; its rows without a face get the shares of
-                the classes among the training faces.
+            X: Landmarks `[N, 478, 3]` or `[N, 1434]`, or a cache; rows without a face get the shares of the
+                classes among the training faces.
             sizes: See `fit`.
 
         Raises:
-            ValueError: The shape does not fit.
+            ValueError: The shape does not fit, or a row is NaN in part.
         """
         check_is_fitted(self)
         with _value_errors():
             if isinstance(X, LandmarkCache):
-                return predict_cache(self._predictor_.trained, X)[:, self._order_]
-            flat = validate_data(self, _flat(X), reset=False, dtype=np.float64)
-            faces = self._landmarks(flat).astype(np.float32)
-            found = self._predictor_.predict_landmarks(faces, _sizes(sizes, len(flat)))
-        return found.probabilities[:, self._order_]
+                return predict_cache(self._trained_, X)[:, self._order_]
+            flat = validate_data(self, _flat(X), reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+            model, settings = self._trained_.model, self._trained_.config.settings
+            self._check_inputs(model.inputs)
+            faces = self._landmarks(flat)
+            sides = _sizes(sizes, _has_face(faces)).astype(np.float32)
+            batch = Preprocess(settings.normalisation)(
+                torch.from_numpy(faces.astype(np.float32)), torch.from_numpy(sides)
+            )
+            probabilities = predict_probabilities(model, batch, settings.prediction).numpy()
+        return probabilities[:, self._order_]
 
     def score(
         self,
@@ -221,9 +238,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
             run = train(settings, runs_root=folder / "runs", progress=progress)
             return run.load(), run.read_splits()
 
-    def _check_inputs(self) -> None:
-        if "image" in model_class(self.model).inputs:
-            raise ValueError(f"model '{self.model}' looks at pixels; fit it to a LandmarkCache.")
+    def _check_inputs(self, inputs: frozenset[str]) -> None:
+        if "image" in inputs:
+            raise ValueError(f"model '{self.model}' looks at pixels; give it a LandmarkCache.")
 
     def _landmarks(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         """Landmarks `[N, 478, 3]` from checked columns `[N, 1434]`."""
@@ -243,27 +260,64 @@ def predict_cache(trained: TrainedModel, cache: LandmarkCache) -> NDArray[np.flo
 
 
 def _flat(X: Any) -> Any:
-    """Columns `[N, 1434]` from landmarks `[N, 478, 3]`; anything else as it is."""
+    """Columns `[N, 1434]` from landmarks `[N, 478, 3]`; a table as it is, unless it is a single face."""
     array = X if hasattr(X, "shape") else np.asarray(X)
-    if len(array.shape) == 3 and tuple(array.shape[1:]) == (N_LANDMARKS, 3):
+    shape = tuple(array.shape)
+    if len(shape) > 2 or shape in ((N_LANDMARKS, 3), (N_MESH, 3), (N_LANDMARKS, 2)):
+        check_landmarks(shape)
         return np.asarray(array).reshape(-1, N_FEATURES)  # [N, 478, 3] -> [N, 1434]
     return array
 
 
-def _sizes(sizes: ArrayLike | None, count: int) -> NDArray[np.int64]:
+def _has_face(faces: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each of faces `[N, 478, 3]` is one, `[N]`, and not NaN throughout."""
+    missing = np.isnan(faces).sum(axis=(1, 2))
+    partly = np.flatnonzero((missing > 0) & (missing < N_FEATURES))
+    if len(partly):
+        raise ValueError(
+            f"row {partly[0]} of X is NaN in {missing[partly[0]]} of {N_FEATURES} values; give all points of "
+            "a face, or NaN alone where there is none."
+        )
+    return missing == 0
+
+
+def _check_labels(labels: NDArray) -> None:
+    """Refuse labels that cannot be trained on; one face at least has to validate."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if not len(classes):
+        raise ValueError("no row of X has a face; training needs faces of at least two classes.")
+    if len(classes) == 1:
+        raise ValueError(
+            f"the only class of the {len(labels)} faces is '{classes[0]}'; training needs at least two "
+            "classes."
+        )
+    if counts.max() == 1:
+        raise ValueError(
+            f"each of the {len(classes)} classes ({', '.join(map(str, classes[:8]))}"
+            f"{', ...' if len(classes) > 8 else ''}) has one face; training needs at least two faces of one, "
+            "since one face is for validation."
+        )
+
+
+def _sizes(sizes: ArrayLike | None, found: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Width and height of each image, `[N, 2]`, in whole pixels; 1 and 1 where none are given."""
-    given = np.asarray(1 if sizes is None else sizes)
+    given = np.asarray(1 if sizes is None else sizes, np.float64)
+    count = len(found)
     if given.shape not in ((), (2,), (count, 2)):
         raise ValueError(f"sizes must be [{count}, 2] or [2], width and height, not {list(given.shape)}.")
-    return np.broadcast_to(np.rint(given).astype(np.int64), (count, 2))
+    sides = np.broadcast_to(given, (count, 2))
+    unknown = np.flatnonzero(found & ~np.isfinite(sides).all(axis=1))
+    if len(unknown):
+        raise ValueError(f"row {unknown[0]} of X has a face, so its sizes must be known, and not NaN.")
+    return np.rint(np.where(found[:, None], sides, 1)).astype(np.int64)
 
 
-def _rows(landmarks: NDArray, sizes: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Row]:
-    """A row of a cache for each face; labels are numbers, whose order as texts is their own."""
+def _rows(landmarks: NDArray, sizes: NDArray[np.int64], labels: NDArray) -> list[Row]:
+    """A row of a cache for each face."""
     return [
         Row(
             id=f"face-{position:06d}",
-            label=f"{number:06d}",
+            label=str(label),
             split="train",
             width=int(width),
             height=int(height),
@@ -271,8 +325,8 @@ def _rows(landmarks: NDArray, sizes: NDArray[np.int64], numbers: NDArray[np.int6
             detections=1,
             landmarks=points.astype(np.float32),
         )
-        for position, (points, (width, height), number) in enumerate(
-            zip(landmarks, sizes, numbers, strict=True)
+        for position, (points, (width, height), label) in enumerate(
+            zip(landmarks, sizes, labels, strict=True)
         )
     ]
 

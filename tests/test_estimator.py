@@ -147,7 +147,7 @@ class TestCaches:
     ("change", "message"),
     [
         ({"model": "nonsense"}, "there is no model 'nonsense'"),
-        ({"model": "image", "settings": None}, "model 'image' looks at pixels; fit it to a LandmarkCache"),
+        ({"model": "image", "settings": None}, "model 'image' looks at pixels; give it a LandmarkCache"),
         ({"settings": {"fit.epoch": 3}}, r"no setting 'fit\.epoch'"),
         ({"epochs": 0}, r"'fit\.epochs' = 0 does not fit"),
         ({"model": "landmark-forest", "settings": None}, "is for networks"),
@@ -162,14 +162,83 @@ def test_mistakes_in_data(fitted, faces, tiny_cache):
     landmarks, labels = faces
     with pytest.raises(ValueError, match=r"X has 6 columns; landmarks are \[N, 478, 3\] or \[N, 1434\]"):
         classifier().fit(landmarks[:, :2].reshape(len(labels), 6), labels)
-    with pytest.raises(ValueError, match="NaN"):
-        fitted.predict(np.where(landmarks > 110, np.nan, landmarks))
+    for shape, message in (
+        ((5, 468, 3), "the 10 points of the irises are missing"),
+        ((5, 478, 2), "z is missing"),
+        ((478, 3), r"give a single face as landmarks\[None\]"),
+        ((1, 5, 478, 3), r"must be \[N, 478, 3\], not \[1, 5, 478, 3\]"),
+    ):
+        for use in (classifier().fit, fitted.score):
+            with pytest.raises(ValueError, match=message):
+                use(np.zeros(shape), labels[: shape[0]])
     with pytest.raises(ValueError, match="sizes must be"):
         fitted.predict(landmarks, sizes=[1, 2, 3])
+    with pytest.raises(ValueError, match="row 0 of X has a face, so its sizes must be known, and not NaN"):
+        fitted.predict(landmarks, sizes=[np.nan, 1])
     with pytest.raises(ValueError, match="leave y out"):
         classifier().fit(tiny_cache, labels)
     with pytest.raises(NotFittedError):
         classifier().predict(landmarks)
+
+
+class TestRowsWithoutAFace:
+    def test_they_get_the_shares_of_the_classes(self, fitted, faces):
+        landmarks = faces[0][:4].copy()
+        landmarks[[1, 3]] = np.nan
+        found = fitted.predict_proba(landmarks, sizes=[[1, 1], [np.nan, np.nan]] * 2)
+        np.testing.assert_allclose(found[[1, 3]], 1 / 3, atol=1e-6)
+        expected = fitted.predict_proba(landmarks[[0, 2]])
+        np.testing.assert_allclose(found[[0, 2]], expected, atol=1e-6)
+
+    def test_they_are_left_out_of_training(self, fitted, faces):
+        landmarks, labels = faces
+        some = np.concatenate([landmarks[:54], np.full((3, 478, 3), np.nan)])
+        sizes = np.repeat([[1.0], [np.nan]], [54, 3], axis=0) * [1, 1]  # as of images that cannot be read
+        with pytest.warns(UserWarning, match="rows without a face are left out of training: 3 of 57"):
+            again = classifier().fit(some, [*labels[:54], "sad", "sad", "none"], sizes=sizes)
+        assert again.classes_.tolist() == fitted.classes_.tolist()
+        np.testing.assert_array_equal(again.predict_proba(landmarks), fitted.predict_proba(landmarks))
+
+    def test_of_rows_without_a_face_alone_nothing_is_learnt(self):
+        nothing = np.full((4, 1434), np.nan)
+        with pytest.warns(UserWarning, match="4 of 4"), pytest.raises(ValueError, match="no row of X has a"):
+            classifier().fit(nothing, list("abab"))
+
+    @pytest.mark.parametrize(
+        ("value", "message"), [(np.nan, "row 2 of X is NaN in 9 of 1434 values"), (np.inf, "infinity")]
+    )
+    def test_faces_in_part(self, fitted, faces, value, message):
+        landmarks, labels = faces[0][:6].copy(), faces[1][:6]
+        landmarks[2, 5:8] = value
+        for use in (classifier().fit, fitted.score):
+            with pytest.raises(ValueError, match=message):
+                use(landmarks, labels)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["b", "b", "b"], r"the only class of the 3 faces is 'b'; training needs at least two classes"),
+        ([7, 7], r"the only class of the 2 faces is '7'"),
+        (["b", "a", "c"], r"each of the 3 classes \(a, b, c\) has one face"),
+        ([5, 3], r"each of the 2 classes \(3, 5\) has one face"),
+    ],
+)
+def test_too_few_faces(faces, given, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        classifier().fit(faces[0][: len(given)], given)
+    assert "cache" not in str(raised.value)
+
+
+@pytest.mark.parametrize("labels", [["b", "a", "b"], [10, 2, 10], [True, False, True]])
+def test_settings_and_messages_know_the_labels(faces, labels):
+    a = str(labels[1])
+    with pytest.raises(ValueError, match=rf"class '{a}' has 1 training images"):
+        classifier(settings=QUICK | {"data.per_class": 2}).fit(faces[0][:3], labels)
+    some = classifier(epochs=1, settings=QUICK | {"data.merge": {"one": [str(labels[0])]}})
+    found = some.fit(faces[0][:3], labels)
+    assert found.classes_.tolist() == sorted([a, "one"])
+    assert found.predict_proba(faces[0][:2]).shape == (2, 2)
 
 
 class AnyColumns(ExpressionClassifier):

@@ -14,9 +14,9 @@ from PIL import Image
 
 from landmarkfer.data.images import ImageInfo, to_square
 from landmarkfer.data.row import Row
-from landmarkfer.errors import CacheError
+from landmarkfer.errors import CacheError, SourceError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
-from landmarkfer.face.landmarks import N_LANDMARKS
+from landmarkfer.face.landmarks import N_LANDMARKS, N_MESH
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,27 @@ def _pixels(rows: Sequence[Row], images: ImageInfo) -> NDArray[np.uint8]:
         except (OSError, ValueError, SyntaxError) as error:
             raise CacheError(f"the stored image of {row.id} is damaged ({error}); extract again.") from error
     return pixels
+
+
+def check_landmarks(shape: tuple[int, ...]) -> None:
+    """Check that an array can be landmarks `[N, 478, 3]`.
+
+    Raises:
+        SourceError: It is of another shape; the message says what is missing, where that is known.
+    """
+    if len(shape) == 3 and shape[1:] == (N_LANDMARKS, 3):
+        return
+    advice = ""
+    if shape == (N_LANDMARKS, 3):
+        advice = "; give a single face as landmarks[None]"
+    elif shape[-2:] == (N_MESH, 3):
+        advice = (
+            f"; the {N_LANDMARKS - N_MESH} points of the irises are missing, which MediaPipe's refined "
+            "landmarks have (refine_landmarks=True)"
+        )
+    elif shape[-2:] == (N_LANDMARKS, 2):
+        advice = "; z is missing"
+    raise SourceError(f"landmarks must be [N, {N_LANDMARKS}, 3], not {list(shape)}{advice}.")
 
 
 def joined(parts: Sequence[FaceArrays]) -> FaceArrays:

@@ -27,10 +27,9 @@ from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.process import make_rows
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Key, Source
-from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.faces import Faces, Pictures, Pixels, decoded
-from landmarkfer.inference.frame import FaceArrays, frame_faces, joined
+from landmarkfer.inference.frame import FaceArrays, check_landmarks, frame_faces, joined
 from landmarkfer.inference.predict import has_sets, predict_probabilities, predict_sets
 from landmarkfer.progress import Progress, shown
 from landmarkfer.runs.folder import RunConfig, RunFolder, TrainedModel
@@ -148,8 +147,7 @@ class Predictor:
                 "give images to predict."
             )
         points = np.asarray(landmarks, np.float32)
-        if points.ndim != 3 or points.shape[1:] != (N_LANDMARKS, 3):
-            raise SourceError(f"landmarks must be [N, {N_LANDMARKS}, 3], not {list(points.shape)}.")
+        check_landmarks(points.shape)
         given = np.asarray(1.0 if sizes is None else sizes, np.float32)
         if given.shape not in ((), (2,), (len(points), 2)):
             raise SourceError(

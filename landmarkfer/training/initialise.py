@@ -57,8 +57,8 @@ def initialise_model(
     rows = usable_rows(model, dataset, splits.train)
     if len(rows) < 2 or len(dataset.classes) < 2:
         raise CacheError(
-            "training needs at least two faces and two classes, and the cache has "
-            f"{len(rows)} labelled faces to train on and {len(dataset.classes)} classes."
+            f"training needs at least two faces and two classes, and there are {len(rows)} labelled faces to "
+            f"train on and {len(dataset.classes)} classes."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
     if fresh:

@@ -8,8 +8,8 @@ from PIL import Image
 
 from landmarkfer.data.images import ImageInfo, to_square
 from landmarkfer.data.row import Row
-from landmarkfer.errors import CacheError
-from landmarkfer.inference.frame import frame_faces, joined
+from landmarkfer.errors import CacheError, SourceError
+from landmarkfer.inference.frame import check_landmarks, frame_faces, joined
 
 
 def png(pixels):
@@ -71,3 +71,19 @@ def test_it_loads_no_torch():
     code = "import landmarkfer.inference.frame, sys; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((478, 3), r"not \[478, 3\]; give a single face as landmarks\[None\]\.$"),
+        ((5, 468, 3), r"not \[5, 468, 3\]; the 10 points of the irises are missing"),
+        ((5, 478, 2), r"not \[5, 478, 2\]; z is missing\.$"),
+        ((2, 5, 478, 3), r"must be \[N, 478, 3\], not \[2, 5, 478, 3\]\.$"),
+        ((), r"not \[\]\.$"),
+    ],
+)
+def test_arrays_that_are_no_landmarks(shape, message):
+    check_landmarks((0, 478, 3))
+    with pytest.raises(SourceError, match=message):
+        check_landmarks(shape)
