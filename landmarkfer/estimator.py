@@ -287,10 +287,7 @@ def _check_labels(labels: NDArray) -> None:
     if not len(classes):
         raise ValueError("no row of X has a face; training needs faces of at least two classes.")
     if len(classes) == 1:
-        raise ValueError(
-            f"the only class of the {len(labels)} faces is '{classes[0]}'; training needs at least two "
-            "classes."
-        )
+        raise ValueError(f"all faces are of one class, '{classes[0]}'; training needs at least two classes.")
     if counts.max() == 1:
         raise ValueError(
             f"each of the {len(classes)} classes ({', '.join(map(str, classes[:8]))}"

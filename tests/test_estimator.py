@@ -218,8 +218,8 @@ class TestRowsWithoutAFace:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["b", "b", "b"], r"the only class of the 3 faces is 'b'; training needs at least two classes"),
-        ([7, 7], r"the only class of the 2 faces is '7'"),
+        (["b", "b", "b"], r"all faces are of one class, 'b'; training needs at least two classes"),
+        ([7, 7], r"all faces are of one class, '7'"),
         (["b", "a", "c"], r"each of the 3 classes \(a, b, c\) has one face"),
         ([5, 3], r"each of the 2 classes \(3, 5\) has one face"),
     ],
@@ -246,8 +246,8 @@ class AnyColumns(ExpressionClassifier):
 
     The checks fit tables of 1 to 20 columns, and landmarks have 1,434: on the estimator itself nearly all of
     them would end at the check of the width. Here column j of K moves every (K + 1)-th point of the canonical
-    face up or down in place of that check. All else is the estimator: validation of input and labels,
-    training, prediction, parameters, cloning and pickling.
+    face up or down in place of that check, and a row with a NaN has no face. All else is the estimator:
+    validation of input and labels, training, prediction, parameters, cloning and pickling.
     """
 
     def _landmarks(self, flat):
@@ -256,6 +256,7 @@ class AnyColumns(ExpressionClassifier):
         moved = np.column_stack([np.arctan(flat), np.zeros(len(flat))])[:, group]  # [N, 478]
         faces = np.tile(CANONICAL.astype(float), (len(flat), 1, 1))
         faces[..., 1] += 0.5 * moved
+        faces[np.isnan(flat).any(axis=1)] = np.nan
         return faces
 
 
