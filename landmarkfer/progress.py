@@ -91,8 +91,8 @@ def shown(progress: Progress | bool) -> Iterator[Progress]:
 class _Clock:
     """Units per second of a task, its start-up aside; 0 until it can be known.
 
-    What comes before the first unit is start-up (loading libraries, starting processes), and what comes within
-    a second of it is one batch: both would make a wild guess of a rate.
+    What comes before the first unit is start-up (loading libraries, starting processes), and what comes
+    within a second of it may be one batch: a rate that counted either would be a wild guess.
     """
 
     def __init__(self, done: int) -> None:

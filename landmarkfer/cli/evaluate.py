@@ -54,7 +54,7 @@ def evaluate(
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.evaluate_report import confidence_table, summary_table
+    from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.systems import read_averages
 
@@ -65,7 +65,7 @@ def evaluate(
         if out is None or cache is not None or also or weights != "equal":
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
         title = f"{len(folders)} folds, each on the images that validated it"
-        found = [(title, evaluate_folds(folders, out)[0])]
+        found = [(title, of_validation(evaluate_folds(folders, out)[0]))]
     else:
         if out is not None and sum(len(average.seeds) for average in averages) > 1:
             raise click.UsageError("--out takes the files of one run or one average; name fewer.")

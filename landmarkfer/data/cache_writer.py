@@ -26,8 +26,8 @@ from landmarkfer.errors import CacheError
 class CacheWriter:
     """Writes a cache part by part, as the only writer; use it as a context manager.
 
-    Entering takes the folder's lock and creates the manifest, or checks the one that is there. Where the work
-    fails before the first part of a new cache is written, nothing of it stays, for an empty cache is no cache.
+    Entering takes the folder's lock and creates the manifest, or checks the one that is there. Of a new cache
+    whose first part is never written, because of an error or an interrupt, nothing stays.
     The rows of a part are those of `manifest.part_range(part)`.
 
     Args:
