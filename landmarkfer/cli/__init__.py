@@ -76,10 +76,10 @@ def cli(debug: bool) -> None:
 
     \b
     Start here:
-      landmarkfer demo                              the whole path on synthetic faces
-      landmarkfer extract PHOTOS                    images -> landmark cache
-      landmarkfer train --model gnn                 cache -> trained model
-      landmarkfer evaluate RUN                      the protocol's figures and pictures
+      landmarkfer demo                 the whole path on synthetic faces
+      landmarkfer extract PHOTOS       images -> landmark cache
+      landmarkfer train --model gnn    cache -> trained model
+      landmarkfer evaluate RUN         the protocol's figures and pictures
     """  # noqa: D301 (click wants the character)
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"

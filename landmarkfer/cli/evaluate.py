@@ -46,11 +46,11 @@ def evaluate(
     \b
     Examples:
       landmarkfer evaluate gnn-tesselation-s0
-      landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
+      landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out mlp-ensemble
       landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
       landmarkfer evaluate 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1'
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
-      landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out experiments/runs/cnn-folds
+      landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 

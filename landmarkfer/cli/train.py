@@ -80,11 +80,11 @@ def train(
       landmarkfer train --model gnn
       landmarkfer train --model gnn --graph knn --seed 1 --epochs 20
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
-      landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
-      landmarkfer train --model image --set model.backbone=resnet18 --set model.weights=pretrained
+      landmarkfer train --set model.readout=region --set augment.jitter=0.1
+      landmarkfer train --model image --set model.weights=pretrained
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
-      landmarkfer train --model mlp --folds 5 --class angry --class fear --class happy
+      landmarkfer train --model mlp --folds 5 --class happy --class sad
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and given_options() != ["resumed"]:

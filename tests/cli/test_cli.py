@@ -4,6 +4,24 @@ from click.testing import CliRunner
 from landmarkfer.cli import cli
 
 
+def commands(command=cli, path=()):
+    """Every command with the words that call it, groups and their commands included."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*one, id=" ".join(one[0]) or "alone") for one in commands()]
+)
+def test_examples_are_whole_on_80_columns(monkeypatch, path, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = [line.strip() for line in CliRunner().invoke(cli, [*path, "--help"]).output.splitlines()]
+    for block in command.help.split("\b\n")[1:]:  # what click leaves as it is written
+        for line in block.partition("\n\n")[0].splitlines():
+            assert line.strip() in shown
+
+
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
