@@ -62,7 +62,7 @@ def confidence_table(evaluation: Evaluation) -> Table:
 
 def of_validation(evaluation: Evaluation) -> Evaluation:
     """An evaluation of validation images, with subsets that are called so."""
-    subsets = {name.replace("test", "validation"): report for name, report in evaluation.subsets.items()}
+    subsets = {name.replace("test", "val"): report for name, report in evaluation.subsets.items()}
     return evaluation.model_copy(update={"subsets": subsets})
 
 

@@ -89,7 +89,7 @@ def test_folds_are_evaluated_as_one(tmp_path, small_settings):
     result = run(*folds, "--out-of-fold", "--out", tmp_path / "cv")
     assert result.exit_code == 0, result.output
     assert "2 folds" in result.output
-    assert "validation_detected" in result.output
+    assert "val_detected" in result.output
     assert "test_detected" not in result.output
     with pytest.raises(RunError, match="fold 1 is missing of the 2"):
         run(folds[1], "--out-of-fold", "--out", tmp_path / "one")
