@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 10.0
+START_SECONDS = 1.0
 
 
 class Progress:
@@ -88,14 +89,25 @@ def shown(progress: Progress | bool) -> Iterator[Progress]:
 
 
 class _Clock:
-    """Units per second since a task began."""
+    """Units per second of a task, its start-up aside; 0 until it can be known.
+
+    What comes before the first unit is start-up (loading libraries, starting processes), and what comes
+    within a second of it may be one batch: a rate that counted either would be a wild guess.
+    """
 
     def __init__(self, done: int) -> None:
         self._first = done
-        self._started = time.monotonic()
+        self._began: float | None = None
+        self._started = 0.0
 
     def rate(self, done: int) -> float:
-        return (done - self._first) / max(1e-9, time.monotonic() - self._started)
+        now = time.monotonic()
+        if self._began is None and done > self._first:
+            self._began = now
+        if self._began is None or now - self._began < START_SECONDS:
+            self._first, self._started = done, now
+            return 0.0
+        return (done - self._first) / (now - self._started)
 
 
 class _Bars(Progress):
@@ -135,11 +147,10 @@ class _Lines(Progress):
 
     def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        clock = self._clocks.setdefault(task, _Clock(done))
+        rate = self._clocks.setdefault(task, _Clock(done)).rate(done)
         if done < total and now - self._last.setdefault(task, now) < SECONDS_BETWEEN_LINES:
             return
         self._last[task] = now
-        rate = clock.rate(done)
         parts = [f"{task}: {done:,} of {total:,}"]
         if rate:
             parts.append(f"{rate_text(rate)}/s")

@@ -16,29 +16,36 @@ def test_rates_have_two_digits_or_more():
     assert [rate_text(rate) for rate in (0.4231, 8.06, 215.3, 12345)] == ["0.42", "8.1", "215", "12,345"]
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, in a list: set by the test."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
 def test_silent_progress_shows_nothing_and_yields_every_item(capsys):
     SILENT.say("a word")
     assert list(SILENT.track("abc", "letters", 3)) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_is_drawn_on_a_terminal():
+def test_a_bar_is_drawn_on_a_terminal(clock):
     console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
     with show_progress(console) as report:
-        report("faces", 50, 200)
-        report("faces", 100, 200, "90 found, 7 no face")
+        for second, done in ((0, 50), (30, 60), (40, 100)):
+            clock[0] = 100 + second
+            report("faces", done, 200, "90 found, 7 no face")
         report.say("[red]a line that stays[/red]")
     shown = console.file.getvalue()
-    for part in ("faces", "100/200", "90 found, 7 no face", "/s", "[red]a line that stays[/red]"):
+    for part in ("faces", "100/200", "90 found, 7 no face", "4/s", "[red]a line that stays[/red]"):
         assert part in shown
     assert shown.endswith("\x1b[?25h") or "\x1b[?25h" in shown, "the cursor is given back"
 
 
 @pytest.fixture
-def lines(monkeypatch):
+def lines(clock):
     """Lines as they are written where there is no terminal, by a clock that the test sets."""
-    clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     console = Console(file=io.StringIO(), width=100)
     with show_progress(console) as report:
         yield report, clock, lambda: console.file.getvalue().splitlines()
@@ -47,15 +54,15 @@ def lines(monkeypatch):
 def test_a_line_every_ten_seconds_and_at_the_end_where_there_is_no_terminal(lines):
     report, clock, written = lines
     report("faces", 50, 200)
-    for second, done in ((4, 60), (10, 100), (12, 120), (20, 150)):
+    for second, done in ((4, 60), (10, 90), (12, 120), (20, 140)):
         clock[0] = 100 + second
         report("faces", done, 200, "[b]")
     clock[0] = 125
     report("faces", 200, 200)
     assert written() == [
-        "faces: 100 of 200, 5/s, 20 s left; [b]",
-        "faces: 150 of 200, 5/s, 10 s left; [b]",
-        "faces: 200 of 200, 6/s",
+        "faces: 90 of 200, 5/s, 22 s left; [b]",
+        "faces: 140 of 200, 5/s, 12 s left; [b]",
+        "faces: 200 of 200, 6.7/s",
     ]
 
 
@@ -66,5 +73,20 @@ def test_a_task_that_begins_again_has_a_clock_of_its_own(lines):
         list(report.track(range(1), "images", 1))
         report("decoding", 0, 10)
         clock[0] = start + 5
+        report("decoding", 2, 10)
+        clock[0] = start + 9
         report("decoding", 10, 10)
     assert [line for line in written() if line.startswith("decoding")] == ["decoding: 10 of 10, 2/s"] * 2
+
+
+def test_start_up_and_the_first_batch_count_for_no_rate(lines):
+    report, clock, written = lines
+    report("faces", 0, 208)
+    for second, done in ((30, 1), (30.5, 8), (32.5, 16), (40.5, 48), (60, 48)):
+        clock[0] = 100 + second
+        report("faces", done, 208)
+    assert written() == [
+        "faces: 1 of 208",
+        "faces: 48 of 208, 4/s, 40 s left",
+        "faces: 48 of 208, 1.4/s, 1 min 58 s left",
+    ]

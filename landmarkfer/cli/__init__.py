@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 import rich_click as click
 
@@ -44,7 +45,30 @@ COMMANDS = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+RESUMING = ("extract", "corrupt", "tune", "benchmark", "robustness")
+"""Commands that, interrupted, resume when they are called again."""
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells expect it."""
+
+
+class _Interruptible(click.RichGroup):
+    """Says after Ctrl-C in one sentence what is stored; click itself would say `Aborted`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            # Only an interrupted training says what it has stored, and a search's trainings are not resumed
+            # one by one.
+            resumes = ctx.invoked_subcommand in RESUMING
+            advice = "The same command resumes." if resumes else str(stop) or "The same command starts anew."
+            click.echo(f"Interrupted. {advice}", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Interruptible, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="landmarkfer")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 def cli(debug: bool) -> None:
@@ -52,10 +76,10 @@ def cli(debug: bool) -> None:
 
     \b
     Start here:
-      landmarkfer demo                              the whole path on synthetic faces
-      landmarkfer extract PHOTOS                    images -> landmark cache
-      landmarkfer train --model gnn                 cache -> trained model
-      landmarkfer evaluate RUN                      the protocol's figures and pictures
+      landmarkfer demo                 the whole path on synthetic faces
+      landmarkfer extract PHOTOS       images -> landmark cache
+      landmarkfer train --model gnn    cache -> trained model
+      landmarkfer evaluate RUN         the protocol's figures and pictures
     """  # noqa: D301 (click wants the character)
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"

@@ -64,7 +64,7 @@ def benchmark(
       recipe = "image.toml"
       [[rows]]
       name = "fused"
-      set = {"model.name" = "fusion", "branches.image" = "mine-pixels-s{seed}"}
+      set = {"model.name"="fusion", "branches.image"="mine-pixels-s{seed}"}
       [[rows]]
       name = "both"
       average = ["pixels", "fused"]
@@ -77,9 +77,9 @@ def benchmark(
 
     \b
     Examples:
-      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --dry-run
-      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --jobs 2
-      landmarkfer benchmark experiments/benchmarks/fer2013-comparison.toml --no-train
+      landmarkfer benchmark mine.toml --dry-run
+      landmarkfer benchmark experiments/benchmarks/fer2013-systems.toml --jobs 2
+      landmarkfer benchmark experiments/benchmarks/fer2013-systems.toml --no-train
       landmarkfer benchmark mine.toml --no-train --latency
       landmarkfer benchmark mine.toml --seed 0 --only pixels --only fused
     """  # noqa: D301 (click wants the character, not a backslash)

@@ -52,7 +52,7 @@ def compare(
     \b
     Examples:
       landmarkfer compare mlp-s{0,1,2} --with gnn-tesselation-s{0,1,2}
-      landmarkfer compare fused-s0 --with pixels-s0 --no-images --out fused-pixels
+      landmarkfer compare fused-s0 --with pixels-s0 --no-images --out fused
       landmarkfer compare 'both=mlp-s0+gnn-tesselation-s0' --with pixels-s0
       landmarkfer compare mine.csv --with pixels-s0 pixels-s1 pixels-s2
     """  # noqa: D301 (click wants the character, not a backslash)

@@ -46,9 +46,9 @@ def corrupt(
     \b
     Examples:
       landmarkfer corrupt --preview corruptions.png
-      landmarkfer corrupt fer2013
-      landmarkfer train --model mlp --cache fer2013 --set 'data.also=["fer2013-corrupted"]'
-      landmarkfer corrupt fer2013 --corruption occluded-eyes --corruption mask --out fer2013-hidden --seed 1
+      landmarkfer corrupt faces
+      landmarkfer train --cache faces --set 'data.also=["faces-corrupted"]'
+      landmarkfer corrupt faces --corruption mask --out masked --seed 1
     """  # noqa: D301 (click wants the character, not a backslash)
     if preview is not None:
         from landmarkfer.reporting.corruption_sheet import write_corruption_sheet

@@ -46,15 +46,15 @@ def evaluate(
     \b
     Examples:
       landmarkfer evaluate gnn-tesselation-s0
-      landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out experiments/runs/mlp-ensemble
+      landmarkfer evaluate mlp-s0 mlp-s1 mlp-s2 --out mlp-ensemble
       landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
       landmarkfer evaluate 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1'
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
-      landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out experiments/runs/cnn-folds
+      landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.evaluate_report import confidence_table, summary_table
+    from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.systems import read_averages
 
@@ -65,7 +65,7 @@ def evaluate(
         if out is None or cache is not None or also or weights != "equal":
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
         title = f"{len(folders)} folds, each on the images that validated it"
-        found = [(title, evaluate_folds(folders, out)[0])]
+        found = [(title, of_validation(evaluate_folds(folders, out)[0]))]
     else:
         if out is not None and sum(len(average.seeds) for average in averages) > 1:
             raise click.UsageError("--out takes the files of one run or one average; name fewer.")

@@ -60,6 +60,12 @@ def confidence_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def of_validation(evaluation: Evaluation) -> Evaluation:
+    """An evaluation of validation images, with subsets that are called so."""
+    subsets = {name.replace("test", "val"): report for name, report in evaluation.subsets.items()}
+    return evaluation.model_copy(update={"subsets": subsets})
+
+
 def _table(title: str | None, caption: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("subset", no_wrap=True)

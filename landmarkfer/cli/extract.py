@@ -83,7 +83,7 @@ def extract(
     Examples:
       landmarkfer extract photos/
       landmarkfer extract fer2013.zip --passes 7 --threshold 0.3
-      landmarkfer extract photos.zip --labels labels.csv --label-column emotion --cache faces
+      landmarkfer extract photos.zip --labels labels.csv --cache faces
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.extract_report import interruption_text, print_summary
     from landmarkfer.data.cache import cache_folder

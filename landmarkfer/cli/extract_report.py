@@ -32,8 +32,11 @@ def print_summary(summary: ExtractionSummary) -> None:
         )
     else:
         console.print(f"{folder} was complete already: {len(summary.cache):,} rows; nothing was detected.")
-    if summary.cache.manifest.source.ignored:
-        console.print(f"{summary.cache.manifest.source.ignored:,} files that are not images were ignored.")
+    ignored = summary.cache.manifest.source.ignored
+    if ignored == 1:
+        console.print("1 file that is not an image was ignored.")
+    elif ignored:
+        console.print(f"{ignored:,} files that are not images were ignored.")
 
 
 def _cells(counts: dict[Status, int]) -> list[str]:

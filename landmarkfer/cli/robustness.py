@@ -58,8 +58,8 @@ def robustness(
     \b
     Examples:
       landmarkfer robustness mlp-s0 mlp-s1 gnn-tesselation-s0
-      landmarkfer robustness 'fused-s*' 'pixels-s*' --baseline pixels --images 1000
-      landmarkfer robustness 'mlp-s*' 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1' --corruption mask
+      landmarkfer robustness 'fused-s*' 'pixels-s*' --baseline pixels
+      landmarkfer robustness mlp-s0 'both=mlp-s0+gnn-s0' --corruption mask
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.evaluation.robustness.run import robustness as run_robustness
     from landmarkfer.evaluation.systems import read_systems

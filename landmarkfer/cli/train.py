@@ -5,7 +5,14 @@ from typing import Any
 
 import rich_click as click
 
-from landmarkfer.cli.train_options import distinct, given_options, merged_classes, overrides, split_shares
+from landmarkfer.cli.train_options import (
+    distinct,
+    given_options,
+    merged_classes,
+    next_commands,
+    overrides,
+    split_shares,
+)
 from landmarkfer.models import MODELS
 
 
@@ -73,18 +80,23 @@ def train(
       landmarkfer train --model gnn
       landmarkfer train --model gnn --graph knn --seed 1 --epochs 20
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
-      landmarkfer train --model gnn --set model.readout=region --set augment.jitter=0.1
-      landmarkfer train --model image --set model.backbone=resnet18 --set model.weights=pretrained
+      landmarkfer train --set model.readout=region --set augment.jitter=0.1
+      landmarkfer train --model image --set model.weights=pretrained
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
-      landmarkfer train --model mlp --folds 5 --class angry --class fear --class happy
+      landmarkfer train --model mlp --folds 5 --class happy --class sad
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and given_options() != ["resumed"]:
         raise click.UsageError("--resume takes its settings from the run; give no other option with it.")
+    from landmarkfer.config.recipes import changed_settings, load_settings
+
+    # Before torch is loaded, which takes long: a wrong setting is refused at once.
+    seed = seeds[0] if len(seeds) == 1 else None
+    settings = load_settings(recipe, overrides(name=name, seed=seed, **options), assignments)
+
     from rich.console import Console
 
-    from landmarkfer.config.recipes import changed_settings, load_settings
     from landmarkfer.progress import show_progress
     from landmarkfer.runs.folder import find_run
     from landmarkfer.training.fit import resume
@@ -101,17 +113,20 @@ def train(
         with show_progress() as progress:
             runs = [resume(find_run(resumed), progress=progress)]
     else:
-        seed = seeds[0] if len(seeds) == 1 else None
-        settings = load_settings(recipe, overrides(name=name, seed=seed, **options), assignments)
         changed = ", ".join(f"{key}={value}" for key, value in changed_settings(settings).items())
         console.print(f"model {settings.model.name}; settings changed: {changed or 'none'}", highlight=False)
         with show_progress() as progress:
             if len(seeds) > 1 or folds:
                 base = recipe.stem if recipe and not name else None
-                runs = train_multirun(repetitions(settings, seeds, folds or 0, base), progress=progress)
+                wanted = repetitions(settings, seeds, folds or 0, base)
+                try:
+                    runs = train_multirun(wanted, progress=progress)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt("The same command resumes.") from None
             else:
                 runs = [train_one(settings, progress=progress)]
         if len(runs) > 1:
             console.print(validation_table([read_validation(run) for run in runs]))
     console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
-    console.print(f"Next: landmarkfer evaluate {' '.join(run.name for run in runs)}", highlight=False)
+    for command in next_commands(runs, folds or 0, len(seeds) or 1):
+        console.print(f"Next: {command}", highlight=False, soft_wrap=True)

@@ -1,10 +1,15 @@
-"""What the options of `landmarkfer train` mean, where it is more than one value."""
+"""What the options of `landmarkfer train` mean, where it is more than one value, and what comes after it."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click import get_current_context
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from landmarkfer.runs.folder import RunFolder
 
 _SETTINGS = {
     **{"model": "model.name", "graph": "model.graph", "fusion": "model.fusion"},
@@ -37,7 +42,7 @@ def distinct(context: click.Context, parameter: click.Parameter, found: tuple[in
 def split_shares(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> dict[str, float | bool]:
-    """Settings of the split from `train/validation/test` in any unit."""
+    """Settings of the split from `train/validation/test`, in percent, tenths or fractions."""
     if text is None:
         return {}
     try:
@@ -46,9 +51,12 @@ def split_shares(
         raise click.BadParameter(f"'{text}' is no split such as 70/10/20") from None
     if min(train, validation, test) <= 0:
         raise click.BadParameter("every part needs a share above 0")
+    total = train + validation + test
+    if not any(math.isclose(total, whole) for whole in (100, 10, 1)):
+        raise click.BadParameter(f"'{text}' adds up to {total:g}; shares add up to 100, as 70/10/20 do")
     return {
         "data.official": False,
-        "split.test": test / (train + validation + test),
+        "split.test": test / total,
         "split.validation": validation / (train + validation),
     }
 
@@ -64,3 +72,20 @@ def merged_classes(
             raise click.BadParameter(f"'{text}' is not NEW=OLD+OLD, such as negative=angry+sad")
         found[new] = old.split("+")
     return found or None
+
+
+def next_commands(runs: Sequence["RunFolder"], folds: int, seeds: int) -> list[str]:
+    """What one does with runs that have been trained; those of one seed stand together.
+
+    Args:
+        runs: The runs, seed by seed.
+        folds: How many folds each seed has; 0 without cross-validation.
+        seeds: How many seeds there are.
+    """
+    names = [run.name for run in runs]
+    commands = [f"landmarkfer evaluate {' '.join(names)}"]
+    for number in range(seeds) if folds else ():
+        own = names[number * folds : (number + 1) * folds]
+        out = runs[0].path.parent / f"{own[0].rpartition('-fold')[0]}-folds"
+        commands.append(f"landmarkfer evaluate {' '.join(own)} --out-of-fold --out {out}")
+    return commands

@@ -42,7 +42,7 @@ def tune(
     Examples:
       landmarkfer tune experiments/recipes/fer2013-gnn-tune.toml
       landmarkfer tune mine.toml --trials 100 --cache faces
-      landmarkfer train --recipe experiments/tuning/mine/best.toml --seed 0 --seed 1 --seed 2
+      landmarkfer train --recipe experiments/tuning/mine/best.toml --seed 0
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 

@@ -169,8 +169,14 @@ def read_benchmark(recipe: Path) -> BenchmarkSettings:
     Raises:
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
+    content = read_recipe(recipe)
+    if "rows" not in content and content.keys() & {*TrainSettings.model_fields, "tune"}:
+        raise SettingsError(
+            f"{recipe} is the recipe of a training (it has no rows), not of a benchmark; "
+            f"train with it: `landmarkfer train --recipe {recipe}`."
+        )
     try:
-        return BenchmarkSettings.model_validate(read_recipe(recipe))
+        return BenchmarkSettings.model_validate(content)
     except ValidationError as error:
         raise SettingsError(explain(error, str(recipe), BenchmarkSettings)) from None
 

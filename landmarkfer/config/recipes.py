@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from landmarkfer.config.faults import reason
 from landmarkfer.config.removed import REMOVED
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import SettingsError
@@ -38,6 +39,11 @@ def load_settings(
         SettingsError: The file cannot be read, or a key or value is wrong; the message names it.
     """
     content = read_recipe(recipe) if recipe else {}
+    if "rows" in content:
+        raise SettingsError(
+            f"{recipe} is the recipe of a benchmark (it has rows), not of a training; "
+            f"run it with `landmarkfer benchmark {recipe}`."
+        )
     content.pop("tune", None)  # see `search.py`
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -106,6 +112,11 @@ def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         return content
     if not isinstance(base, str):
         raise SettingsError(f"{path}: 'base' = {json.dumps(base, default=str)} is no path of a recipe.")
+    if not (path.parent / base).exists():
+        raise SettingsError(
+            f"{path} has base = {json.dumps(base)}, and there is no recipe {path.parent / base}; "
+            f"write the path of one, relative to {path.name}, or leave 'base' out."
+        )
     return _merged(_read_with_base(path.parent / base, (*above, place)), content)
 
 
@@ -152,10 +163,13 @@ def explain(error: ValidationError, origin: str, table: Any) -> str:
             if part in table.model_fields:  # rather than a place in a list, a key, or one of several types
                 table = _table_of(table.model_fields[part].annotation)
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
+    if first["type"] == "missing":
+        return f"{origin}: the setting '{key}' is missing; write it."
     given = json.dumps(first["input"], default=str)
     place = f"'{key}' = {given}" if key else given
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{origin}: {place} does not fit: {reason[:1].lower()}{reason[1:]}."
+    if first["type"] == "model_type" and key == "model":
+        return f"{origin}: {place} is no table; write [model] and below it name = {given}, or set model.name."
+    return f"{origin}: {place} does not fit: {reason(first)}."
 
 
 def _table_of(annotation: Any) -> Any:

@@ -238,5 +238,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         raise CacheError(f"{folder} is no landmark cache: it has no {MANIFEST}.") from None
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        raise CacheError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    except (ValueError, AttributeError, ValidationError) as error:
+        why = str(error).splitlines()[0]
+        raise CacheError(f"{path} is damaged ({why}); delete {folder} and extract again.") from error
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error}.") from error

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,8 @@ from landmarkfer.errors import CacheError
 class CacheWriter:
     """Writes a cache part by part, as the only writer; use it as a context manager.
 
-    Entering takes the folder's lock and creates the manifest, or checks the one that is there.
+    Entering takes the folder's lock and creates the manifest, or checks the one that is there. Of a new cache
+    whose first part is never written, because of an error or an interrupt, nothing stays.
     The rows of a part are those of `manifest.part_range(part)`.
 
     Args:
@@ -43,10 +45,12 @@ class CacheWriter:
         self.manifest = manifest
         self.damaged: list[Path] = []
         self._ids = ids
+        self._made_folder = self._new = False
         self._lock = FileLock(self.path / ".lock", timeout=0)
 
     def __enter__(self) -> "CacheWriter":
         try:
+            self._made_folder = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
         except (OSError, NotImplementedError) as error:
@@ -54,15 +58,14 @@ class CacheWriter:
         try:
             self._prepare()
         except BaseException:
-            self._lock.release()
+            self._leave(failed=True)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        (self.path / ".writer").unlink(missing_ok=True)
-        self._lock.release()
+        self._leave(failed=error is not None)
 
     def missing_parts(self) -> list[int]:
         """Return the numbers of the parts that have to be written."""
@@ -130,6 +133,16 @@ class CacheWriter:
         writer = {"process": f"process {os.getpid()}", "host": socket.gethostname()}
         (self.path / ".writer").write_text(json.dumps(writer))
 
+    def _leave(self, *, failed: bool) -> None:
+        (self.path / ".writer").unlink(missing_ok=True)
+        if failed and self._new and not any(self.path.glob("part-*")):
+            (self.path / MANIFEST).unlink(missing_ok=True)
+            (self.path / ".lock").unlink(missing_ok=True)  # still held, so that nobody else writes here
+            if self._made_folder:
+                with suppress(OSError):  # another process may have begun to write here
+                    self.path.rmdir()
+        self._lock.release()
+
     def _prepare(self) -> None:
         for leftover in self.path.glob("*.tmp"):
             leftover.unlink()
@@ -143,6 +156,7 @@ class CacheWriter:
                 raise CacheError(
                     f"{self.path} is no cache and not empty (it holds {foreign[0]}); give another folder."
                 )
+            self._new = True
             self._write_manifest()
 
     def _write_manifest(self) -> None:

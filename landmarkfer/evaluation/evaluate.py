@@ -102,15 +102,16 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Pr
     """Evaluate runs together, each on the images that validated it: the folds of a cross-validation.
 
     Args:
-        runs: Finished runs, no two of which were validated on the same image.
+        runs: Finished runs, one for each fold.
         out: Folder for the files; its predictions can be distilled (`training.distillation`).
 
     Returns:
         The evaluation and the predictions that it is of.
 
     Raises:
-        RunError: Two runs were validated on the same image, or their classes differ.
+        RunError: A fold is missing, two runs were validated on the same image, or their classes differ.
     """
+    _check_folds(runs)
     parts: list[Predictions] = []
     for run in runs:
         part = open_run(run).predict_validation()
@@ -127,3 +128,20 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Pr
     evaluation = evaluate_predictions(predictions)
     write_evaluation(out, evaluation, predictions)
     return evaluation, predictions
+
+
+def _check_folds(runs: Sequence[RunFolder]) -> None:
+    """Refuse runs of which one is no fold, or that are not all the folds of one cross-validation."""
+    splits = {run.name: run.read_config().settings.split for run in runs}
+    counts = sorted({split.folds for split in splits.values()})
+    advice = "give the runs of one `landmarkfer train --folds`"
+    if 0 in counts:
+        name = next(name for name, split in splits.items() if split.folds == 0)
+        raise RunError(f"run '{name}' is no fold of a cross-validation; {advice}.")
+    if len(counts) > 1:
+        raise RunError(f"some runs are of {counts[0]} folds and some of {counts[1]}; {advice}.")
+    there = {split.fold for split in splits.values()}
+    missing = [str(fold + 1) for fold in range(counts[0]) if fold not in there]
+    if missing:
+        numbers = f"fold {missing[0]} is" if len(missing) == 1 else f"folds {', '.join(missing)} are"
+        raise RunError(f"{numbers} missing of the {counts[0]}; {advice}, all of them.")

@@ -108,6 +108,7 @@ def _foreign_test_rows(opened: Opened) -> Rows:
     test = known & (split == "test") if (split == "test").any() else known
     if not test.any():
         raise CacheError(
-            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}."
+            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}; "
+            f"its classes are {', '.join(opened.cache.manifest.classes) or 'none'}."
         )
     return np.flatnonzero(test)

@@ -46,7 +46,7 @@ def open_source(
             "columns of a label table were given without the table; name it with --labels FILE."
         )
     if path.is_dir():
-        listed = _list_folder(path)
+        listed = _list_folder(path, Path(labels).resolve() if labels is not None else None)
     elif not path.exists():
         raise SourceError(f"{path} does not exist; give a folder of images, a .zip or a CSV of pixels.")
     elif path.suffix.lower() == ".csv":
@@ -121,13 +121,14 @@ class ZipReader:
             raise UnreadableImage(f"damaged in the archive: {error}") from error
 
 
-def _list_folder(root: Path) -> Source:
+def _list_folder(root: Path, table: Path | None) -> Source:
+    """The images of a folder; its table of labels, if it lies there, is no file that is ignored."""
     entries = []
     ignored = 0
     for relative in _walk(root):
         if _is_image(relative):
             entries.append(Entry(_readable(relative), relative.replace("/", os.sep)))
-        else:
+        elif table is None or (root / relative).resolve() != table:
             ignored += 1
     entries.sort(key=lambda entry: entry.id)
     return Source("folder", root.resolve().name, entries, FolderReader(str(root)), ignored)

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from landmarkfer.config.faults import reason
 from landmarkfer.errors import SettingsError
 from landmarkfer.extraction.windows import CLOSE_UPS, RETRIES
 
@@ -59,4 +60,4 @@ def make_settings(values: dict[str, Any]) -> ExtractSettings:
         if first["type"] == "extra_forbidden":
             known = ", ".join(ExtractSettings.model_fields)
             raise SettingsError(f"there is no extraction setting {name!r}; there are {known}.") from error
-        raise SettingsError(f"{name} is {first['input']!r}: {first['msg'].lower()}.") from error
+        raise SettingsError(f"{name} is {first['input']!r}: {reason(first)}.") from error

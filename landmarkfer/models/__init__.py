@@ -54,6 +54,8 @@ def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+    from landmarkfer.config.faults import reason
+
     known = model_keywords(name)
     hints = get_type_hints(model_class(name).__init__, include_extras=True)
     config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -63,9 +65,8 @@ def check_keywords(name: str, keywords: Mapping[str, Any]) -> None:
         try:
             TypeAdapter(hints[keyword], config=config).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
             raise SettingsError(
-                f"'{keyword}' = {value!r} does not fit model '{name}': {reason[:1].lower()}{reason[1:]}."
+                f"'{keyword}' = {value!r} does not fit model '{name}': {reason(error.errors()[0])}."
             ) from None
 
 

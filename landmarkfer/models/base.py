@@ -148,7 +148,7 @@ class FaceModel(nn.Module, Classifier):
         try:
             tensors = cls.current_names(load_file(path))
         except (SafetensorError, OSError) as error:
-            raise RunError(f"{path} is damaged: {error}.") from error
+            raise RunError(f"{path} is damaged: {error}; train the model again.") from error
         has_graph = any(name.startswith(cls.graph_prefix) for name in tensors)
         if has_graph:
             # Its layers are built for this graph; one of the same name may have been changed since.
@@ -161,7 +161,9 @@ class FaceModel(nn.Module, Classifier):
             model.load_state_dict(tensors)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise RunError(f"{path} does not fit the settings of its model: {reason[:300]}") from error
+            raise RunError(
+                f"{path} does not fit the settings of its model ({reason[:300]}); train the model again."
+            ) from error
         for name, weight in model.named_parameters():
             if not weight.isfinite().all():
                 raise RunError(f"{path} is damaged: '{name}' holds non-finite values; train the model again.")

@@ -79,7 +79,8 @@ def _detectors() -> Section:
     if LandmarkerDetector.available():
         try:
             path = located_landmarker()
-            landmarker = f"available, {path}" if path.is_file() else f"available, to be fetched to {path}"
+            state = "is" if path.is_file() else "downloaded on first use to"
+            landmarker = f"available; model file {state} {path}"
         except DetectorError as error:
             landmarker = str(error)
     facemesh = "available" if FaceMeshDetector.available() else "needs mediapipe before 0.10.30"

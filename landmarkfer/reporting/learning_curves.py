@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from landmarkfer.files import replacing
 
@@ -21,9 +22,12 @@ def draw_curves(epochs: pd.DataFrame, path: Path, title: str, monitor: str = "va
     figure.suptitle(title, fontsize=11)
     loss, accuracy = figure.subplots(1, 2)
     for axes, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
-        axes.plot(epochs["epoch"], factor * epochs[f"train_{name}"], label="training", color="#7a8ca5")
-        axes.plot(epochs["epoch"], factor * epochs[f"val_{name}"], label="validation", color="#c3202f")
+        for part, label, colour in (("train", "training", "#7a8ca5"), ("val", "validation", "#c3202f")):
+            values = factor * epochs[f"{part}_{name}"]
+            # One epoch makes no line.
+            axes.plot(epochs["epoch"], values, "." if len(epochs) == 1 else "-", label=label, color=colour)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
     loss.set_ylabel("loss")
@@ -31,15 +35,9 @@ def draw_curves(epochs: pd.DataFrame, path: Path, title: str, monitor: str = "va
     values = epochs[monitor]
     best = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
     accuracy.plot(best["epoch"], 100 * best["val_accuracy"], "o", color="#c3202f")
-    accuracy.annotate(
-        f"{best['val_accuracy']:.1%}",
-        (best["epoch"], 100 * best["val_accuracy"]),
-        xytext=(0, 7),
-        textcoords="offset points",
-        ha="center",
-        fontsize=9,
-    )
-    accuracy.margins(y=0.15)
+    # Above the axes: beside the point it would lie on a line.
+    stored = f"stored: epoch {best['epoch']:.0f}, {best['val_accuracy']:.1%}"
+    accuracy.set_title(stored, fontsize=9, color="#c3202f", loc="right")
     loss.legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)

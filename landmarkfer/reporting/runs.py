@@ -272,12 +272,16 @@ def _tidy(axes: Axes) -> None:
 
 
 def _round_limits(axes: Axes, which: str) -> None:
-    """Let an axis begin and end at a tick."""
+    """Let an axis begin and end at a tick; along x a little beyond, so that no interval's end is cut."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     low, high = getattr(axes.dataLim, f"interval{which}")
     axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     ticks = axis.get_major_locator().tick_values(low, high)
-    (axes.set_ylim if which == "y" else axes.set_xlim)(ticks[0], ticks[-1])
+    if which == "y":
+        axes.set_ylim(ticks[0], ticks[-1])
+    else:
+        margin = 0.02 * (ticks[-1] - ticks[0])
+        axes.set_xlim(ticks[0] - margin, ticks[-1] + margin)
 
 
 def _caption(figure: Figure, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from landmarkfer.config.faults import reason
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
@@ -110,7 +111,7 @@ def read_config(path: Path) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise RunError(f"{path} does not fit: '{key}': {first['msg']}.") from error
+        raise RunError(f"{path} does not fit: '{key}': {reason(first)}; train the run again.") from error
 
 
 def write_config(path: Path, config: RunConfig) -> None:

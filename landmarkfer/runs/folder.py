@@ -109,7 +109,7 @@ class RunFolder:
         try:
             content = json.loads(self.splits_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.splits_file} cannot be read: {error}.") from error
+            raise RunError(f"{self.splits_file} cannot be read: {error}; train the run again.") from error
         if not isinstance(content, dict) or any(not isinstance(content.get(p), list) for p in PARTS):
             raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
         return content

@@ -14,6 +14,7 @@ from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.config import CacheInfo, RunConfig, environment
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, new_run
+from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.classical import fit_classical
 from landmarkfer.training.network import fit_network
 from landmarkfer.training.resolve import resolve
@@ -43,6 +44,7 @@ def train(
 
     Raises:
         LandmarkferError: The cache, a setting or the run's name does not fit.
+        KeyboardInterrupt: The training was interrupted; the message says what is stored.
     """
     return _train(resolve(settings), changed_settings(settings), runs_root, progress, callbacks)
 
@@ -98,6 +100,7 @@ def resume(
 
     Raises:
         RunError: The run is finished, another process trains it, or a cache or the graph has changed.
+        KeyboardInterrupt: The training was interrupted again; the message says what is stored.
     """
     config = run.read_config()
     if run.finished:
@@ -150,11 +153,21 @@ def _fit(
     with run.writing(), _disk_errors(run):
         if resumed:
             run.note_resume()
-        if training.model.fitted_at_once:
-            fit_classical(run, training, progress)
-        else:
-            fit_network(run, training, progress, callbacks)
+        try:
+            if training.model.fitted_at_once:
+                fit_classical(run, training, progress)
+            else:
+                fit_network(run, training, progress, callbacks)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(_stored_text(run)) from stop
     return run
+
+
+def _stored_text(run: RunFolder) -> str:
+    """What an interrupted run has stored, and how it is resumed."""
+    epochs = read_epochs(run.metrics_file)["epoch"]
+    state = f"is stored after epoch {epochs.max()}" if len(epochs) else "has no finished epoch yet"
+    return f"{run.path} {state}; `landmarkfer train --resume {run.address}` resumes it."
 
 
 def _default_name(training: Training) -> str:

@@ -82,9 +82,6 @@ def fit_network(
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as stop:
             # What Lightning makes of Ctrl-C; to leave the process is not for a library to decide.
-            logger.warning(
-                "training was stopped; resume it with `landmarkfer train --resume %s`", run.address
-            )
             raise KeyboardInterrupt from stop
         _warn_of_collapse(task, dataset.classes)
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])

@@ -45,7 +45,7 @@ def test_the_picture_of_all_corruptions(tmp_path, monkeypatch):
 
 def test_help_and_wrong_usage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "landmarkfer corrupt fer2013" in run("--help").output
+    assert "landmarkfer corrupt faces" in run("--help").output
     assert run("--seed", "-1").exit_code == 2
     with pytest.raises(CacheError, match="there is no landmark cache"):
         run()

@@ -89,13 +89,17 @@ def test_folds_are_evaluated_as_one(tmp_path, small_settings):
     result = run(*folds, "--out-of-fold", "--out", tmp_path / "cv")
     assert result.exit_code == 0, result.output
     assert "2 folds" in result.output
+    assert "val_detected" in result.output
+    assert "test_detected" not in result.output
+    with pytest.raises(RunError, match="fold 1 is missing of the 2"):
+        run(folds[1], "--out-of-fold", "--out", tmp_path / "one")
     assert names(tmp_path / "cv") == FILES
     table = pd.read_parquet(tmp_path / "cv/predictions.parquet")
     splits = [json.loads((fold / "splits.json").read_text()) for fold in folds]
     assert set(table["id"]) == {*splits[0]["val"], *splits[1]["val"]}
     assert not table["id"].str.startswith("test/").any()
     with pytest.raises(RunError, match="validated more than one of these runs"):
-        run(folds[0], folds[0], "--out-of-fold", "--out", tmp_path / "cv")
+        run(*folds, folds[0], "--out-of-fold", "--out", tmp_path / "cv")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from landmarkfer.cli.evaluate_report import confidence_table, summary_table
+from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
 
@@ -53,3 +53,8 @@ def test_sets_where_there_are_some(frame):
     assert row(text, "test")[-3:] == ["80.00", "1.40", "60.00"]
     assert row(text, "test_detected")[-3:] == ["100.00", "1.50", "50.00"]
     assert "nominal coverage" in text
+
+
+def test_validation_images_are_not_called_test_images(frame):
+    evaluation = of_validation(evaluate_predictions(Predictions.from_frame(frame), bootstrap=10))
+    assert list(evaluation.subsets) == ["val", "val_detected"]

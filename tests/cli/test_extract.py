@@ -40,7 +40,7 @@ def test_a_source_becomes_a_cache_of_its_name_and_a_table(invoke, blank, tmp_pat
     assert "sad 1 0 0 1 0.0%" in shown
     assert "all 3 0 0 3 0.0%" in shown
     assert any("cache/photos is complete: 3 rows, 3 of them made now in" in line for line in shown)
-    assert "1 files that are not images were ignored." in shown
+    assert "1 file that is not an image was ignored." in shown
     assert "photos: 3 of 3" in result.stderr
     assert "0 found, 0 no face, 3 unreadable" in result.stderr
     frame = LandmarkCache.open(tmp_path / "cache" / "photos").frame()
@@ -110,9 +110,22 @@ def test_remarks_on_the_source_are_shown(invoke, blank, tmp_path):
 
 
 def test_labels_come_from_a_table(invoke, blank, tmp_path):
-    (tmp_path / "t.csv").write_text("user.id,image,emotion\n1,test/sad/a.jpg,ANGER\n2,gone.jpg,fear\n")
-    options = ["--labels", tmp_path / "t.csv", "--path-column", "image", "--label-column", "emotion"]
+    table = tmp_path / "photos/t.csv"
+    table.write_text("user.id,image,emotion\n1,test/sad/a.jpg,ANGER\n2,gone.jpg,fear\n")
+    options = ["--labels", table, "--path-column", "image", "--label-column", "emotion"]
     result = invoke(*blank, *options, "--workers", "1")
     assert result.exit_code == 0, result.output
+    assert "1 file that is not an image was ignored." in lines(result.stdout), "notes.txt, and not the table"
     frame = LandmarkCache.open(tmp_path / "cache/photos").frame()
     assert frame[["id", "label"]].to_numpy().tolist() == [["gone.jpg", "fear"], ["test/sad/a.jpg", "angry"]]
+
+
+def test_what_is_interrupted_before_the_first_part_leaves_no_cache(invoke, blank, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("landmarkfer.extraction.pipeline.start_workers", interrupt)
+    result = invoke(*blank)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("cache/photos holds 0 of 3 rows; the same command does the rest.\n")
+    assert not (tmp_path / "cache/photos").exists()

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 
 import pandas as pd
@@ -99,15 +100,26 @@ def test_resume_as_a_user_would(place, monkeypatch, capfd):
     assert "is finished" in fails(monkeypatch, capfd, "--resume", "mine")
 
 
-def test_ctrl_c_says_how_to_go_on(place, monkeypatch, caplog):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+def test_ctrl_c_says_how_to_go_on(monkeypatch, caplog):
+    original = ExpressionTask.training_step
+
+    def interrupted(self, *batch):
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return original(self, *batch)
 
     monkeypatch.setattr(ExpressionTask, "training_step", interrupted)
-    result = run("--model", "mlp", "--name", "mine", *SMALL)
-    assert result.exit_code == 1
-    assert "Aborted" in result.output
-    assert "--resume mine" in caplog.text
+    options = ["--model", "mlp", "--epochs", 3, *SMALL]
+    result = run("--name", "mine", *options)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        "Interrupted. experiments/runs/mine is stored after epoch 1; "
+        "`landmarkfer train --resume mine` resumes it."
+    )
+    assert not caplog.text
+    result = run("--seed", 0, "--seed", 1, *options)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("Interrupted. The same command resumes.\n")
 
 
 def test_repeated_options_are_lists(place):
@@ -129,6 +141,7 @@ def test_repeated_options_are_lists(place):
         (["--seed", "1.5"], "not a valid integer"),
         (["--seed", "1", "--seed", "1"], "give different numbers"),
         (["--merge", "happy"], "'happy' is not NEW=OLD+OLD"),
+        (["--split", "40/20/41"], "adds up to 101"),
         (["--modle", "mlp"], "No such option"),
         (["mlp"], "unexpected extra argument"),
         (["--resume", "x", "--epochs", "3"], "give no other option"),
@@ -158,6 +171,17 @@ def test_failures_are_one_sentence_and_exit_with_1(monkeypatch, capfd, arguments
     for reason in reasons:
         assert reason in error
     assert not os.path.exists("experiments"), "nothing is left behind"
+
+
+def test_wrong_settings_are_refused_before_torch_is_loaded():
+    code = (
+        "import sys; from landmarkfer.cli import cli\n"
+        "try: cli(['train', '--set', 'optimiser.lr=abc'])\n"
+        "except Exception as error: print(error, 'torch' in sys.modules)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'optimiser.lr' = \"abc\"" in made.stdout
+    assert made.stdout.endswith(" False\n")
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,9 @@ def test_a_row_on_the_base_of_another(tmp_path):
         [16],
     )
     assert (c.fit.epochs, c.loss.class_weights, c.model.keywords["hidden"]) == (6, "none", [2])
+
+
+def test_the_recipe_of_a_training_is_none_of_a_benchmark(tmp_path):
+    (tmp_path / "t.toml").write_text('[model]\nname = "mlp"\n')
+    with pytest.raises(SettingsError, match=r"recipe of a training .*`landmarkfer train --recipe .*t\.toml`"):
+        read_benchmark(tmp_path / "t.toml")

@@ -103,6 +103,12 @@ def test_a_missing_recipe_is_named(tmp_path):
         load_settings(tmp_path)
 
 
+def test_the_recipe_of_a_benchmark_is_none_of_a_training(tmp_path):
+    (tmp_path / "b.toml").write_text('title = "x"\n[[rows]]\nname = "a"\n')
+    with pytest.raises(SettingsError, match=r"recipe of a benchmark .*`landmarkfer benchmark .*b\.toml`"):
+        load_settings(tmp_path / "b.toml")
+
+
 def test_an_error_in_a_recipe_names_the_file(recipe):
     recipe.write_text(recipe.read_text() + "dropout = 1\n")
     with pytest.raises(SettingsError, match=r"recipe\.toml: there is no setting 'augment\.dropout'"):
@@ -185,7 +191,10 @@ class TestBase:
 
     @pytest.mark.parametrize(
         ("text", "reason"),
-        [("base = 3", "'base' = 3 is no path"), ('base = "no.toml"', r"there is no recipe .*no\.toml")],
+        [
+            ("base = 3", "'base' = 3 is no path"),
+            ('base = "no.toml"', r'a\.toml has base = "no\.toml", and there is no'),
+        ],
     )
     def test_a_base_that_is_no_recipe(self, tmp_path, text, reason):
         self.write(tmp_path, a=text)

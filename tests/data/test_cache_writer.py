@@ -225,3 +225,26 @@ def test_parts_are_ordinary_parquet(tmp_path, rows_of):
     table = pq.read_table(cache.parts[0])
     assert table.schema.field("landmarks").type.list_size == 1434
     assert table.column("landmarks")[1].as_py() == rows_of(4)[1].landmarks.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_what_fails_before_its_first_part_leaves_nothing(tmp_path, rows_of, there_before):
+    rows, folder = rows_of(8), tmp_path / "c"
+    if there_before:
+        folder.mkdir()
+    ids = [row.id for row in rows]
+    with pytest.raises(KeyboardInterrupt), CacheWriter(folder, manifest_of(rows), ids):
+        raise KeyboardInterrupt
+    assert folder.exists() == there_before
+    assert not there_before or not list(folder.iterdir())
+
+
+def test_what_fails_after_a_part_stays(tmp_path, rows_of):
+    rows, folder = rows_of(8), tmp_path / "c"
+    ids = [row.id for row in rows]
+    with pytest.raises(KeyboardInterrupt), CacheWriter(folder, manifest_of(rows), ids) as writer:
+        writer.write_part(0, rows[:4])
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), CacheWriter(folder, manifest_of(rows), ids):
+        raise KeyboardInterrupt
+    assert len(LandmarkCache.open(folder)) == 4

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.errors import CacheError, RunError
-from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs
+from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_run, evaluate_runs
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
@@ -298,3 +298,24 @@ class TestSeveralRuns:
         other = training(cache, tmp_path, **{"fit.epochs": 1})
         with pytest.raises(RunError, match="about different images"):
             evaluate_runs([run, other])
+
+
+@pytest.mark.parametrize(
+    ("folds", "reason"),
+    [
+        ([(3, 0), (3, 2)], "fold 2 is missing of the 3"),
+        ([(4, 1)], "folds 1, 3, 4 are missing of the 4"),
+        ([(3, 0), (2, 1)], "some runs are of 2 folds and some of 3"),
+        ([(2, 0), (0, 0)], "run 'r1' is no fold"),
+    ],
+)
+def test_folds_that_are_not_all_of_one_cross_validation(run, tmp_path, folds, reason):
+    config = run.read_config()
+    runs = []
+    for number, (count, fold) in enumerate(folds):
+        split = config.settings.split.model_copy(update={"folds": count, "fold": fold})
+        settings = config.settings.model_copy(update={"split": split})
+        runs.append(RunFolder(tmp_path / f"r{number}"))
+        runs[-1].write_config(config.model_copy(update={"settings": settings}))
+    with pytest.raises(RunError, match=reason):
+        evaluate_folds(runs, tmp_path / "out")

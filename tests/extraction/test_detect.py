@@ -189,7 +189,7 @@ def test_which_of_several_faces_is_kept():
 def test_settings_are_checked_with_their_names():
     assert make_settings({"passes": 1 + len(CLOSE_UPS), "retries": len(RETRIES)}).passes == 7
     for bad, message in (
-        ({"passes": 99}, "passes is 99: input should be less than or equal to 7"),
+        ({"passes": 99}, "passes is 99: it must be 7 or less"),
         ({"keep": "prettiest"}, "keep is 'prettiest'"),
         ({"treshold": 0.4}, "no extraction setting 'treshold'; there are detector, passes"),
     ):

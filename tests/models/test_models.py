@@ -329,11 +329,11 @@ class TestErrors:
         ("keywords", "reason"),
         [
             ({"features": "pixels"}, "'whitened', 'displacement' or 'coordinates'"),
-            ({"hidden": []}, "at least 1 item"),
+            ({"hidden": []}, "1 or more entries"),
             ({"hidden": 5}, "hidden"),
             ({"hidden": ["a"]}, "hidden"),
             ({"hidden": [-3]}, "hidden"),
-            ({"dropout": 2.0}, "'dropout' = 2.0 .*less than 1"),
+            ({"dropout": 2.0}, "'dropout' = 2.0 .*below 1"),
             ({"dropout": "much"}, "'dropout'.*number"),
         ],
     )
@@ -345,8 +345,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("keywords", "reason"),
         [
-            ({"widths": []}, "at least 1 item"),
-            ({"widths": 8}, "'widths' = 8 .*Sequence"),
+            ({"widths": []}, "1 or more entries"),
+            ({"widths": 8}, "'widths' = 8 .*list in brackets"),
             ({"widths": [0]}, "widths"),
             ({"readout": "sum"}, "mean, max, attention, region, nodewise"),
             ({"conv": "mlp"}, "gcn, sage, gin"),

@@ -36,7 +36,11 @@ def test_a_model_is_located_and_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr("landmarkfer.extraction.model_file._fetch", lambda target: pytest.fail("fetched"))
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
     place = tmp_path / "landmarkfer/face_landmarker.task"
-    assert environment()["detectors"]["landmarker"] == f"available, to be fetched to {place}"
+    found = environment()["detectors"]["landmarker"]
+    assert found == f"available; model file downloaded on first use to {place}"
+    place.parent.mkdir()
+    place.touch()
+    assert environment()["detectors"]["landmarker"] == f"available; model file is {place}"
     monkeypatch.setenv("LANDMARKFER_LANDMARKER", str(tmp_path / "gone.task"))
     assert "gone.task, which is not a file" in environment()["detectors"]["landmarker"]
 

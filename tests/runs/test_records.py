@@ -158,6 +158,7 @@ class TestDamage:
         record = read_run(made_run(val=[0.4], **changes))
         assert (record.state, record.model, record.val_accuracy) == ("damaged", None, 0.4)
         assert f"config.json does not fit: {reason}" in record.problems[0]
+        assert record.problems[0].endswith("; train the run again.")
 
     def test_a_run_from_before_changed_settings_were_stored(self, made_run):
         record = read_run(made_run(**{"loss.name": "cross_entropy", "loss.smoothing": 0.3}))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from landmarkfer.reporting.learning_curves import draw_curves
@@ -67,10 +67,13 @@ def test_the_epoch_that_is_kept_is_marked(tmp_path, monkeypatch, monitor, kept):
     table["epoch"] = [1, 2, 3]
     table["val_accuracy"], table["val_macro_f1"] = [0.1, 0.2, 0.3], [0.9, 0.2, 0.3]
     table["val_loss"] = [3.0, 1.0, 2.0]
-    marked = []
-    monkeypatch.setattr(Axes, "annotate", lambda self, text, place, **_: marked.append((text, place[0])))
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: drawn.append(self) or path.touch())
     draw_curves(table, tmp_path / "curves.png", "a run", monitor)
-    assert marked == [(f"{10 * kept}.0%", kept)]
+    accuracy = drawn[0].axes[1]
+    assert accuracy.get_title(loc="right") == f"stored: epoch {kept}, {10 * kept}.0%"
+    assert accuracy.get_lines()[-1].get_xydata().tolist() == [[kept, 10 * kept]]
+    assert all(tick % 1 == 0 for axes in drawn[0].axes for tick in axes.get_xticks())
 
 
 class TestMovingWeightAverage:

@@ -237,7 +237,7 @@ class TestResumeErrors:
 
 
 class TestStopping:
-    def test_ctrl_c(self, tiny_settings, tmp_path, monkeypatch, caplog):
+    def test_ctrl_c(self, tiny_settings, tmp_path, monkeypatch):
         """A real signal in the third step: it is passed on, and neither Ctrl-C nor the run is lost."""
         original = ExpressionTask.training_step
 
@@ -248,11 +248,13 @@ class TestStopping:
 
         handler = signal.getsignal(signal.SIGINT)
         settings = tiny_settings(name="stopped", **{"fit.checkpoint_every": 2})
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as stop:
             patch.setattr(ExpressionTask, "training_step", interrupted)
             train(settings, runs_root=tmp_path)
         assert signal.getsignal(signal.SIGINT) is handler
-        assert f"resume it with `landmarkfer train --resume {tmp_path / 'stopped'}`" in caplog.text
+        folder = tmp_path / "stopped"
+        stored = f"{folder} has no finished epoch yet; `landmarkfer train --resume {folder}` resumes it."
+        assert str(stop.value) == stored
         run = resume(RunFolder(tmp_path / "stopped"))
         whole = train(settings.model_copy(update={"name": "whole"}), runs_root=tmp_path)
         assert run.weights_file.read_bytes() == whole.weights_file.read_bytes()

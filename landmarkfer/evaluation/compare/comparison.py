@@ -52,7 +52,7 @@ def compare_predictions(
         second: Those of the other, on the same images.
         names: What the systems are called.
         cache: The cache of the images; without it, there are no slices by pose, size or detector.
-        progress: Of the tasks `slices` and `classes and confusions`.
+        progress: Of the resamples of slices, and of those of classes and confusions.
 
     Raises:
         RunError: The predictions differ in images, labels or classes.
@@ -61,8 +61,8 @@ def compare_predictions(
     pair = pair_systems(first, second)
     disagreements = image_disagreements(pair)
     measures = _measures(pair, [*first, *second], cache)
-    slices = slice_differences(pair, measures, task="slices", progress=progress)
-    parts = [confusion_differences(pair, task="classes and confusions", progress=progress), slices]
+    slices = slice_differences(pair, measures, task="resamples (slices)", progress=progress)
+    parts = [confusion_differences(pair, task="resamples (classes, confusions)", progress=progress), slices]
     rows = pd.concat([*(one for one in parts if len(one)), disagreement_rows(disagreements)])
     return Comparison(
         names,

@@ -41,7 +41,7 @@ def compare_runs(
         out: Folder for the files; by default one under `experiments/runs` named after both.
         cache: The cache of the images; by default that of the first run which still has its own.
         images: Whether to draw images of the data set.
-        progress: Of the tasks `slices`, `classes and confusions` and `images`.
+        progress: Of the resamples and the contact sheets.
 
     Returns:
         What was found, and the report.

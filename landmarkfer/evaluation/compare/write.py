@@ -39,7 +39,7 @@ def write_comparison(
         commands: How it was made, for the page.
         date: When it was measured, YYYY-MM-DD.
         images: The cache that images are drawn from; without it, none are.
-        progress: Of the task `images`.
+        progress: Of the contact sheets.
 
     Returns:
         The page.
@@ -77,11 +77,11 @@ def _draw_images(cache: LandmarkCache, comparison: Comparison, out: Path, progre
     pixels = cache.frame(["id", "sha256"]).set_index("id")["sha256"].reindex(disagreements.index)
     distinct = disagreements[pixels.notna() & ~pixels.duplicated()]
     for number, outcome in enumerate(("won", "lost")):
-        progress("images", number, 2)
+        progress("contact sheets", number, 2)
         count = int((distinct["outcome"] == outcome).sum())
         shown = clearest(distinct, outcome, SHEET)
         if count:
             right = comparison.names[outcome == "lost"]
             title = f"{len(shown)} of {count:,} distinct images that {right} alone predicts correctly"
             write_outcome_sheet(cache, shown, out / f"{outcome}.png", comparison.names, title)
-    progress("images", 2, 2)
+    progress("contact sheets", 2, 2)

@@ -35,8 +35,8 @@ def test_without_a_cache_predictions_tell_what_to_slice_by(recorder):
     images = found.rows[found.rows["part"] == "image"].set_index("name")
     assert images.loc["", ["first", "second"]].tolist() == pytest.approx([2 / 6, 2 / 6])
     assert {task for task, done, total in recorder.calls if done == total} == {
-        "slices",
-        "classes and confusions",
+        "resamples (slices)",
+        "resamples (classes, confusions)",
     }
 
 

@@ -60,9 +60,9 @@ def test_a_benchmark_can_call_it(compared, recorder):
     assert happy["p_holm"] < 0.05
     pd.testing.assert_frame_equal(read_rows(out / "differences.csv"), rows, check_dtype=False, atol=1e-5)
     assert {what for what, done, total in recorder.calls if done == total} == {
-        "classes and confusions",
-        "slices",
-        "images",
+        "resamples (classes, confusions)",
+        "resamples (slices)",
+        "contact sheets",
     }
     measures = set(rows.loc[rows["part"] == "slice", "name"])
     assert {"face", "head turned, °", "part of the data set"} <= measures
