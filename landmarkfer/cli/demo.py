@@ -25,7 +25,7 @@ import rich_click as click
 def demo(
     out: Path, per_class: int, seed: int, epochs: int | None, workers: int | None, landmarker: Path | None
 ) -> None:
-    """Run the whole path on synthetic faces: no data, no download, no arguments, about a minute.
+    """Run the whole path on synthetic faces: no data, no download, no arguments, one to two minutes.
 
     Makes labelled faces by moving the mesh of a public-domain portrait into seven expressions, finds their
     landmarks with MediaPipe, trains an mlp and a gnn, evaluates both, and draws pictures. Called again, it
