@@ -1,0 +1,138 @@
+"""Renders the cards of the models that ship from `experiments/results/shipped-models.csv`.
+
+    python experiments/model_cards.py
+
+Writes `landmarkfer/shipped/MODEL/card.md`, puts the card into the export's metadata, and writes the page
+`experiments/results/shipped-models.md`.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx
+import pandas as pd
+
+from landmarkfer.inference.load import SHIPPED
+from landmarkfer.inference.network import ModelInfo
+from landmarkfer.inference.onnx import METADATA
+from landmarkfer.runs.folder import RunFolder
+
+FIGURES = Path("experiments/results/shipped-models.csv")
+PAGE = Path("experiments/results/shipped-models.md")
+ROOT = Path("landmarkfer/shipped")
+SUBSETS = {
+    "test": "all test images",
+    "test_detected": "in which a face was found",
+    "clean": "without a pixel-identical image in the training split",
+    "public": "PublicTest",
+    "private": "PrivateTest",
+    "val": "validation images",
+}
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+USE = """## What it must not be used for
+
+It recognises which of seven labels people gave to a face, not what a person feels. It is made for research
+and for interfaces whose users know of it and agree. It must not decide about people: hiring, grading, credit,
+policing, medical diagnosis. In the European Union, inferring emotions of people at work and in education is
+prohibited, but for medical and safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f)), and people must
+be told of such systems elsewhere (Article 50(3)). Landmarks and images of faces are biometric data: they stay
+on your machine.
+
+## Where it is weak
+
+It was trained on 48-pixel grey images of seven labels, which people confirm in about 65 of 100 cases.
+Photographs are brought into that frame first, and what small grey images do not show, it does not see. Fear
+and disgust are recognised worst. Faces in profile, hidden, dark or blurred faces are harder. How its accuracy
+depends on age, sex and skin tone has not been measured: FER2013 does not state them. Contempt is none of its
+labels.
+"""
+
+
+def card(model: str, figures: pd.DataFrame) -> str:
+    """The card of one model."""
+    name = model.rpartition("-")[0]
+    folder = ROOT / model
+    config = RunFolder(folder).read_config()
+    known = figures[figures["model"] == model].set_index(["subset", "metric"])
+    sizes = {file: (folder / file).stat().st_size / 1e6 for file in ("model.safetensors", "model.onnx")}
+    detector_text = (
+        f"{config.cache.detector}, {(config.cache.extraction or {}).get('passes', 1)} detections averaged"
+    )
+    lines = [
+        f"# {model}",
+        "",
+        f"A `{config.settings.model.name}` model of {SHIPPED[name]}; landmarks are of {detector_text}. "
+        f"{config.parameters:,} parameters, {sizes['model.safetensors']:.1f} MB as safetensors, "
+        f"{sizes['model.onnx']:.1f} MB as ONNX. Made by `{known['run'].iloc[0]}` (version "
+        f"{known['version'].iloc[0]}, seed {config.settings.seed}) with `experiments/ship_models.py`.",
+        "",
+        "## Data and protocol",
+        "",
+        "FER2013 (Goodfellow et al. 2013), its 28,709 training images, of which a tenth validates; "
+        "pixel-identical images stay on one side. The epoch, the temperature, the prediction sets and the "
+        "thresholds of abstention were chosen on the validation images. The figures below are of the ONNX "
+        "file that ships; the test images chose nothing.",
+        "",
+        "## Accuracy",
+        "",
+        "| images | number | accuracy | balanced accuracy | macro-F1 | ECE |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for subset, text in SUBSETS.items():
+        if (subset, "accuracy") in known.index:
+            scores = " | ".join(_score(known, subset, one) for one in SCORES)
+            images = int(known.loc[(subset, "accuracy"), "images"])
+            lines.append(f"| {text} | {images:,} | {scores} | {_score(known, subset, 'ece')} |")
+    lines += [
+        "",
+        "Percent, with 95 % bootstrap intervals over images; an image without a face counts. Prediction sets "
+        f"of 90 % stated coverage hold the label of {_score(known, 'test', 'set_coverage')} of the test "
+        f"images, with {known.loc[('test', 'set_size'), 'value']:.2f} classes on average.",
+        "",
+        "| class | recall | precision | test images |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for label in config.classes:
+        images = int(known.loc[("test", f"recall_{label}"), "images"])
+        recall, precision = (_score(known, "test", f"{one}_{label}") for one in ("recall", "precision"))
+        lines.append(f"| {label} | {recall} | {precision} | {images:,} |")
+    lines += [
+        "",
+        "Of the 7,178 test images, 568 are pixel-identical to a training image of the data set.",
+        "",
+        USE,
+    ]
+    return "\n".join(lines)
+
+
+def _score(known: pd.DataFrame, subset: str, metric: str) -> str:
+    row = known.loc[(subset, metric)]
+    text = f"{100 * row['value']:.2f}"
+    return text if pd.isna(row["low"]) else f"{text} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
+def main() -> None:
+    """Render all cards."""
+    figures = pd.read_csv(FIGURES)
+    cards = {model: card(model, figures) for model in sorted(figures["model"].unique())}
+    for model, text in cards.items():
+        (ROOT / model / "card.md").write_text(text, encoding="utf-8")
+        path = ROOT / model / "model.onnx"
+        stored = onnx.load(path)
+        known = {one.key: one.value for one in stored.metadata_props}
+        info = ModelInfo.model_validate(json.loads(known[METADATA]) | {"card": text})
+        onnx.helper.set_model_props(stored, {METADATA: info.model_dump_json(exclude_none=True)})
+        onnx.save(stored, path)
+    date = datetime.now(UTC).date().isoformat()
+    header = (
+        "# The models that ship\n\n"
+        f"Made by `experiments/ship_models.py` and `experiments/model_cards.py`, {date}. `landmarkfer "
+        "predict` uses `fusion` unless `--run` names another model.\n\n"
+    )
+    below = "\n".join(text.replace("\n## ", "\n### ").replace("# ", "## ", 1) for text in cards.values())
+    PAGE.write_text(header + below, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
