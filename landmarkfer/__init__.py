@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landmarkfer.errors import LandmarkferError, RunError, SettingsError, extras_named
+from landmarkfer.errors import LandmarkferError, SettingsError, extras_named
 
 if TYPE_CHECKING:
     from landmarkfer.data.cache import LandmarkCache
@@ -242,34 +242,25 @@ def evaluate(
 
 @extras_named()
 def load(
-    run: "RunFolder | str | os.PathLike[str] | None" = None,
+    model: "RunFolder | str | os.PathLike[str] | None" = None,
     *,
     device: str = "auto",
     landmarker: str | os.PathLike[str] | None = None,
 ) -> "Predictor":
-    """Load a trained run for the prediction of new images.
+    """Load a trained model for the prediction of new images.
 
     Args:
-        run: The run, its folder, or its name under `experiments/runs`.
-        device: Where a network predicts: `cpu`, `cuda`, `mps`, or `auto`, CUDA where there is one.
-        landmarker: The model file of the `landmarker` detector, where the run's landmarks are of it.
+        model: A run, its folder, or its name under `experiments/runs`; an ONNX file of `landmarkfer export`;
+            or a model that ships, `fusion` or `landmarks`. None is `fusion`.
+        device: Where a run's network predicts: `cpu`, `cuda`, `mps`, or `auto`, CUDA where there is one.
+        landmarker: The model file of the `landmarker` detector, where the model's landmarks are of it.
 
     Returns:
-        The model; `load(run).predict("photos/")`.
+        The model; `load().predict("photos/")`.
 
     Raises:
-        LandmarkferError: No run is named, there is none of that name, or it is not finished or damaged.
+        LandmarkferError: There is none of that name, or it is not finished or damaged.
     """
-    from landmarkfer.inference.predictor import Predictor
-    from landmarkfer.runs.folder import RunFolder, find_run
+    from landmarkfer.inference.load import load_predictor
 
-    if run is None:
-        raise RunError(
-            "no model is named; give a run's folder or its name, such as load('gnn-tesselation-s0'), and see "
-            "`landmarkfer runs` for those there are."
-        )
-    return Predictor.of_run(
-        run if isinstance(run, RunFolder) else find_run(run),
-        device=device,
-        landmarker=None if landmarker is None else Path(landmarker),
-    )
+    return load_predictor(model, device=device, landmarker=None if landmarker is None else Path(landmarker))

@@ -9,6 +9,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         *("sklearn", "skops", "huggingface_hub", "tensorboard"),
     ),
     "tune": ("optuna",),
+    "export": ("onnx", "onnxscript"),
     "heif": ("pillow_heif",),
     "tables": ("openpyxl",),
 }

@@ -180,7 +180,7 @@ def recorder():
     return Recorder()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image_settings(pictured_cache: "LandmarkCache"):
     """Settings of an image training that takes a second: `image_settings(**{"fit.epochs": 3})`."""
     from landmarkfer.config.recipes import load_settings
@@ -195,7 +195,7 @@ def image_settings(pictured_cache: "LandmarkCache"):
     return settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_settings(tiny_cache: "LandmarkCache", small_settings):
     """Those of `small_settings` on `tiny_cache`: `tiny_settings("mlp", **{"fit.epochs": 3})`."""
 

@@ -120,8 +120,6 @@ def test_mistakes(cache):
         lf.extract("photos", **{"pass": 3})
     with pytest.raises(SourceError, match="gone does not exist"):
         lf.extract("gone")
-    with pytest.raises(RunError, match="no model is named; give a run's folder or its name"):
-        lf.load()
     with pytest.raises(RunError, match="'gone' is no run"):
         lf.evaluate("gone")
     for use in (lf.load, lf.evaluate):

@@ -19,9 +19,11 @@ from landmarkfer.cli.corrupt import corrupt
 from landmarkfer.cli.demo import demo
 from landmarkfer.cli.env import env
 from landmarkfer.cli.evaluate import evaluate
+from landmarkfer.cli.export import export
 from landmarkfer.cli.extract import extract
 from landmarkfer.cli.graph import graph
 from landmarkfer.cli.inspect import inspect
+from landmarkfer.cli.predict import predict
 from landmarkfer.cli.robustness import robustness
 from landmarkfer.cli.runs import runs
 from landmarkfer.cli.train import train
@@ -35,10 +37,12 @@ COMMANDS = (
     train,
     tune,
     evaluate,
+    predict,
     compare,
     benchmark,
     robustness,
     runs,
+    export,
     graph,
     demo,
     env,

@@ -4,9 +4,11 @@ Caches, photographs, videos and exported models all go through `Preprocess`, so 
 it saw in training.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from array_api_compat import array_namespace
 from torch import Tensor, nn
 
 from landmarkfer.config.data import NormalisationSettings
@@ -56,7 +58,7 @@ class Preprocess(nn.Module):
         has_face = landmarks.isfinite().all(dim=2).all(dim=1)
         placed = None
         if self.keypoints and image is not None:
-            placed = torch.from_numpy(keypoints_in_image(landmarks.numpy(), sizes.numpy(), self.crop))
+            placed = self._placed(landmarks, sizes)
         return FaceBatch(
             landmarks=torch.where(has_face[:, None, None], self._normalised(landmarks, sizes), 0),
             has_face=has_face,
@@ -65,6 +67,11 @@ class Preprocess(nn.Module):
             keypoints=None if placed is None else placed.nan_to_num(),
             blendshapes=None if blendshapes is None else blendshapes.nan_to_num(),
         )
+
+    def _placed(self, landmarks: Tensor, sizes: Tensor) -> Tensor:
+        if torch.compiler.is_exporting() and self.crop is None:
+            return keypoints_in_image(landmarks, sizes, None)
+        return torch.from_numpy(keypoints_in_image(landmarks.numpy(), sizes.numpy(), self.crop))
 
     def _normalised(self, landmarks: Tensor, sizes: Tensor) -> Tensor:
         how = self.normalisation.model_dump()
@@ -76,27 +83,25 @@ class Preprocess(nn.Module):
         return torch.from_numpy(normalise(landmarks.numpy(), *sizes.numpy().T, **how))
 
 
-def keypoints_in_image(
-    landmarks: NDArray[np.float32], sizes: NDArray[np.float32], crop: int | None
-) -> NDArray[np.float32]:
+def keypoints_in_image(landmarks: Any, sizes: Any, crop: int | None) -> Any:
     """Where landmarks lie in a face's square image.
 
     Args:
-        landmarks: `[N, 478, 3]`, fractions of the source image, NaN where missing.
+        landmarks: `[N, 478, 3]`, fractions of the source image, NaN where missing; an array, or without
+            `crop` also a tensor.
         sizes: `[N, 2]`, width and height of the source images in pixels.
         crop: Side in pixels of the aligned crops that the images are; None where the longer side of the whole
             image fills the square, and the shorter one lies in its middle.
 
     Returns:
-        `[N, 478, 2]` float32, fractions of the square's side, NaN where missing.
+        `[N, 478, 2]` float32, fractions of the square's side, NaN where missing; of the landmarks' kind.
     """
+    if crop is None:
+        xp = array_namespace(landmarks)
+        share = sizes / xp.max(sizes, axis=1, keepdims=True)  # [N, 2]
+        return (landmarks[..., :2] - 0.5) * share[:, None] + 0.5
     points = np.full((*landmarks.shape[:2], 2), np.nan, np.float32)
-    found = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
-    if crop is not None:
-        for row in found:
-            width, height = sizes[row]
-            points[row] = crop_landmarks(landmarks[row], int(width), int(height), crop)[:, :2] / crop
-        return points
-    share = sizes[found] / sizes[found].max(axis=1, keepdims=True)  # [n, 2]
-    points[found] = (landmarks[found, :, :2] - 0.5) * share[:, None] + 0.5
+    for row in np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2))):
+        width, height = sizes[row]
+        points[row] = crop_landmarks(landmarks[row], int(width), int(height), crop)[:, :2] / crop
     return points

@@ -10,10 +10,16 @@ import numpy as np
 
 from landmarkfer.extraction.detectors import Detection, Detector
 from landmarkfer.extraction.settings import RETRY_LENIENCE, ExtractSettings
-from landmarkfer.extraction.windows import CLOSE_UPS, FIRST_VIEW, RETRIES, Window, close_up, windows
+from landmarkfer.extraction.windows import CLOSE_UPS, FIRST_VIEW, RETRIES, TileView, Window, close_up, windows
 from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
 
 Box = tuple[float, float, float, float]
+
+BOX_SCALES = (1.6, 1.0, 2.5)
+"""Windows around a given box that are searched, by turns, in multiples of its longer side."""
+
+GROUP_SHARE = 0.35
+"""Where the largest face is smaller than this share of the image's shorter side, there may be many."""
 
 # Boxes that share more than this of their union are of one face.
 SAME_FACE = 0.3
@@ -62,9 +68,70 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
     """
     settings = settings or ExtractSettings()
     height, width = image.shape[:2]
+    faces, attempts = _search(detector, image, settings)
+    if not faces:
+        return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+    return _complete(
+        detector, image, settings, _choose(faces, settings.keep, width, height), len(faces), attempts
+    )
+
+
+def detect_faces(
+    detector: Detector, image: np.ndarray, settings: ExtractSettings | None = None
+) -> list[FaceResult]:
+    """Find all faces of an image, at most `settings.max_faces`.
+
+    Args:
+        detector: From `create_detector`.
+        image: `uint8 [H, W, 3]`, RGB, upright.
+        settings: How to look; `detector`, `keep` and `crop` of it do not matter here.
+
+    Returns:
+        The faces, the largest first; none where none was found.
+    """
+    settings = settings or ExtractSettings()
+    faces, attempts = _search(detector, image, settings)
+    if faces:
+        faces = _with_smaller(detector, image, settings, faces, attempts)
+    faces = sorted(faces, key=lambda face: -_area(face))[: settings.max_faces]
+    return [_complete(detector, image, settings, face, len(faces), attempts) for face in faces]
+
+
+def detect_in_box(
+    detector: Detector, image: np.ndarray, box: Box, settings: ExtractSettings | None = None
+) -> FaceResult:
+    """Find the face of which the box is known.
+
+    Args:
+        detector: From `create_detector`.
+        image: `uint8 [H, W, 3]`, RGB, upright.
+        box: `(x0, y0, x1, y1)` in pixels.
+        settings: How to look; retries and close-ups are as lenient as in `detect_face`.
+
+    Returns:
+        The face nearest to the middle of the box, or a result without landmarks.
+    """
+    settings = settings or ExtractSettings()
+    x0, y0, x1, y1 = box
     lenient = round(settings.threshold * RETRY_LENIENCE, 4)
     attempts = []
-    faces: list[Detection] = []
+    for scale in BOX_SCALES:
+        side = max(x1 - x0, y1 - y0) * scale
+        window = Window((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side)
+        faces = _look(detector, image, [window], lenient, 1)
+        attempts.append(f"box*{scale}@{lenient:g}={len(faces)}")
+        if faces:
+            return _complete(detector, image, settings, faces[0], 1, attempts)
+    return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+
+
+def _search(
+    detector: Detector, image: np.ndarray, settings: ExtractSettings
+) -> tuple[list[Detection], list[str]]:
+    """The faces of the first view that shows any, and each view that was tried."""
+    height, width = image.shape[:2]
+    lenient = round(settings.threshold * RETRY_LENIENCE, 4)
+    attempts = []
     tries = [(FIRST_VIEW, settings.threshold), *((view, lenient) for view in RETRIES[: settings.retries])]
     for view, threshold in tries:
         opened = windows(view, width, height)
@@ -73,11 +140,45 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
         faces = _look(detector, image, opened, threshold, settings.max_faces)
         attempts.append(f"{view.name}@{threshold:g}={len(faces)}")
         if faces:
-            break
-    if not faces:
-        return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+            return faces, attempts
+    return [], attempts
 
-    selected = _choose(faces, settings.keep, width, height)
+
+def _with_smaller(
+    detector: Detector,
+    image: np.ndarray,
+    settings: ExtractSettings,
+    faces: list[Detection],
+    attempts: list[str],
+) -> list[Detection]:
+    """The faces that were found, and those that the detector sees only where they fill more of its view."""
+    height, width = image.shape[:2]
+    box = _box(max(faces, key=_area).landmarks)
+    extent = max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
+    group = extent < GROUP_SHARE * min(width, height)
+    every = list(faces)
+    for view in (TileView(1), TileView(2)) if group else (TileView(1),):
+        opened = windows(view, width, height)
+        if not opened:
+            continue
+        seen = _look(detector, image, opened, settings.threshold, settings.max_faces)
+        attempts.append(f"{view.name}@{settings.threshold:g}={len(seen)}")
+        every += [face for face in seen if all(_overlap(face, other) <= SAME_FACE for other in every)]
+    return every
+
+
+def _complete(
+    detector: Detector,
+    image: np.ndarray,
+    settings: ExtractSettings,
+    selected: Detection,
+    faces: int,
+    attempts: list[str],
+) -> FaceResult:
+    """A face with the close-ups of it that are averaged."""
+    height, width = image.shape[:2]
+    lenient = round(settings.threshold * RETRY_LENIENCE, 4)
+    attempts = list(attempts)
     sightings = [selected]
     for close in CLOSE_UPS[: settings.passes - 1]:
         window = close_up(close, selected.landmarks, width, height)
@@ -92,7 +193,7 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
         blendshapes=np.mean(shapes, axis=0, dtype=np.float64).astype(np.float32) if shapes else None,
         box=_box(landmarks),
         confidence=selected.confidence,
-        faces=len(faces),
+        faces=faces,
         detections=len(sightings),
         spread=_spread([face.landmarks for face in sightings], landmarks, width, height),
         attempts=" ".join(attempts),
@@ -124,15 +225,16 @@ def _look(
 
 
 def _choose(faces: list[Detection], keep: str, width: int, height: int) -> Detection:
-    def area(face: Detection) -> float:
-        x0, y0, x1, y1 = _box(face.landmarks)
-        return (x1 - x0) * (y1 - y0)
-
     def distance(face: Detection) -> float:
         x0, y0, x1, y1 = _box(face.landmarks)
         return float(np.hypot((x0 + x1 - 1) * width, (y0 + y1 - 1) * height))
 
-    return min(faces, key=distance) if keep == "central" else max(faces, key=area)
+    return min(faces, key=distance) if keep == "central" else max(faces, key=_area)
+
+
+def _area(face: Detection) -> float:
+    x0, y0, x1, y1 = _box(face.landmarks)
+    return (x1 - x0) * (y1 - y0)
 
 
 def _box(landmarks: np.ndarray) -> Box:

@@ -1,7 +1,8 @@
 """Whatever somebody hands over to be predicted, as a `Source`: files, folders, archives, bytes, pixels.
 
 The order is that of what is handed over; of a folder, an archive or a pattern, that of the sorted names. Ids
-are paths as they were given, and `image-N` for the N-th of what has no path.
+are paths as they were given, and `image-N` for the N-th of what has no path. A `.txt` file is a list of
+paths, one a line, relative to its folder where they are not found from here.
 """
 
 import glob
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from PIL import Image
@@ -22,9 +25,11 @@ from landmarkfer.extraction.sources import Entry, Key, Reader, Source
 
 _LISTED = (".zip", ".csv")
 _PATTERN = frozenset("*?[")
+_LIST = ".txt"
+_URL = "file:"
 _EXPECTED = (
-    "a path, a folder, a glob pattern, a .zip, bytes of an image file, a PIL image, an array uint8 [H, W], "
-    "[H, W, 3] or [N, H, W, 3], or a list of these"
+    "a path, a folder, a glob pattern, a .zip, a .txt list of paths, bytes of an image file, a PIL image, an "
+    "array uint8 [H, W], [H, W, 3] or [N, H, W, 3], a column of paths, or a list of these"
 )
 
 
@@ -43,6 +48,8 @@ class InputReader:
         return upright_pixels(item) if isinstance(item, Image.Image) else item
 
 
+_PATH_COLUMNS = ("path", "file", "image", "filename", "source", "image_path", "file_path", "filepath")
+
 _ONE = (bytes, bytearray, io.BufferedIOBase, np.ndarray, Image.Image)
 """Types of one input, though some of them can be iterated over."""
 
@@ -51,9 +58,10 @@ def open_inputs(given: Any) -> Source:
     """List the images that somebody hands over.
 
     Args:
-        given: A path, a folder, a glob pattern, a `.zip` or a CSV of pixels, the bytes of an image file, a
-            file opened for reading bytes, a PIL image, an array uint8 `[H, W]`, `[H, W, 3]` or
-            `[N, H, W, 3]`, or any iterable of these.
+        given: A path or `file:` URL, a folder, a glob pattern, a `.zip`, a CSV of pixels or a `.txt` list of
+            paths, the bytes of an image file, a file opened for reading bytes, a PIL image, an array uint8
+            `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, a Series or a DataFrame with one column of paths, or any
+            iterable of these.
 
     Returns:
         The source, without labels. A file of a list that is not there is an image that cannot be read.
@@ -61,11 +69,17 @@ def open_inputs(given: Any) -> Source:
     Raises:
         SourceError: There is nothing at a path that is given alone, or what is given is none of these.
     """
+    if isinstance(given, Source):
+        return given
     listed = _Listed()
     if isinstance(given, str | os.PathLike):
+        given = _local_path(given)
         if not os.path.exists(given) and not _is_pattern(given):
             raise SourceError(f"{os.fspath(given)} does not exist; give {_EXPECTED}.")
         listed.add(given)
+    elif hasattr(given, "columns"):
+        for item in _paths_of(given):
+            listed.add(item)
     elif isinstance(given, _ONE) or not isinstance(given, Iterable):
         listed.add(given)
     else:
@@ -86,7 +100,7 @@ class _Listed:
             SourceError: It holds none, or is not what can be read.
         """
         if isinstance(item, str | os.PathLike):
-            self._add_path(os.fspath(item))
+            self._add_path(_local_path(item))
         elif isinstance(item, bytes | bytearray):
             self._append(None, bytes(item))
         elif isinstance(item, io.BufferedIOBase):
@@ -111,6 +125,9 @@ class _Listed:
                 raise SourceError(f"no file matches {path}.")
             for name in found:
                 self._append(Path(name).as_posix(), (_FILES, name))
+        elif path.lower().endswith(_LIST):
+            for name in read_list(path):
+                self._add_path(_local_path(name))
         elif os.path.isdir(path) or path.lower().endswith(_LISTED):
             self._add_all_of(open_source(path, layout="unlabelled"), path)
         else:
@@ -126,6 +143,56 @@ _FILES: Reader = FolderReader("")
 
 def _is_pattern(path: str | os.PathLike[str]) -> bool:
     return not _PATTERN.isdisjoint(os.fspath(path))
+
+
+def _local_path(path: str | os.PathLike[str]) -> str:
+    """A path, also of a `file:` URL.
+
+    Raises:
+        SourceError: The URL is of another machine.
+    """
+    text = os.fspath(path)
+    if not text.startswith(_URL):
+        return text
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost"):
+        raise SourceError(f"{text} lies on another machine; give a file of this one.")
+    return url2pathname(parts.path)
+
+
+def read_list(path: str) -> list[str]:
+    """The paths that a text file lists, one a line; empty lines and those that begin with # are left out.
+
+    Raises:
+        SourceError: It cannot be read, or lists nothing.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"the list {path} cannot be read: {error}.") from error
+    lines = [line.strip() for line in text.splitlines()]
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise SourceError(f"the list {path} names no image; write one path a line.")
+    beside = Path(path).parent
+    known = (name if os.path.exists(name) else (beside / name).as_posix() for name in names)
+    return [name if name.startswith(_URL) else found for name, found in zip(names, known, strict=True)]
+
+
+def _paths_of(table: Any) -> list[str]:
+    """The paths in a DataFrame: of its only column, or the one that is named as paths are.
+
+    Raises:
+        SourceError: There is no telling which column it is.
+    """
+    columns = list(table.columns)
+    named = [name for name in columns if str(name).lower() in _PATH_COLUMNS]
+    if len(columns) != 1 and len(named) != 1:
+        raise SourceError(
+            f"a table has the columns {', '.join(map(str, columns))}; give the column of paths, as "
+            "table['path']."
+        )
+    return [str(value) for value in table[named[0] if len(named) == 1 else columns[0]]]
 
 
 def _images_of(array: np.ndarray) -> list[np.ndarray]:

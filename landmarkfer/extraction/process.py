@@ -1,12 +1,13 @@
 """From entries of a source to rows of the cache; whatever happens to an image, it gets its row."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_array, decode_image
-from landmarkfer.extraction.detect import detect_face
+from landmarkfer.extraction.detect import FaceResult, detect_face
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode, stored_image
 from landmarkfer.extraction.settings import ExtractSettings
@@ -19,7 +20,7 @@ _PIXELS_AHEAD = 1_000_000
 
 
 @dataclass(slots=True)
-class _Opened:
+class OpenedImage:
     """An entry's row so far, its pixels if it could be read, and the file they came from if there is one."""
 
     row: Row
@@ -52,17 +53,19 @@ def make_rows(
         LandmarkferError: The detector cannot be used at all, on these images or any other.
     """
     rows = []
-    for opened in _ahead(entries, reader):
+    for opened in open_images(entries, reader):
         if opened.image is not None:
-            _complete(opened.row, opened.image, detector, settings)
+            with failures_noted(opened.row, detector):
+                set_face(opened.row, detect_face(detector, opened.image.pixels, settings))
             if with_image:
-                _store_image(opened.row, opened.image, opened.data, settings)
+                store_image(opened.row, opened.image, opened.data, settings)
         rows.append(opened.row)
     return rows
 
 
-def _ahead(entries: Sequence[Entry], reader: Reader) -> Iterator[_Opened]:
-    held: list[_Opened] = []
+def open_images(entries: Sequence[Entry], reader: Reader) -> Iterator[OpenedImage]:
+    """Read and decode images; one that cannot be has a row that says why, and no pixels."""
+    held: list[OpenedImage] = []
     pixels = 0
     for entry in entries:
         opened = _open(entry, reader)
@@ -74,7 +77,7 @@ def _ahead(entries: Sequence[Entry], reader: Reader) -> Iterator[_Opened]:
     yield from held
 
 
-def _open(entry: Entry, reader: Reader) -> _Opened:
+def _open(entry: Entry, reader: Reader) -> OpenedImage:
     row = Row(id=entry.id, label=entry.label, split=entry.split, subset=entry.subset)
     try:
         if entry.key is None:
@@ -84,15 +87,17 @@ def _open(entry: Entry, reader: Reader) -> _Opened:
         image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
     except UnreadableImage as error:
         row.status, row.error = "unreadable", str(error)
-        return _Opened(row)
+        return OpenedImage(row)
     row.height, row.width = image.pixels.shape[:2]
     row.sha256 = image.sha256
-    return _Opened(row, image, data)
+    return OpenedImage(row, image, data)
 
 
-def _complete(row: Row, image: DecodedImage, detector: Detector, settings: ExtractSettings) -> None:
+@contextmanager
+def failures_noted(row: Row, detector: Detector) -> Iterator[None]:
+    """Make an image on which the detector fails unreadable, with the reason."""
     try:
-        _find_face(row, image, detector, settings)
+        yield
     except LandmarkferError:
         raise
     except Exception as error:
@@ -101,15 +106,16 @@ def _complete(row: Row, image: DecodedImage, detector: Detector, settings: Extra
         row.status, row.error = "unreadable", f"the detector failed: {error}"
 
 
-def _store_image(row: Row, image: DecodedImage, data: bytes | None, settings: ExtractSettings) -> None:
+def store_image(row: Row, image: DecodedImage, data: bytes | None, settings: ExtractSettings) -> None:
+    """Set what a row stores of its image: the file, or the aligned face."""
     if settings.crop is None:
         row.face = stored_image(image, data)
     else:
         row.face = encode(aligned_crop(image.pixels, row.landmarks, settings.crop))
 
 
-def _find_face(row: Row, image: DecodedImage, detector: Detector, settings: ExtractSettings) -> None:
-    result = detect_face(detector, image.pixels, settings)
+def set_face(row: Row, result: FaceResult) -> None:
+    """Set what was found of an image."""
     row.status = "ok" if result.found else "no_face"
     row.landmarks, row.blendshapes, row.box = result.landmarks, result.blendshapes, result.box
     row.confidence, row.faces = result.confidence, result.faces

@@ -9,6 +9,7 @@ from landmarkfer.errors import SettingsError
 from landmarkfer.extraction.windows import CLOSE_UPS, RETRIES
 
 Keep = Literal["largest", "central"]
+DetectorName = Literal["facemesh", "landmarker"]
 
 
 class ExtractSettings(BaseModel):
@@ -27,7 +28,7 @@ class ExtractSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: Literal["facemesh", "landmarker"] | None = None
+    detector: DetectorName | None = None
     passes: int = Field(default=1, ge=1, le=1 + len(CLOSE_UPS))
     retries: int = Field(default=len(RETRIES), ge=0, le=len(RETRIES))
     threshold: float = Field(default=0.5, gt=0, lt=1)

@@ -7,13 +7,18 @@ killed parent by no more than the image it is at.
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Reader
+from landmarkfer.extraction.sources import Entry, Reader
+
+if TYPE_CHECKING:
+    from landmarkfer.extraction.detectors import Detector
 
 # Work is split by image; a library that starts threads for one image takes them from the others.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -21,19 +26,24 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all workers of a run need: the source's reader, the settings, the detector's name and model."""
+    """What all workers of a run need: the source's reader, the settings, the detector's name and model.
+
+    `make` is called with entries, reader, detector and settings, and gives an answer for each entry; without
+    it, that is the row of a cache.
+    """
 
     reader: Reader
     settings: ExtractSettings
     detector: str
     model: Path | None
+    make: Callable[[Sequence[Entry], Reader, "Detector", ExtractSettings], Sequence[Any]] | None = None
 
 
 def serve(pipe: Connection, job: Job, log: str) -> None:
     """Turn batches of entries into rows until the pipe closes or says None.
 
     Args:
-        pipe: Gives lists of entries; takes a list of rows for each, or the error that stops the detector.
+        pipe: Gives lists of entries; takes a list of answers for each, or the error that stops the detector.
         job: What to do with them.
         log: File that takes what native code writes to the standard error.
     """
@@ -46,8 +56,9 @@ def serve(pipe: Connection, job: Job, log: str) -> None:
 
     try:
         detector = create_detector(job.detector, job.model)
+        make = job.make or make_rows
         while (entries := pipe.recv()) is not None:
-            pipe.send(make_rows(entries, job.reader, detector, job.settings))
+            pipe.send(make(entries, job.reader, detector, job.settings))
     except LandmarkferError as error:
         pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):

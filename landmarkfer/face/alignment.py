@@ -5,6 +5,8 @@ distance between the eyes and, because that shrinks when a head turns, on the di
 mouth, whichever gives the larger face. What lies beyond the image repeats its edge.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -13,6 +15,58 @@ from landmarkfer.face.landmarks import CANONICAL, INNER_LIPS_RING
 
 MARGIN = 0.12
 """Room around the canonical face's box on every side, as a share of the box's longer side."""
+
+
+class Square(NamedTuple):
+    """A square of an image, in pixels of the image.
+
+    Attributes:
+        centre: `[2]`.
+        along: `[2]`, the direction of its upper side, of length 1.
+        side: Of the square.
+    """
+
+    centre: np.ndarray
+    along: np.ndarray
+    side: float
+
+    def cut(self, pixels: np.ndarray, size: int) -> np.ndarray:
+        """Cut it out of an image; what lies beyond the image repeats its edge.
+
+        Args:
+            pixels: `uint8 [H, W, 3]`.
+            size: Side of the cut in pixels.
+
+        Returns:
+            `uint8 [size, size, 3]`.
+        """
+        return _cut(pixels, *self, size)
+
+    def place(self, points: np.ndarray, size: int) -> np.ndarray:
+        """Where points of the image lie in the cut, `[N, 3] -> [N, 3]` float32, in pixels of each."""
+        across = np.array([-self.along[1], self.along[0]])
+        turned = (points[:, :2] - self.centre) @ np.stack([self.along, across], axis=1)  # [N, 2]
+        scaled = np.column_stack([turned, points[:, 2]]) * (size / self.side)
+        return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
+
+
+def aligned_square(landmarks: np.ndarray, width: int, height: int) -> Square:
+    """The square of an image that its aligned crop shows.
+
+    Args:
+        landmarks: `[478, 3]` fractions of the image.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+    """
+    eyes, along, unit = _frame(to_pixels(landmarks, width, height)[:, :2])
+    across = np.array([-along[1], along[0]])
+    centre = eyes + unit * (_CENTRE[0] * along + _CENTRE[1] * across)
+    return Square(centre, along, max(unit * _SIDE, 1.0))
+
+
+def middle_square(width: int, height: int) -> Square:
+    """The largest square in the middle of an image."""
+    return Square(np.array([width / 2, height / 2]), np.array([1.0, 0.0]), float(max(1, min(width, height))))
 
 
 def aligned_crop(pixels: np.ndarray, landmarks: np.ndarray | None, size: int) -> np.ndarray:
@@ -27,12 +81,8 @@ def aligned_crop(pixels: np.ndarray, landmarks: np.ndarray | None, size: int) ->
         `uint8 [size, size, 3]`.
     """
     height, width = pixels.shape[:2]
-    if landmarks is None:
-        side = float(max(1, min(width, height)))
-        centre, along = np.array([width / 2, height / 2]), np.array([1.0, 0.0])
-    else:
-        centre, along, side = _square(to_pixels(landmarks, width, height)[:, :2])
-    return _cut(pixels, centre, along, side, size)
+    square = middle_square(width, height) if landmarks is None else aligned_square(landmarks, width, height)
+    return square.cut(pixels, size)
 
 
 def crop_landmarks(landmarks: np.ndarray, width: int, height: int, size: int) -> np.ndarray:
@@ -47,20 +97,7 @@ def crop_landmarks(landmarks: np.ndarray, width: int, height: int, size: int) ->
     Returns:
         `[478, 3]` float32 in pixels of the crop, z on the same scale.
     """
-    points = to_pixels(landmarks, width, height)
-    centre, along, side = _square(points[:, :2])
-    across = np.array([-along[1], along[0]])
-    turned = (points[:, :2] - centre) @ np.stack([along, across], axis=1)  # [478, 2]
-    scaled = np.column_stack([turned, points[:, 2]]) * (size / side)
-    return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
-
-
-def _square(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the crop's centre, the direction of its upper side and its side, in pixels of the image."""
-    eyes, along, unit = _frame(points)
-    across = np.array([-along[1], along[0]])
-    centre = eyes + unit * (_CENTRE[0] * along + _CENTRE[1] * across)
-    return centre, along, max(unit * _SIDE, 1.0)
+    return aligned_square(landmarks, width, height).place(to_pixels(landmarks, width, height), size)
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -9,7 +9,7 @@ distance from the origin (or the distance between the eyes) is 1. Left and right
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.face.landmarks import LEFT_EYE_CORNERS, MIRROR, N_LANDMARKS, RIGHT_EYE_CORNERS
@@ -101,7 +101,7 @@ def normalise(
     points = to_pixels(landmarks, width, height)
     points = points - xp.mean(points, axis=-2, keepdims=True)
     if align == "roll":
-        points = rotate(points, -roll_angle(points))
+        points = _levelled(points)
     elif align != "none":
         raise ValueError(f"align must be 'roll' or 'none', got {align!r}")
     if scale == "rms":
@@ -113,6 +113,21 @@ def normalise(
     # A face of no extent (every point in one place) has no shape; it must not become infinite.
     size = xp.where(size < _NO_EXTENT, xp.ones_like(size), size)
     return points / size[..., None, None]
+
+
+def _levelled(points: Any) -> Any:
+    """Points `[..., 478, 3]` turned about the origin so that the line between the eyes is level."""
+    if is_numpy_array(points):
+        return rotate(points, -roll_angle(points))
+    # The same without an arctangent, which ONNX Runtime lacks in double precision.
+    xp = array_namespace(points)
+    right, left = eye_centres(points[..., :2])
+    along = left - right
+    length = xp.linalg.vector_norm(along, axis=-1)[..., None]
+    cos = xp.where(length > 0, along[..., :1] / length, xp.ones_like(length))  # [..., 1]
+    sin = xp.where(length > 0, along[..., 1:] / length, xp.zeros_like(length))
+    x, y = points[..., 0], points[..., 1]
+    return xp.stack([cos * x + sin * y, cos * y - sin * x, points[..., 2]], axis=-1)
 
 
 def mirror(landmarks: Floats) -> Floats:

@@ -1,34 +1,37 @@
-"""What was predicted of new images: one row per image, in the order of the input.
+"""What was predicted of new images: one row per face, in the order of the input.
 
 An image in which no face was found, or that cannot be read, has its row too, and never a label.
 
 | column of `to_frame()` | meaning |
 | --- | --- |
 | `source` | path of the image, as it was given; `image-N` for the N-th of images without a path |
-| `face` | number of the face in its image, from 0; missing where there is none |
+| `face` | number of the face in its image, from 0, the largest first; missing where there is none |
 | `x0`, `y0`, `x1`, `y1` | bounds of the landmarks, in pixels of the upright image |
 | `detector_score` | score of the face detector, where it gives one |
 | `yaw`, `pitch`, `roll` | of the head, in degrees; see `face.pose` |
 | `status`, `error` | `ok`, `no_face` or `unreadable`, and why it cannot be read |
 | `label`, `confidence` | the most probable class and its probability |
+| `intensity` | of the expression, 0 to 1: the probability that the face is not neutral |
 | `p_<class>` | probability of each class |
 | `set` | prediction set: classes joined by `|`, where the model has calibrated thresholds |
 | `abstained` | where a least confidence was asked for: whether it was missed, so that there is no label |
+| `blendshape_<name>` | with `extras`: the detector's 52 blendshapes, 0 to 1 |
 """
 
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landmarkfer.data.row import Status
 from landmarkfer.errors import SourceError
-from landmarkfer.face.alignment import crop_landmarks
+from landmarkfer.face.alignment import aligned_crop, crop_landmarks
+from landmarkfer.face.blendshapes import BLENDSHAPES
 from landmarkfer.face.geometry import to_pixels
 from landmarkfer.face.pose import head_angles
 from landmarkfer.files import replacing
@@ -38,18 +41,32 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from landmarkfer.inference.pictures import Crop, Drawing
+
 Box = tuple[float, float, float, float]
 Pixels = NDArray[np.uint8]
 
 SET_SEPARATOR = "|"
 PREDICTIONS_NAME = "predictions"
 MOST_PLOTTED = 24
-_SAVED_IMAGE = re.compile(r"\d{5,}-.*\.jpg")
+NEUTRAL = "neutral"
+_BARS = 3  # classes whose probabilities are drawn
+_ARRAYS = (
+    "landmarks",
+    "sizes",
+    "scores",
+    "probabilities",
+    "sets",
+    "numbers",
+    "faces",
+    "blendshapes",
+    "given_boxes",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """What was predicted of one image.
+    """What was predicted of one face, or of an image without any.
 
     Attributes:
         source: Path of the image, or `image-N`.
@@ -57,6 +74,7 @@ class Face:
         error: Why the image is unreadable.
         label: The most probable class; None without a face, and where the model abstained.
         confidence: The probability of the most probable class; None without a face.
+        intensity: Of the expression, 0 to 1; None without a face, and of models without a neutral class.
         probabilities: Probability by class, empty without a face.
         prediction_set: Classes of the prediction set; None where the model has none.
         abstained: Whether `confidence` was below what was asked for.
@@ -65,6 +83,7 @@ class Face:
         size: Width and height of the upright image in pixels.
         angles: Yaw, pitch and roll in degrees.
         detector_score: Of the face detector, where it gives one.
+        number: Of the face in its image, from 0; None without a face.
     """
 
     source: str
@@ -72,6 +91,7 @@ class Face:
     error: str | None = None
     label: str | None = None
     confidence: float | None = None
+    intensity: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     prediction_set: tuple[str, ...] | None = None
     abstained: bool = False
@@ -80,9 +100,20 @@ class Face:
     size: tuple[float, float] | None = None
     angles: tuple[float, float, float] | None = None
     detector_score: float | None = None
+    number: int | None = None
 
     def __repr__(self) -> str:
         return f"<Face {self.source}: {self.caption}>"
+
+    @property
+    def full_caption(self) -> str:
+        """The caption, and the other classes of the prediction set."""
+        others = [name for name in self.prediction_set or () if name != self.label]
+        return f"{self.caption} | {', '.join(others)}" if others else self.caption
+
+    def highest(self, count: int) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities."""
+        return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:count]
 
     @property
     def caption(self) -> str:
@@ -107,15 +138,17 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Faces(Sequence[Face]):
-    """Predictions of N images, in the order of the input; see the table at the top of this module.
+    """Predictions of N faces, in the order of the input; see the table at the top of this module.
+
+    An image without a face, or that cannot be read, has a row too.
 
     `faces[0]` is a `Face`, `faces[10:20]` a part. Arrays are NaN where there is no face. Pickled predictions
     read the pictures of files again where they lie; given arrays and PIL images go into the pickle.
 
     Attributes:
         classes: Class names in the order of the probabilities, C of them.
-        sources: Path of each image, or `image-N`.
-        statuses: Of each image.
+        sources: Path of each face's image, or `image-N`.
+        statuses: Of each row.
         errors: Why an image is unreadable.
         landmarks: float32 `[N, 478, 3]`, fractions of the image.
         sizes: float32 `[N, 2]`, width and height of the upright images in pixels.
@@ -124,7 +157,10 @@ class Faces(Sequence[Face]):
         sets: bool `[N, C]`, which classes are in the prediction set; None where the model has none.
         least_confidence: Below which there is no label; None if that was not asked for.
         pictures: Where the images are read from for pictures; None where there are none.
-        numbers: int64 `[N]`, of each image in `pictures`.
+        numbers: int64 `[N]`, of each row's image among all images.
+        faces: int64 `[N]`, of each face in its image, from 0; -1 without a face. If None, a row is an image.
+        blendshapes: float32 `[N, 52]`, NaN where missing; None where the detector gives none.
+        given_boxes: float64 `[N, 4]`, boxes that were given to search in, in pixels; None without.
     """
 
     classes: tuple[str, ...]
@@ -139,23 +175,25 @@ class Faces(Sequence[Face]):
     least_confidence: float | None = None
     pictures: Pictures | None = None
     numbers: NDArray[np.int64] | None = None
+    faces: NDArray[np.int64] | None = None
+    blendshapes: NDArray[np.float32] | None = None
+    given_boxes: NDArray[np.float64] | None = None
 
     @classmethod
-    def joined(cls, parts: "Sequence[Faces]", pictures: Pictures | None) -> "Faces":
-        """The faces of several parts, at least one, whose pictures are numbered through."""
+    def joined(cls, parts: "Sequence[Faces]") -> "Faces":
+        """The faces of several parts, at least one, of one call."""
         first = parts[0]
+
+        def whole(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if any(value is None for value in values) else np.concatenate(values)
+
         return replace(
             first,
             sources=tuple(name for part in parts for name in part.sources),
             statuses=tuple(status for part in parts for status in part.statuses),
             errors=tuple(error for part in parts for error in part.errors),
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in ("landmarks", "sizes", "scores", "probabilities")
-            },
-            sets=None if first.sets is None else np.concatenate([part.sets for part in parts]),
-            pictures=pictures,
-            numbers=np.arange(sum(map(len, parts))),
+            **{name: whole(name) for name in _ARRAYS},
         )
 
     def __len__(self) -> int:
@@ -180,9 +218,9 @@ class Faces(Sequence[Face]):
 
     def __repr__(self) -> str:
         counts = {name: self.statuses.count(name) for name in ("ok", "no_face", "unreadable")}
-        text = f"{len(self):,} images, {counts['ok']:,} with a face"
+        text = f"{counts['ok']:,} face{'' if counts['ok'] == 1 else 's'} in {self.num_images:,} images"
         if counts["no_face"]:
-            text += f", {counts['no_face']:,} without"
+            text += f", {counts['no_face']:,} without a face"
         if counts["unreadable"]:
             text += f", {counts['unreadable']:,} unreadable"
         labels = [label for label in self.labels if label is not None]
@@ -199,6 +237,21 @@ class Faces(Sequence[Face]):
         return [None if number < 0 else self.classes[number] for number in self._label_numbers()]
 
     @property
+    def num_images(self) -> int:
+        """How many images the rows are of."""
+        return len(self) if self.numbers is None else len(np.unique(self.numbers))
+
+    @property
+    def intensities(self) -> NDArray[np.float64] | None:
+        """How strong each expression is, `[N]` from 0 to 1: the probability that the face is not neutral.
+
+        None of a model without a class `neutral`, NaN without a face.
+        """
+        if NEUTRAL not in self.classes:
+            return None
+        return 1 - self.probabilities[:, self.classes.index(NEUTRAL)]
+
+    @property
     def confidences(self) -> NDArray[np.float64]:
         """Probability `[N]` of the most probable class; NaN without a face."""
         return self.probabilities.max(axis=1, initial=-np.inf) if len(self) else np.empty(0)
@@ -212,20 +265,34 @@ class Faces(Sequence[Face]):
 
     @property
     def boxes(self) -> NDArray[np.float64]:
-        """Bounds `[N, 4]` of the landmarks as `x0, y0, x1, y1`, in pixels of the upright image."""
+        """Bounds `[N, 4]` of the landmarks as `x0, y0, x1, y1`, in pixels of the upright image.
+
+        Without a face, they are those of the box that was given to search in.
+        """
         points = self.landmarks[..., :2] * self.sizes[:, None]  # [N, 478, 2]
-        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1).astype(np.float64)
+        bounds = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1).astype(np.float64)
+        return bounds if self.given_boxes is None else np.where(np.isnan(bounds), self.given_boxes, bounds)
 
     @property
     def angles(self) -> NDArray[np.float64]:
         """Yaw, pitch and roll `[N, 3]` in degrees; see `face.pose`."""
         return head_angles(to_pixels(self.landmarks, self.sizes[:, 0], self.sizes[:, 1]))
 
-    def to_frame(self) -> "pd.DataFrame":
-        """The rows as a table; see the top of this module. Columns that do not apply are left out."""
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries of plain values, such as JSON takes; what is missing is None."""
+        frame = self.to_frame().astype(object)
+        rows = frame.where(frame.notna(), None).to_dict("records")
+        return [{str(name): value for name, value in row.items()} for row in rows]
+
+    def to_frame(self, *, extras: bool = False) -> "pd.DataFrame":
+        """The rows as a table; see the top of this module. Columns that do not apply are left out.
+
+        Args:
+            extras: Whether blendshapes are columns too, where the detector gives them.
+        """
         import pandas as pd
 
-        number = [0 if status == "ok" else None for status in self.statuses]
+        number = [self._number(row) for row in range(len(self))]
 
         def text(values: Sequence[str | None]) -> "pd.Series":
             return pd.Series(list(values), dtype="string")
@@ -237,12 +304,19 @@ class Faces(Sequence[Face]):
         columns |= dict(zip(("yaw", "pitch", "roll"), self.angles.T, strict=True))
         columns |= {"status": text(self.statuses), "error": text(self.errors)}
         columns |= {"label": text(self.labels), "confidence": self.confidences}
+        if self.intensities is not None:
+            columns["intensity"] = self.intensities
         columns |= {f"p_{name}": p for name, p in zip(self.classes, self.probabilities.T, strict=True)}
         if self.sets is not None:
             names = [self._set(row) for row in range(len(self))]
             columns["set"] = text([None if held is None else SET_SEPARATOR.join(held) for held in names])
         if self.least_confidence is not None:
             columns["abstained"] = self.abstained
+        if extras and self.blendshapes is not None:
+            columns |= {
+                f"blendshape_{name}": values
+                for name, values in zip(BLENDSHAPES, self.blendshapes.T, strict=True)
+            }
         return pd.DataFrame(columns)
 
     def plot(self, columns: int = 4, *, limit: int = MOST_PLOTTED) -> "Figure":
@@ -250,17 +324,11 @@ class Faces(Sequence[Face]):
 
         Args:
             columns: Images in a line.
-            limit: How many are drawn, from the first on; `faces[24:].plot()` shows the next.
+            limit: How many images are drawn, from the first on; `faces[24:].plot()` shows the next.
         """
-        from landmarkfer.reporting.faces import annotate_face, faces_figure
+        from landmarkfer.inference.pictures import plot_images
 
-        pictures, titles = [], []
-        for row in range(min(limit, len(self))):
-            picture = self._picture(row)
-            pictures.append(None if picture is None else annotate_face(*picture))
-            face = self._face(row)
-            titles.append(f"{Path(face.source).name}\n{_shortened(face.caption)}")
-        return faces_figure(pictures, titles, columns)
+        return plot_images(islice(self.drawings(captions=False), limit), columns)
 
     def save(self, out: str | Path, *, images: bool = True, progress: "Progress | bool" = False) -> Path:
         """Write `predictions.csv`, `predictions.parquet` and, in `images/`, the annotated images.
@@ -277,6 +345,8 @@ class Faces(Sequence[Face]):
         Raises:
             SourceError: The folder cannot be written.
         """
+        from landmarkfer.inference.pictures import remove_earlier, save_images
+
         folder = Path(out)
         try:
             table = self.to_frame()
@@ -284,53 +354,65 @@ class Faces(Sequence[Face]):
                 table.to_csv(path, index=False)
             with replacing(folder / f"{PREDICTIONS_NAME}.parquet") as path:
                 table.to_parquet(path, index=False)
-            written = set()
-            if images and self.pictures is not None:
-                with shown(progress) as report:
-                    for row in report.track(range(len(self)), "writing images", len(self)):
-                        written.add(self._save_image(row, folder / "images"))
-            self._remove_earlier_images(folder, written)
+            with shown(progress) as report:
+                drawings = self.drawings() if images and self.pictures is not None else iter(())
+                written = save_images(drawings, folder / "images", self.num_images, report)
+            remove_earlier(folder / "images", written, self.sources)
         except OSError as error:
             raise SourceError(f"cannot write to {folder}: {error.strerror or error}.") from error
         return folder
 
-    def _save_image(self, row: int, folder: Path) -> Path | None:
-        from landmarkfer.reporting.faces import annotate_face
+    def by_image(self) -> "Iterator[tuple[int, Faces]]":
+        """The number of each image, and its rows, which are neighbours."""
+        numbers = np.arange(len(self)) if self.numbers is None else self.numbers
+        first = np.append(True, numbers[1:] != numbers[:-1])[: len(self)]
+        starts = np.flatnonzero(first).tolist()
+        for start, stop in zip(starts, [*starts[1:], len(self)], strict=False):
+            yield int(numbers[start]), self[start:stop]
 
-        picture = self._picture(row)
-        if picture is None:
-            return None
-        face = self._face(row)
-        written = folder / f"{row:05d}-{Path(face.source).stem}.jpg"
-        with replacing(written) as path:
-            annotate_face(*picture, _shortened(face.caption)).save(path, quality=90)
-        return written
+    def drawings(self, *, captions: bool = True) -> "Iterator[Drawing]":
+        """Each image with its faces, to be drawn, with captions and the highest probabilities or without."""
+        from landmarkfer.inference.pictures import Drawing, shortened
+        from landmarkfer.reporting.faces import FaceNote
 
-    def _remove_earlier_images(self, folder: Path, written: set[Path | None]) -> None:
-        found = [path for path in (folder / "images").glob("*.jpg") if _SAVED_IMAGE.fullmatch(path.name)]
-        earlier = [path for path in found if path not in written and path.is_file()]
-        if not earlier:
-            return
-        # The predicted images themselves may lie there under such names; those of a cache are relative paths.
-        own = {(base / name).resolve() for name in self.sources for base in (Path(), folder)}
-        for path in earlier:
-            if path.resolve() not in own:
-                path.unlink()
+        for number, own in self.by_image():
+            pixels = None if own.pictures is None else own.pictures.read(number)
+            notes = []
+            for row, face in enumerate(own if pixels is not None else ()):
+                assert pixels is not None
+                points = own.points(row, pixels)
+                caption = shortened(face.full_caption) if captions else None
+                notes.append(FaceNote(points, caption, face.highest(_BARS) if captions else ()))
+            first = ", ".join(face.caption for face in own[:2])
+            yield Drawing(number, own.sources[0], pixels, tuple(notes), first + ", …" * (len(own) > 2))
 
-    def _picture(self, row: int) -> tuple[Pixels, NDArray | None] | None:
-        """Pixels of a row's image, and its landmarks in pixels of it; None if it cannot be read."""
-        if self.pictures is None or self.numbers is None:
-            return None
-        pixels = self.pictures.read(int(self.numbers[row]))
-        if pixels is None:
-            return None
+    def crops(self, size: int | None = None) -> "Iterator[Crop]":
+        """The faces, upright and at a fixed scale, see `face.alignment`; of images that can be read.
+
+        Args:
+            size: Side in pixels; 224 if None. Stored crops have their own.
+        """
+        from landmarkfer.inference.pictures import CROP_SIZE, Crop
+
+        for number, own in self.by_image():
+            pixels = None if own.pictures is None else own.pictures.read(number)
+            for row, face in enumerate(own if pixels is not None else ()):
+                assert pixels is not None and own.pictures is not None
+                if face.number is None:
+                    continue
+                whole = own.pictures.crop is None
+                crop = aligned_crop(pixels, own.landmarks[row], size or CROP_SIZE) if whole else pixels
+                yield Crop(number, face.source, face.number, crop)
+
+    def points(self, row: int, pixels: Pixels) -> NDArray | None:
+        """Landmarks `[478, 3]` of a row in pixels of its picture; None without a face."""
         if self.statuses[row] != "ok":
-            return pixels, None
+            return None
         height, width = pixels.shape[:2]
-        if self.pictures.crop is None:
-            return pixels, to_pixels(self.landmarks[row], width, height)
+        if self.pictures is None or self.pictures.crop is None:
+            return to_pixels(self.landmarks[row], width, height)
         whole_width, whole_height = (round(side) for side in self.sizes[row].tolist())
-        return pixels, crop_landmarks(self.landmarks[row], whole_width, whole_height, width)
+        return crop_landmarks(self.landmarks[row], whole_width, whole_height, width)
 
     def _label_numbers(self) -> NDArray[np.int64]:
         """The most probable class of each row, `[N]`; -1 where there is no label."""
@@ -339,23 +421,26 @@ class Faces(Sequence[Face]):
         known = np.isfinite(self.probabilities).all(axis=1) & ~self.abstained
         return np.where(known, np.nan_to_num(self.probabilities, nan=-1).argmax(axis=1), -1)
 
+    def _number(self, row: int) -> int | None:
+        if self.statuses[row] != "ok":
+            return None
+        return 0 if self.faces is None else int(self.faces[row])
+
     def _set(self, row: int) -> tuple[str, ...] | None:
         if self.sets is None or self.statuses[row] != "ok":
             return None
         return tuple(name for name, held in zip(self.classes, self.sets[row], strict=True) if held)
 
     def _part(self, index: slice) -> "Faces":
+        arrays: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[index] for name in _ARRAYS
+        }
         return replace(
             self,
             sources=self.sources[index],
             statuses=self.statuses[index],
             errors=self.errors[index],
-            landmarks=self.landmarks[index],
-            sizes=self.sizes[index],
-            scores=self.scores[index],
-            probabilities=self.probabilities[index],
-            sets=None if self.sets is None else self.sets[index],
-            numbers=None if self.numbers is None else self.numbers[index],
+            **arrays,
         )
 
     def _face(self, row: int) -> Face:
@@ -372,6 +457,7 @@ class Faces(Sequence[Face]):
             status=self.statuses[row],
             label=one.labels[0],
             confidence=float(one.confidences[0]),
+            intensity=None if one.intensities is None else float(one.intensities[0]),
             probabilities=dict(zip(self.classes, self.probabilities[row].tolist(), strict=True)),
             prediction_set=self._set(row),
             abstained=bool(one.abstained[0]),
@@ -380,6 +466,7 @@ class Faces(Sequence[Face]):
             size=size,
             angles=(yaw, pitch, roll),
             detector_score=None if np.isnan(score) else score,
+            number=self._number(row),
         )
 
 
@@ -391,7 +478,3 @@ def decoded(data: bytes | None) -> Pixels | None:
         return None
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _shortened(text: str, length: int = 40) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -6,14 +6,17 @@ photo as of a cache that the photo was extracted to. NumPy alone: no torch is lo
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo, to_square
 from landmarkfer.data.row import Row
+from landmarkfer.data.schema import SCHEMA
 from landmarkfer.errors import CacheError, SourceError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.landmarks import N_LANDMARKS, N_MESH
@@ -29,6 +32,7 @@ class FaceArrays:
         image: uint8 `[N, C, S, S]`, zeros where an image cannot be read; None if the model looks at none.
         has_image: bool `[N]`, beside `image`.
         blendshapes: float32 `[N, 52]`, NaN where missing; None if faces were found and none has any.
+        crop: Side in pixels of the aligned crops that the images are; None where they are whole images.
     """
 
     landmarks: NDArray[np.float32]
@@ -36,6 +40,31 @@ class FaceArrays:
     image: NDArray[np.uint8] | None = None
     has_image: NDArray[np.bool_] | None = None
     blendshapes: NDArray[np.float32] | None = None
+    crop: int | None = None
+
+    def rows(self, index: NDArray[np.int64]) -> "FaceArrays":
+        """The arrays of some of the faces."""
+        fields = ("landmarks", "sizes", "image", "has_image", "blendshapes")
+        known = {name: getattr(self, name) for name in fields}
+        some: dict[str, Any] = {
+            name: None if array is None else array[index] for name, array in known.items()
+        }
+        return replace(self, **some)
+
+
+def cache_rows(cache: LandmarkCache, numbers: Sequence[int], with_image: bool) -> list[Row]:
+    """Rows of a cache as they were when they were extracted, with their image if it is wanted."""
+    names = [name for name in SCHEMA.names if name not in ("landmarks", "face", "blendshapes")]
+    table = cache.table([*names, "blendshapes"]).take(list(numbers)).to_pylist()
+    images = cache.faces(numbers) if with_image else [None] * len(numbers)
+    rows = []
+    for known, points, image in zip(table, cache.landmarks(numbers), images, strict=True):
+        shapes, box = known.pop("blendshapes"), known.pop("box")
+        row = Row(**known, box=None if box is None else tuple(box), face=image)
+        row.landmarks = points if np.isfinite(points).all() else None
+        row.blendshapes = None if shapes is None else np.array(shapes, np.float32)
+        rows.append(row)
+    return rows
 
 
 def frame_faces(rows: Sequence[Row], images: ImageInfo | None = None) -> FaceArrays:

@@ -1,128 +1,167 @@
-"""A trained run applied to new images: what `landmarkfer.load` returns.
+"""A trained model applied to new images: what `landmarkfer.load` returns.
 
-An image goes the way that the run's training images went: decoded by `extraction.decode`, searched with the
-run's own extraction settings, encoded as its cache would store it, normalised by `data.preprocess`. So the
-prediction of a file is that of its row in a cache. Images are taken some at a time, so that the memory needed
-for pixels does not grow with their number; of each image, only the landmarks (6 KB) stay.
+An image goes the way that the model's training images went: decoded by `extraction.decode`, searched for
+faces, each brought into the model's frame (`inference.find`), normalised by `data.preprocess` or by what an
+export holds of it. Where a run has no frame, the prediction of a file is that of its row in a cache. Images
+are taken some at a time, so that the memory needed for pixels does not grow with their number; of each face,
+only the landmarks (6 KB) stay.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.preprocess import Preprocess
+from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
-from landmarkfer.data.schema import SCHEMA
-from landmarkfer.errors import CacheError, RunError, SettingsError, SourceError
+from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
-from landmarkfer.extraction.detectors import DETECTORS, Detector, create_detector
+from landmarkfer.extraction.detect import Box
+from landmarkfer.extraction.detectors import Detector, create_detector
 from landmarkfer.extraction.open_inputs import open_inputs
-from landmarkfer.extraction.process import make_rows
+from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources import Key, Source
-from landmarkfer.inference.device import accelerator
+from landmarkfer.extraction.sources import Entry, Key, Source
+from landmarkfer.extraction.worker import Job
 from landmarkfer.inference.faces import Faces, Pictures, Pixels, decoded
-from landmarkfer.inference.frame import FaceArrays, check_landmarks, frame_faces, joined
-from landmarkfer.inference.predict import has_sets, predict_probabilities, predict_sets
+from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
+from landmarkfer.inference.frame import FaceArrays, cache_rows, check_landmarks, frame_faces
+from landmarkfer.inference.network import ModelInfo, Network
+from landmarkfer.inference.options import Options, check_options
 from landmarkfer.progress import Progress, shown
-from landmarkfer.runs.folder import RunConfig, RunFolder, TrainedModel
 
-logger = logging.getLogger(__name__)
-
-# A multiple of the batches that evaluation predicts in, so that the same images make the same batches.
-_CHUNK = 512
 _AT_ONCE = 16  # images whose pixels are held together
+_TASK = "predicting"
 
 
 class Predictor:
-    """A trained model with all that it needs to predict images; made by `Predictor.of_run`.
+    """A trained model with all that it needs to predict images; made by `landmarkfer.load`.
+
+    It may be used from several threads, each of which gets a detector of its own, and pickled.
 
     Attributes:
-        trained: The model and its configuration.
-        extraction: How faces are found and images are encoded.
-        name: Of the run.
+        network: The model.
+        info: What is known of it.
+        extraction: How the faces of its training images were found.
     """
 
-    def __init__(
-        self, trained: TrainedModel, extraction: ExtractSettings, name: str, landmarker: Path | None = None
-    ) -> None:
-        self.trained = trained
-        self.extraction = extraction
-        self.name = name
+    def __init__(self, network: Network, landmarker: Path | None = None) -> None:
+        self.network = network
+        self.info: ModelInfo = network.info
+        self.extraction = _known_settings(network.info)
         self._landmarker = landmarker
-        self._detector: Detector | None = None
+        self._of_thread = threading.local()
 
-    @classmethod
-    def of_run(cls, run: RunFolder, *, device: str = "auto", landmarker: Path | None = None) -> "Predictor":
-        """Load a finished run.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"network": self.network, "landmarker": self._landmarker}
 
-        Args:
-            run: The run.
-            device: Where a network predicts; `auto` is CUDA where there is one, else the CPU.
-            landmarker: The model file of the `landmarker` detector, where the run's landmarks are of it.
-
-        Raises:
-            RunError: The run is not finished or damaged.
-            SettingsError: PyTorch finds no such device.
-        """
-        trained = run.load()
-        trained.model.to(accelerator(device))
-        return cls(trained, extraction_of(run.name, trained.config), run.name, landmarker)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def __repr__(self) -> str:
-        config = self.trained.config
-        graph = f" on graph '{config.graph.name}'" if config.graph else ""
-        return f"<Predictor {self.name}: {config.settings.model.name}{graph}; {', '.join(self.classes)}>"
+        return f"<Predictor {self.name}: {self.info.kind}{self.info.graph_text}; {', '.join(self.classes)}>"
+
+    @property
+    def name(self) -> str:
+        """Name of the run, or of the model that ships."""
+        return self.info.name
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
-        return self.trained.config.classes
+        return self.info.classes
 
-    def predict(
-        self,
-        images: Any,
-        *,
-        least_confidence: float | None = None,
-        progress: Progress | bool = False,
-    ) -> Faces:
-        """Predict the expression of the face in each image.
+    @property
+    def card(self) -> str:
+        """The model card, in Markdown; empty where the model has none."""
+        return self.info.card
+
+    def predict(self, images: Any, *, progress: Progress | bool = False, **options: Any) -> Faces:
+        """Predict the expression of the faces in images.
 
         Args:
             images: A path, a folder, a glob pattern, a `.zip`, the bytes of an image file, a PIL image, an
-                array uint8 `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, a list of these, or a `LandmarkCache`,
-                whose landmarks are then taken.
-            least_confidence: Where the most probable class is less probable than this, the model abstains:
-                there is no label.
+                array uint8 `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, a list of these, a Series or DataFrame of
+                paths, or a `LandmarkCache`, whose landmarks are then taken.
             progress: True shows a bar; or where to report to.
+            **options: See `stream`.
 
         Returns:
-            One row per image in the order of the input, also where there is no face or the image cannot be
-            read.
+            One row per face in the order of the input, and one row for an image in which there is no face or
+            that cannot be read.
 
         Raises:
             SourceError: There is nothing to read at a path, or the input is none of these.
-            DetectorError: The run's detector cannot be started.
-            SettingsError: `least_confidence` is no probability.
+            DetectorError: The model's detector cannot be started.
+            SettingsError: An option does not fit.
         """
-        _check_confidence(least_confidence)
+        parts = list(self.stream(images, progress=progress, **options))
+        return Faces.joined(parts)
+
+    def stream(
+        self,
+        images: Any,
+        *,
+        faces: Wanted = "all",
+        boxes: Mapping[str, Sequence[Box]] | None = None,
+        least_confidence: float | None = None,
+        accuracy: float | None = None,
+        coverage: float | None = None,
+        prior: Mapping[str, float] | str | None = None,
+        batch_size: int = 0,
+        workers: int = 1,
+        skip: int = 0,
+        progress: Progress | bool = False,
+    ) -> Iterator[Faces]:
+        """Predict as `predict` does, some images at a time: memory does not grow with their number.
+
+        Args:
+            images: See `predict`.
+            faces: `all` faces of an image, the largest first, or the `largest` alone.
+            boxes: Boxes `x0, y0, x1, y1` of the faces of an image, in pixels, by its source; images are then
+                not searched.
+            least_confidence: Where the most probable class is less probable than this, the model abstains:
+                there is no label.
+            accuracy: The accuracy wanted where there is a label, as fitted to the validation images, in whole
+                percent; it sets `least_confidence`.
+            coverage: How often a prediction set shall hold the label, in whole percent; 0.9 if None.
+            prior: Share of each class among the images, by name, or `even`; that of the training images if
+                None.
+            batch_size: Faces that the model predicts at a time; chosen by the model if 0.
+            workers: Processes that find faces; 1 finds them in this one.
+            skip: Images to leave out, from the first on.
+            progress: True shows a bar; or where to report to.
+
+        Yields:
+            The rows of the next images, at least one part.
+        """
+        checked = check_options(
+            self.info,
+            least_confidence=least_confidence,
+            accuracy=accuracy,
+            coverage=coverage,
+            prior=prior,
+            batch_size=batch_size,
+        )
         if isinstance(images, LandmarkCache):
-            return self._predict_cache(images, least_confidence, progress)
-        source = open_inputs(images)
-        pictures = Pictures(_SourcePixels(source))
+            found: Iterable[list[FoundFace]] = _cache_faces(images, skip, self.info.images is not None)
+            total, crop = len(images), images.manifest.settings.get("crop")
+            pictures = Pictures(_CachePixels(images), crop)
+        else:
+            source = open_inputs(images)
+            total, crop = len(source.entries), self.extraction.crop
+            finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes)
+            found = self._found(source, finder, skip, workers)
+            pictures = Pictures(_SourcePixels(source))
         with shown(progress) as report:
-            framed = self._framed_files(source, report)
-            return self._predict(framed, self.extraction.crop, pictures, least_confidence)
+            yield from self._parts(found, skip, total, crop, pictures, checked, report)
 
     def predict_landmarks(
-        self, landmarks: ArrayLike, sizes: ArrayLike | None = None, *, least_confidence: float | None = None
+        self, landmarks: ArrayLike, sizes: ArrayLike | None = None, **options: Any
     ) -> Faces:
         """Predict the expression of faces whose landmarks are known.
 
@@ -130,7 +169,7 @@ class Predictor:
             landmarks: `[N, 478, 3]`, MediaPipe's: x and y as fractions of the image's width and height, z on
                 x's scale; NaN where there is no face. Without sizes, of square images, or in pixels.
             sizes: `[N, 2]` or `[2]`, width and height of the images in pixels.
-            least_confidence: See `predict`.
+            **options: `least_confidence`, `accuracy`, `coverage`, `prior`, `batch_size`; see `stream`.
 
         Returns:
             One row per face, in the order given.
@@ -138,14 +177,22 @@ class Predictor:
         Raises:
             RunError: The model looks at pixels.
             SourceError: The shapes do not fit.
-            SettingsError: `least_confidence` is no probability.
+            SettingsError: An option does not fit.
         """
-        _check_confidence(least_confidence)
-        if "image" in self.trained.model.inputs:
-            raise RunError(
-                f"model '{self.trained.config.settings.model.name}' of run '{self.name}' looks at pixels; "
-                "give images to predict."
-            )
+        checked = check_options(self.info, **options)
+        rows, arrays = self._given_landmarks(landmarks, sizes)
+        faces = [FoundFace(row, row, 0 if row.status == "ok" else None) for row in rows]
+        return self._classify(faces, arrays, np.arange(len(rows)), None, checked)
+
+    def embed(self, landmarks: ArrayLike, sizes: ArrayLike | None = None) -> NDArray[np.float32]:
+        """Features `[N, D]` of faces whose landmarks are known, from which the model classifies.
+
+        Arguments and errors are those of `predict_landmarks`.
+        """
+        return self.network.embed(self._given_landmarks(landmarks, sizes)[1])
+
+    def _given_landmarks(self, landmarks: ArrayLike, sizes: ArrayLike | None) -> tuple[list[Row], FaceArrays]:
+        self.network.check_landmarks_suffice()
         points = np.asarray(landmarks, np.float32)
         check_landmarks(points.shape)
         given = np.asarray(1.0 if sizes is None else sizes, np.float32)
@@ -160,163 +207,140 @@ class Predictor:
                 id=f"face-{number}",
                 status="ok" if there else "no_face",
                 landmarks=points[number] if there else None,
+                width=sides[number, 0],
+                height=sides[number, 1],
             )
             for number, there in enumerate(found)
         ]
-        arrays = FaceArrays(np.where(found[:, None, None], points, np.float32(np.nan)), sides)
-        return self._predict([(rows, arrays)], None, None, least_confidence)
+        return rows, FaceArrays(np.where(found[:, None, None], points, np.float32(np.nan)), sides)
 
-    def _predict_cache(
-        self, cache: LandmarkCache, least_confidence: float | None, progress: Progress | bool
-    ) -> Faces:
-        crop = cache.manifest.settings.get("crop")
-        pictures = Pictures(_CachePixels(cache), crop)
-        with shown(progress) as report:
-            framed = self._framed_rows(cache, report)
-            return self._predict(framed, crop, pictures, least_confidence)
-
-    def _framed_files(self, source: Source, progress: Progress) -> Iterator[tuple[list[Row], FaceArrays]]:
-        """Rows of images, and what the model is given of them, some at a time."""
-        images = self.trained.config.images
-        total = len(source.entries)
-        progress("predicting", 0, total)
-        for start in range(0, total, _AT_ONCE):
-            some = source.entries[start : start + _AT_ONCE]
-            if self._detector is None:
-                self._detector = create_detector(self.extraction.detector, self._landmarker)
-            rows = make_rows(
-                some, source.reader, self._detector, self.extraction, with_image=images is not None
+    def _found(
+        self, source: Source, finder: FaceFinder, skip: int, workers: int
+    ) -> Iterator[list[FoundFace]]:
+        """The faces of each image, in order."""
+        entries = source.entries[skip:]
+        count = min(workers, -(-len(entries) // _AT_ONCE))
+        if count > 1:
+            yield from self._found_in_workers(entries, source, finder, count)
+            return
+        for start in range(0, len(entries), _AT_ONCE):
+            yield from finder(
+                entries[start : start + _AT_ONCE], source.reader, self._detector, self.extraction
             )
-            arrays = frame_faces(rows, images)
-            for row in rows:
-                row.face = None  # many of them would fill the memory
-            yield rows, arrays
-            progress("predicting", start + len(rows), total)
 
-    def _framed_rows(
-        self, cache: LandmarkCache, progress: Progress
-    ) -> Iterator[tuple[list[Row], FaceArrays]]:
-        images = self.trained.config.images
-        progress("predicting", 0, len(cache))
-        for start in range(0, len(cache), _CHUNK):
-            rows = cache_rows(cache, range(start, min(start + _CHUNK, len(cache))), images is not None)
-            arrays = frame_faces(rows, images)
-            for row in rows:
-                row.face = None  # many of them would fill the memory
-            yield rows, arrays
-            progress("predicting", start + len(rows), len(cache))
+    def _found_in_workers(
+        self, entries: Sequence[Entry], source: Source, finder: FaceFinder, workers: int
+    ) -> Iterator[list[FoundFace]]:
+        detector = create_detector(self.extraction.detector, self._landmarker).name  # or its error
+        job = Job(source.reader, self.extraction, detector, self._landmarker, finder)
+        waiting: dict[int, list[FoundFace]] = {}
+        given = taken = 0
+        with WorkerPool(job, workers, batch=4) as pool:
+            while taken < len(entries):
+                # Answers that wait for an earlier one count as given, so that they cannot pile up.
+                room = max(0, pool.room() - len(waiting))
+                pool.give(list(enumerate(entries[given : given + room], start=given)))
+                given = min(len(entries), given + room)
+                for number, answer in pool.take():
+                    waiting[number] = [FoundFace(answer, answer)] if isinstance(answer, Row) else answer
+                while taken in waiting:
+                    yield waiting.pop(taken)
+                    taken += 1
 
-    def _predict(
+    @property
+    def _detector(self) -> Detector:
+        """This thread's."""
+        if not hasattr(self._of_thread, "detector"):
+            self._of_thread.detector = create_detector(self.extraction.detector, self._landmarker)
+        return self._of_thread.detector
+
+    def _parts(
         self,
-        framed: Iterable[tuple[list[Row], FaceArrays]],
+        found: Iterable[list[FoundFace]],
+        skip: int,
+        total: int,
         crop: int | None,
-        pictures: Pictures | None,
-        least_confidence: float | None,
+        pictures: Pictures,
+        options: Options,
+        report: Progress,
+    ) -> Iterator[Faces]:
+        faces: list[FoundFace] = []
+        numbers: list[int] = []
+        any_yet = False
+        report(_TASK, skip, total)
+        for number, of_image in enumerate(found, start=skip):
+            faces += of_image
+            numbers += [number] * len(of_image)
+            if len(faces) >= self._at_once:
+                yield self._framed(faces, numbers, crop, pictures, options)
+                faces, numbers, any_yet = [], [], True
+            report(_TASK, number + 1, total)
+        if faces or not any_yet:
+            yield self._framed(faces, numbers, crop, pictures, options)
+
+    @property
+    def _at_once(self) -> int:
+        """Faces that are predicted together: batches as an evaluation makes them."""
+        return 512 if self.info.images is None else 64
+
+    def _framed(
+        self,
+        faces: list[FoundFace],
+        numbers: list[int],
+        crop: int | None,
+        pictures: Pictures,
+        options: Options,
     ) -> Faces:
-        images = self.trained.config.images
-        preprocess = Preprocess(
-            self.trained.config.settings.normalisation,
-            keypoints=images is not None and images.keypoints,
-            crop=crop,
-        )
-        done: list[Faces] = []
-        rows: list[Row] = []
-        arrays: list[FaceArrays] = []
-        for some, part in framed:
-            rows += some
-            arrays.append(part)
-            if len(rows) >= _CHUNK:
-                done.append(self._classify(rows, joined(arrays), preprocess))
-                rows, arrays = [], []
-        if rows or not done:
-            done.append(self._classify(rows, joined(arrays or [frame_faces([], images)]), preprocess))
-        return replace(Faces.joined(done, pictures), least_confidence=least_confidence)
+        arrays = replace(frame_faces([face.given for face in faces], self.info.images), crop=crop)
+        return self._classify(faces, arrays, np.array(numbers, np.int64), pictures, options)
 
-    def _classify(self, rows: list[Row], arrays: FaceArrays, preprocess: Preprocess) -> Faces:
-        def tensor(array: NDArray | None) -> torch.Tensor | None:
-            return None if array is None else torch.from_numpy(array)
-
-        batch = preprocess(
-            torch.from_numpy(arrays.landmarks),
-            torch.from_numpy(arrays.sizes),
-            tensor(arrays.image),
-            tensor(arrays.has_image),
-            tensor(arrays.blendshapes),
-        )
-        model = self.trained.model
-        probabilities = predict_probabilities(model, batch, self.trained.config.settings.prediction)
-        sets = predict_sets(model, probabilities) if has_sets(model) else None
+    def _classify(
+        self,
+        faces: list[FoundFace],
+        arrays: FaceArrays,
+        numbers: NDArray[np.int64],
+        pictures: Pictures | None,
+        options: Options,
+    ) -> Faces:
+        rows = [face.row for face in faces]
+        seen = arrays if self.info.frame is None else frame_faces(rows)
         found = np.array([row.status == "ok" for row in rows], dtype=bool)
+        probabilities = options.reweighted(self.network.probabilities(arrays, options.batch_size))
+        sets = self.network.sets(probabilities, options.coverage)
         return Faces(
             classes=self.classes,
             sources=tuple(row.id for row in rows),
             statuses=tuple(row.status for row in rows),
             errors=tuple(row.error for row in rows),
-            landmarks=arrays.landmarks,
-            sizes=arrays.sizes,
+            landmarks=seen.landmarks,
+            sizes=seen.sizes,
             scores=np.array([np.nan if row.confidence is None else row.confidence for row in rows], float),
-            probabilities=np.where(found[:, None], probabilities.numpy(), np.nan),
+            probabilities=np.where(found[:, None], probabilities, np.nan),
             sets=sets,
+            least_confidence=options.least_confidence,
+            pictures=pictures,
+            numbers=numbers,
+            faces=np.array([-1 if face.number is None else face.number for face in faces], np.int64),
+            blendshapes=seen.blendshapes,
+            given_boxes=_given_boxes(faces),
         )
 
 
-def extraction_of(name: str, config: RunConfig) -> ExtractSettings:
-    """How the faces that a run was trained on were found.
+def _given_boxes(faces: Sequence[FoundFace]) -> NDArray[np.float64] | None:
+    if all(face.box is None for face in faces):
+        return None
+    return np.array([face.box or (np.nan,) * 4 for face in faces], np.float64)
 
-    Runs of version 0.1 do not state it: then their cache does, if it is there, and a warning says so if not.
 
-    Args:
-        name: The run's name, for the warning.
-        config: The run's.
-    """
-    stated = config.cache.extraction
-    if stated is None:
-        try:
-            cache = LandmarkCache.open(find_cache(config.cache.path))
-            same = cache.fingerprint == config.cache.fingerprint
-        except CacheError:
-            same = False
-        if same:
-            stated = {"detector": cache.manifest.detector.name, **cache.manifest.settings}
-    if stated is None:
-        stated = {"detector": config.cache.detector.partition(" ")[0]}
-        logger.warning(
-            "run '%s' does not state how its faces were extracted, and its cache %s is not there or has "
-            "changed; default settings are used, with the detector %s",
-            name,
-            config.cache.path,
-            stated["detector"],
-        )
-    known = {key: value for key, value in stated.items() if key in ExtractSettings.model_fields}
-    if known.get("detector") not in DETECTORS:
-        logger.warning(
-            "the landmarks that run '%s' was trained on are of '%s', which is no detector of this package; "
-            "the default detector is used",
-            name,
-            known.get("detector"),
-        )
-        known["detector"] = None
+def _known_settings(info: ModelInfo) -> ExtractSettings:
+    known = {key: value for key, value in info.extraction.items() if key in ExtractSettings.model_fields}
     return make_settings(known)
 
 
-def cache_rows(cache: LandmarkCache, numbers: Sequence[int], with_image: bool) -> list[Row]:
-    """Rows of a cache as they were when they were extracted, with their image if it is wanted."""
-    names = [name for name in SCHEMA.names if name not in ("landmarks", "face", "blendshapes")]
-    table = cache.table([*names, "blendshapes"]).take(list(numbers)).to_pylist()
-    images = cache.faces(numbers) if with_image else [None] * len(numbers)
-    rows = []
-    for known, points, image in zip(table, cache.landmarks(numbers), images, strict=True):
-        shapes, box = known.pop("blendshapes"), known.pop("box")
-        row = Row(**known, box=None if box is None else tuple(box), face=image)
-        row.landmarks = points if np.isfinite(points).all() else None
-        row.blendshapes = None if shapes is None else np.array(shapes, np.float32)
-        rows.append(row)
-    return rows
-
-
-def _check_confidence(least: float | None) -> None:
-    if least is not None and not (isinstance(least, int | float | np.number) and 0 <= least <= 1):
-        raise SettingsError(f"least_confidence must be a probability from 0 to 1, not {least!r}.")
+def _cache_faces(cache: LandmarkCache, skip: int, with_image: bool) -> Iterator[list[FoundFace]]:
+    for start in range(skip, len(cache), 512):
+        for row in cache_rows(cache, range(start, min(start + 512, len(cache))), with_image):
+            yield [FoundFace(row, row, 0 if row.status == "ok" else None)]
 
 
 # Classes rather than closures, so that predictions can be pickled.

@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
-
-from landmarkfer.metrics.significance import LEVEL
 
 STATED = 0.9
 """The coverage that evaluations state."""
@@ -28,6 +25,11 @@ class SetScores(NamedTuple):
 
 def set_scores(sets: ArrayLike, labels: ArrayLike) -> SetScores:
     """How sets `[N, C]` did on images of known labels, int `[N]`, of which there is at least one."""
+    # Here, since prediction reads `STATED` where scikit-learn is not installed.
+    from scipy.stats import binomtest
+
+    from landmarkfer.metrics.significance import LEVEL
+
     sets, labels = np.asarray(sets, bool), np.asarray(labels)
     held, size = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
     interval = binomtest(int(held.sum()), len(held)).proportion_ci(LEVEL)

@@ -37,7 +37,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
 
 WHITENING_FLOOR = 1e-3
-OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds")
+OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds", "answer_thresholds")
 """Buffers fitted to a model's own training and validation images: no other model is initialised from them."""
 POINT_FEATURES = 3  # numbers that describe a point, of every kind of features
 
@@ -61,6 +61,7 @@ class FaceModel(nn.Module, Classifier):
     class_offset: Tensor
     temperature: Tensor
     set_thresholds: Tensor
+    answer_thresholds: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -69,11 +70,13 @@ class FaceModel(nn.Module, Classifier):
         self.register_buffer("class_offset", torch.zeros(num_classes))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("set_thresholds", torch.zeros(len(PERCENTS)))
+        self.register_buffer("answer_thresholds", torch.zeros(len(PERCENTS)))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Runs that were trained before there was calibration count as not calibrated.
         state_dict.setdefault(f"{prefix}temperature", torch.ones(()))
         state_dict.setdefault(f"{prefix}set_thresholds", torch.zeros(len(PERCENTS)))
+        state_dict.setdefault(f"{prefix}answer_thresholds", torch.zeros(len(PERCENTS)))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -100,15 +103,18 @@ class FaceModel(nn.Module, Classifier):
         """Set what is added to the logits of each class, `[C]`; see `calibration.class_offsets`."""
         self.class_offset.copy_(offset)
 
-    def set_calibration(self, temperature: float, thresholds: Tensor) -> None:
+    def set_calibration(self, temperature: float, thresholds: Tensor, answers: Tensor | None = None) -> None:
         """Set the calibration.
 
         Args:
             temperature: Of probabilities averaged over test-time augmentation; see `calibration.temperature`.
             thresholds: Of prediction sets, `[99]`; see `calibration.conformal`.
+            answers: Of confidence by accuracy, `[99]`, see `calibration.answers`; left as they are if None.
         """
         self.temperature.fill_(temperature)
         self.set_thresholds.copy_(thresholds)
+        if answers is not None:
+            self.answer_thresholds.copy_(answers)
 
     def temperatures(self, batch: FaceBatch) -> Tensor:
         """The temperature of each face, float64 `[B]` on the CPU: 1 where the prediction is the prior."""
@@ -119,6 +125,16 @@ class FaceModel(nn.Module, Classifier):
     def prediction_set_thresholds(self) -> NDArray[np.float32] | None:
         """Thresholds of prediction sets, `[99]`; None where none were fitted."""
         return self.set_thresholds.cpu().numpy() if self.set_thresholds.any() else None
+
+    @property
+    def confidence_thresholds(self) -> NDArray[np.float32] | None:
+        """Least confidence by accuracy, `[99]`; None where it was not fitted."""
+        return self.answer_thresholds.cpu().numpy() if self.set_thresholds.any() else None
+
+    @property
+    def prior(self) -> NDArray[np.float64]:
+        """The share of each class among the training images, `[C]`."""
+        return self.log_prior.double().softmax(dim=0).cpu().numpy()
 
     def tensors(self) -> Mapping[str, Tensor]:
         """All tensors by name."""
@@ -341,6 +357,16 @@ class LandmarkModel(FaceModel):
         # What whitening raises lies below the digits of half precision.
         with torch.autocast(landmarks.device.type, enabled=False):
             return (displacement.flatten(1) @ self.whitening).view_as(displacement)
+
+    def fold_whitening(self) -> None:
+        """Make a trained model read displacements instead of whitened landmarks, and predict the same.
+
+        Whitening and the first linear map become one, which takes a third of the memory.
+
+        Raises:
+            ValueError: The model's first map does not read all landmarks at once.
+        """
+        raise ValueError(f"the whitening of {type(self).__name__} does not fold into its first map")
 
     def with_blendshapes(self, x: Tensor, batch: FaceBatch) -> Tensor:
         """Features of faces with their blendshapes beside them, `[B, D] -> [B, D + num_blendshapes]`.

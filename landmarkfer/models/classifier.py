@@ -172,6 +172,16 @@ class Classifier(ABC):
         """Thresholds of prediction sets, `[99]`, see `calibration.conformal`; None where none were fitted."""
         return None
 
+    @property
+    def confidence_thresholds(self) -> NDArray[np.float32] | None:
+        """Least confidence by accuracy, `[99]`, see `calibration.answers`; None where it was not fitted."""
+        return None
+
+    @property
+    def prior(self) -> NDArray[np.float64] | None:
+        """The share of each class among the training images, `[C]`; None where the model does not keep it."""
+        return None
+
     def fit_branch_weight(self, embedded: Tensor, labels: NDArray[np.int64]) -> None:
         """Fit the weight of a fused model's second branch to validation images.
 

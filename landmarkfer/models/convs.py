@@ -49,9 +49,10 @@ class Aggregation:
     """
 
     def __init__(self, index: Tensor, weight: Tensor, num_nodes: int) -> None:
-        self._index = index
-        self._weight = weight
-        self._num_nodes = num_nodes
+        # Row = target.
+        self._dense = torch.zeros(num_nodes, num_nodes).index_put_(
+            (index[1], index[0]), weight, accumulate=True
+        )
         self._filled = len(weight) / num_nodes**2
         self._on_device: dict[torch.device, tuple[Tensor, ...]] = {}
 
@@ -60,29 +61,28 @@ class Aggregation:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The weighted sum over each node's neighbours, `[N, B, F]`."""
+        if torch.compiler.is_exporting():  # ONNX knows no sparse matrices
+            return (self._dense @ x.flatten(1)).view_as(x)
         matrices = self._matrices(x.device)
         if len(matrices) == 1:
             return (matrices[0] @ x.flatten(1)).view_as(x)
         return _SparseProduct.apply(*matrices, x.float())
 
     def _matrices(self, device: torch.device) -> tuple[Tensor, ...]:
-        """The dense matrix, or the sparse one and its transpose."""
+        """The dense matrix, or the sparse one and its transpose, which the gradient takes."""
         if device not in self._on_device:
             with torch.inference_mode(False):  # training may follow
-                sparse = device.type == "cpu" and self._filled < _DENSE_ABOVE
-                # Row = target; the gradient takes the transpose.
-                indices = (self._index.flip(0), self._index) if sparse else (self._index.flip(0),)
-                made = [_matrix(index, self._weight, self._num_nodes, sparse) for index in indices]
-                self._on_device[device] = tuple(matrix.to(device) for matrix in made)
+                made: tuple[Tensor, ...] = (self._dense.to(device),)
+                if device.type == "cpu" and self._filled < _DENSE_ABOVE:
+                    made = (_sparse(self._dense), _sparse(self._dense.T))
+                self._on_device[device] = made
         return self._on_device[device]
 
 
-def _matrix(index: Tensor, weight: Tensor, num_nodes: int, sparse: bool) -> Tensor:
+def _sparse(matrix: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        shape = (num_nodes, num_nodes)
-        matrix = torch.sparse_coo_tensor(index, weight, shape, check_invariants=True)
-        return matrix.to_sparse_csr() if sparse else matrix.to_dense()
+        return matrix.to_sparse_csr()
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -204,9 +204,7 @@ class GATv2Layer(nn.Module):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
         nn.init.xavier_uniform_(self.att)
-        source, target = _with_loops(graph)
-        target, order = target.sort(stable=True)
-        self._edges = Edges(source[order], target, torch.bincount(target, minlength=graph.num_nodes))
+        self._edges = Edges.of(_with_loops(graph), graph.num_nodes)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""

@@ -279,6 +279,15 @@ class FusionModel(FaceModel):
         (self.image if name == "image" else self.encoder).requires_grad_(False)
         self.train(self.training)
 
+    def fold_whitening(self) -> None:
+        """Fold the whitening of the second branch; see `LandmarkModel.fold_whitening`.
+
+        Raises:
+            ValueError: It does not fold.
+        """
+        if isinstance(self.encoder, LandmarkModel):
+            self.encoder.fold_whitening()
+
     def _filled(self, batch: FaceBatch) -> FaceBatch:
         """The batch with the mean face where none was found, so that no norm layer sees what is none."""
         there = batch.has_face[:, None, None]

@@ -29,11 +29,25 @@ class Edges(NamedTuple):
         source: int64 `[E]`.
         target: int64 `[E]`, ascending.
         lengths: int64 `[N]`, edges of each target.
+        neighbours: int64 `[N, D]`, sources of each target's edges, then any node; D is the largest degree.
+        is_edge: bool `[N, D]`, which of them are edges.
     """
 
     source: Tensor
     target: Tensor
     lengths: Tensor
+    neighbours: Tensor
+    is_edge: Tensor
+
+    @classmethod
+    def of(cls, edge_index: Tensor, num_nodes: int) -> "Edges":
+        """The edges `[2, E]` of N nodes, (source, target) each, in any order."""
+        target, order = edge_index[1].sort(stable=True)
+        source = edge_index[0][order]
+        lengths = torch.bincount(target, minlength=num_nodes)
+        is_edge = torch.arange(int(lengths.max())) < lengths[:, None]
+        neighbours = torch.zeros_like(is_edge, dtype=torch.int64).masked_scatter_(is_edge, source)
+        return cls(source, target, lengths, neighbours, is_edge)
 
 
 def graph_attention(left: Tensor, right: Tensor, att: Tensor, edges: Edges) -> Tensor:
@@ -51,7 +65,17 @@ def graph_attention(left: Tensor, right: Tensor, att: Tensor, edges: Edges) -> T
     Returns:
         `[N, B, F]`.
     """
+    if torch.compiler.is_exporting():  # ONNX knows neither segments nor custom functions
+        return _padded_attention(left, right, att, edges)
     return _GraphAttention.apply(left, right, att, edges)
+
+
+def _padded_attention(left: Tensor, right: Tensor, att: Tensor, edges: Edges) -> Tensor:
+    """`graph_attention` with as many neighbours for every node, of which those beyond its own weigh 0."""
+    message = left[edges.neighbours]  # [N, D, B, H, F]
+    score = (leaky_relu(message + right[:, None], SLOPE) * att).sum(dim=-1)  # [N, D, B, H]
+    score = torch.where(edges.is_edge[:, :, None, None], score, -torch.inf)
+    return (score.softmax(dim=1)[..., None] * message).sum(dim=1).mean(dim=2)
 
 
 class _GraphAttention(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """A multi-layer perceptron on all landmarks at once: no graph, and hard to beat."""
 
+import torch
 from torch import Tensor, nn
 
 from landmarkfer.data.batch import FaceBatch
@@ -47,6 +48,18 @@ class MLP(LandmarkModel):
         """Features of each face, `[B, hidden[-1]]`."""
         x = self.describe(batch.landmarks).flatten(1)  # [B, 478, 3] -> [B, 1434]
         return self.layers(self.with_blendshapes(x, batch))
+
+    def fold_whitening(self) -> None:
+        """See `LandmarkModel.fold_whitening`."""
+        if self.features != "whitened":
+            return
+        first, coordinates = self.layers[0], POINT_FEATURES * N_LANDMARKS
+        assert isinstance(first, nn.Linear)
+        with torch.no_grad():
+            read = first.weight[:, :coordinates].double() @ self.whitening.double().T
+            first.weight[:, :coordinates] = read.to(first.weight.dtype)
+        self.features = "displacement"
+        del self.whitening
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[B, C]`."""

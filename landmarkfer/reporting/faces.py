@@ -1,6 +1,7 @@
-"""Pictures of predicted faces: each image with the face's box, its landmarks and what was predicted."""
+"""Pictures of predicted faces: each image with its faces' boxes, landmarks, labels and probabilities."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,46 +13,98 @@ from landmarkfer.reporting.graph import draw_landmarks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BOX, _TEXT = "#38bdf8", "#0f172a"
+_BOX, _TEXT, _TRACK = "#38bdf8", "#0f172a", "#e2e8f0"
 _SMALLEST = 240
 """Images of fewer pixels on the longer side are enlarged to this, so that points and text can be seen."""
 
 
-def annotate_face(pixels: ArrayLike, points: ArrayLike | None, caption: str | None = None) -> Image.Image:
-    """A copy of an image with a face's box, its landmarks and a caption on it.
+@dataclass(frozen=True)
+class FaceNote:
+    """What is drawn of one face.
+
+    Attributes:
+        points: `[478, 2]` or `[478, 3]` in pixels of the image; None where there is no face.
+        caption: What stands above the box, or at the top of the image without one.
+        bars: Classes with their probabilities, drawn as bars under the box.
+    """
+
+    points: ArrayLike | None = None
+    caption: str | None = None
+    bars: Sequence[tuple[str, float]] = ()
+
+
+def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
+    """A copy of an image with the boxes, landmarks, captions and bars of its faces.
 
     Args:
         pixels: uint8 `[H, W, 3]`.
-        points: `[478, 2]` or `[478, 3]` in pixels of the image; None where there is no face.
-        caption: What stands above the box, or at the top without one.
+        notes: Its faces.
 
     Returns:
         An RGB image of the same shape; small ones are enlarged.
     """
-    image = Image.fromarray(np.asarray(pixels))
+    image = Image.fromarray(np.asarray(pixels)).convert("RGB")
     scale = max(1.0, _SMALLEST / max(image.size))
     if scale > 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     unit = max(image.size) / 500
-    corner = (0.0, 0.0)
-    pen = None
-    if points is not None:
-        placed = np.asarray(points, float)[:, :2] * scale
-        image = draw_landmarks(image, placed, point_size=max(1.5, 1.5 * unit))
-        (x0, y0), (x1, y1) = placed.min(axis=0), placed.max(axis=0)
-        pen = ImageDraw.Draw(image)
-        pen.rectangle((x0, y0, x1, y1), outline=_BOX, width=max(2, round(2 * unit)))
-        corner = (x0, y0)
-    if caption:
-        pen = pen or ImageDraw.Draw(image)
-        font = ImageFont.load_default(max(12, round(16 * unit)))
-        _, _, width, height = pen.textbbox((0, 0), caption, font=font)
-        left = min(max(0.0, corner[0]), max(0.0, image.width - width))
-        top = max(0.0, corner[1] - height - 2)
-        pen.rectangle((left, top, left + width + 2, top + height + 2), fill=_BOX)
-        pen.text((left + 1, top), caption, fill=_TEXT, font=font)
+    placed = [
+        None if note.points is None else np.asarray(note.points, float)[:, :2] * scale for note in notes
+    ]
+    for points in placed:
+        if points is not None:
+            # A small face keeps its features visible under the points.
+            size_of_face = float(np.ptp(points, axis=0).max())
+            image = draw_landmarks(image, points, point_size=float(np.clip(size_of_face / 110, 1, 4 * unit)))
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(max(11, round(15 * unit)))
+    for note, points in zip(notes, placed, strict=True):
+        box = None
+        if points is not None:
+            (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+            box = (x0, y0, x1, y1)
+            pen.rectangle(box, outline=_BOX, width=max(1, round(2 * unit)))
+        if note.caption:
+            _draw_caption(pen, font, note.caption, box, image.size)
+        if box is not None and note.bars:
+            _draw_bars(pen, font, note.bars, box, image.size)
     return image
+
+
+def _draw_caption(
+    pen: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    text: str,
+    box: tuple[float, float, float, float] | None,
+    size: tuple[int, int],
+) -> None:
+    left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
+    x, y = (0.0, 0.0) if box is None else box[:2]
+    x = min(max(0.0, x), max(0.0, size[0] - (right - left) - 4))
+    y = max(0.0, y - bottom - 4)
+    pen.rectangle((x, y, x + right - left + 4, y + bottom + 4), fill=_BOX)
+    pen.text((x + 2, y + 1), text, fill=_TEXT, font=font)
+
+
+def _draw_bars(
+    pen: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    bars: Sequence[tuple[str, float]],
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+) -> None:
+    """A line for each class under the box: its name on a bar as long as its probability."""
+    x0, _, x1, y1 = box
+    height = pen.textbbox((0, 0), "Ag", font=font)[3] + 2
+    width = max(x1 - x0, max(pen.textlength(name, font=font) for name, _ in bars) + 4)
+    left = min(max(0.0, x0), max(0.0, size[0] - width))
+    top = min(y1 + 3, size[1] - height * len(bars))
+    for number, (name, probability) in enumerate(bars):
+        y = top + number * height
+        pen.rectangle((left, y, left + width, y + height - 1), fill=_TRACK)
+        pen.rectangle((left, y, left + width * probability, y + height - 1), fill=_BOX)
+        pen.text((left + 2, y), name, fill=_TEXT, font=font)
 
 
 def faces_figure(pictures: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 4) -> "Figure":

@@ -15,6 +15,7 @@ from landmarkfer.config.faults import reason
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
+from landmarkfer.face.frame import Frame
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.files import replacing
 
@@ -73,7 +74,8 @@ class RunConfig(BaseModel):
     """The content of `config.json`.
 
     `settings` state every keyword of the model, so that the run outlives changed defaults; `changed` are
-    those that were given and differ from the defaults of their day, by dotted key.
+    those that were given and differ from the defaults of their day, by dotted key. `frame` is None where the
+    training images are not squares of one size, or are aligned crops; runs of version 0.1 have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +87,7 @@ class RunConfig(BaseModel):
     also: tuple[CacheInfo, ...] = ()
     graph: GraphInfo | None
     images: ImageInfo | None = None
+    frame: Frame | None = None
     parameters: int | None
     versions: dict[str, str]
     cores: int

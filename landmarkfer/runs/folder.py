@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from landmarkfer.models.classifier import Classifier
 
 RUNS_ROOT = Path("experiments/runs")
+CONFIG_NAME = "config.json"
 PARTS = ("train", "val", "test")
 
 
@@ -40,7 +41,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config_file = path / "config.json"
+        self.config_file = path / CONFIG_NAME
         self.splits_file = path / "splits.json"
         self.metrics_file = path / "metrics.csv"
         self.curves_file = path / "curves.png"
@@ -171,12 +172,21 @@ def find_run(where: str | os.PathLike[str]) -> RunFolder:
             f"a run is named by its folder, its name or a RunFolder, not by {type(where).__name__}; "
             "`landmarkfer runs` lists those there are."
         )
-    for candidate in (Path(where), RUNS_ROOT / where):
-        if (candidate / "config.json").is_file():
+    for candidate in _candidates(where):
+        if (candidate / CONFIG_NAME).is_file():
             return RunFolder(candidate)
     names = sorted(path.parent.name for path in RUNS_ROOT.glob("*/config.json"))
     there = f"there are {', '.join(names)}" if names else f"there is none under {RUNS_ROOT}"
     raise RunError(f"'{where}' is no run (no config.json in it); {there}.")
+
+
+def is_run(where: str | os.PathLike[str]) -> bool:
+    """Whether `find_run` finds a run by that folder or name."""
+    return any((candidate / CONFIG_NAME).is_file() for candidate in _candidates(where))
+
+
+def _candidates(where: str | os.PathLike[str]) -> tuple[Path, Path]:
+    return Path(where), RUNS_ROOT / where
 
 
 def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder:

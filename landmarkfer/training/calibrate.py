@@ -5,6 +5,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+from landmarkfer.calibration.answers import answer_thresholds
 from landmarkfer.calibration.class_offsets import class_offsets
 from landmarkfer.calibration.conformal import find_thresholds
 from landmarkfer.calibration.temperature import find_temperature, temper
@@ -56,8 +57,12 @@ def _view_logits(model: FaceModel, embedded: Tensor, usable: Tensor) -> np.ndarr
 def _fit_calibration(
     model: FaceModel, logits: np.ndarray, labels: np.ndarray, usable: np.ndarray, settings: PredictionSettings
 ) -> None:
-    """Fit the temperature to the images with usable input, and the thresholds of prediction sets to all."""
+    """Fit temperature and abstention to images with usable input, thresholds of prediction sets to all."""
     mean = np.exp(logits - logsumexp(logits, axis=2, keepdims=True)).mean(axis=0)
     temperature = find_temperature(mean[usable], labels[usable]) if settings.calibrate else 1.0
-    given = temper(mean, np.where(usable, temperature, 1.0))[np.arange(len(labels)), labels]
-    model.set_calibration(temperature, torch.from_numpy(find_thresholds(given)))
+    probabilities = temper(mean, np.where(usable, temperature, 1.0))
+    given = probabilities[np.arange(len(labels)), labels]
+    answers = answer_thresholds(
+        probabilities[usable].max(axis=1), (probabilities.argmax(axis=1) == labels)[usable]
+    )
+    model.set_calibration(temperature, torch.from_numpy(find_thresholds(given)), torch.from_numpy(answers))

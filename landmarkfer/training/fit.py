@@ -187,6 +187,7 @@ def _run_config(training: Training, changed: Mapping[str, Any]) -> RunConfig:
         also=tuple(CacheInfo.of(one) for one in also),
         graph=training.graph,
         images=training.images,
+        frame=training.frame,
         parameters=training.model.num_parameters,
         **environment(),
     )

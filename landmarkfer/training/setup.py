@@ -10,9 +10,11 @@ from torch import Tensor
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
+from landmarkfer.data.framing import training_frame
 from landmarkfer.data.images import ImageInfo, natural_size
 from landmarkfer.data.splits import Rows, Splits, make_splits
 from landmarkfer.errors import RunError
+from landmarkfer.face.frame import Frame
 from landmarkfer.models import model_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
@@ -49,6 +51,11 @@ class Training:
     def graph(self) -> GraphInfo | None:
         """The model's graph; None if it has none."""
         return GraphInfo.of(self.model.face_graph)
+
+    @property
+    def frame(self) -> Frame | None:
+        """How faces lie in the training images; see `data.framing.training_frame`."""
+        return training_frame(self.caches[0], self.splits.train)
 
     @property
     def class_counts(self) -> Tensor:

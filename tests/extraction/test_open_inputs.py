@@ -102,3 +102,29 @@ def test_what_cannot_be_read_is_known_when_it_is_read(folder):
 def test_mistakes(given, message):
     with pytest.raises(SourceError, match=message):
         open_inputs(given)
+
+
+def test_lists_urls_and_columns_of_paths(tmp_path):
+    import pandas as pd
+
+    (tmp_path / "a.png").write_bytes(b"a")
+    (tmp_path / "b.png").write_bytes(b"b")
+    (tmp_path / "list.txt").write_text("\ufeff# comment\na.png\n\nb.png\n", encoding="utf-8")
+    url = (tmp_path / "a.png").as_uri()
+    wanted = [(tmp_path / name).as_posix() for name in ("a.png", "b.png")]
+    assert [entry.id for entry in open_inputs(tmp_path / "list.txt").entries] == wanted
+    assert [entry.id for entry in open_inputs([url, wanted[1]]).entries] == wanted
+    assert [entry.id for entry in open_inputs(pd.Series(wanted)).entries] == wanted
+    assert [entry.id for entry in open_inputs(pd.DataFrame({"path": wanted, "n": [1, 2]})).entries] == wanted
+    source = open_inputs(wanted)
+    assert open_inputs(source) is source
+    for given, message in (
+        (tmp_path / "none.txt", "does not exist"),
+        ("file://elsewhere/a.png", "lies on another machine"),
+        (pd.DataFrame({"x": wanted, "y": wanted}), "give the column of paths"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            open_inputs(given)
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    with pytest.raises(SourceError, match="names no image"):
+        open_inputs(tmp_path / "empty.txt")

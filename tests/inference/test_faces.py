@@ -103,10 +103,10 @@ def test_a_sequence(faces):
     pd.testing.assert_frame_equal(part.to_frame(), faces.to_frame().iloc[1:3].reset_index(drop=True))
     none = faces[:0]
     assert len(none) == 0 and list(none) == [] and none.to_frame().empty and none.labels == []
-    assert repr(faces) == "<Faces: 4 images, 2 with a face, 1 without, 1 unreadable; happy 1>"
-    assert repr(none) == "<Faces: 0 images, 0 with a face>"
+    assert repr(faces) == "<Faces: 2 faces in 4 images, 1 without a face, 1 unreadable; happy 1>"
+    assert repr(none) == "<Faces: 0 faces in 0 images>"
     assert "one.jpg" in faces._repr_html_()
-    again = Faces.joined([faces[:2], faces[2:]], faces.pictures)
+    again = Faces.joined([faces[:2], faces[2:]])
     pd.testing.assert_frame_equal(again.to_frame(), faces.to_frame())
 
 
@@ -139,7 +139,7 @@ def test_images_of_an_earlier_save_are_removed(faces, tmp_path, monkeypatch):
     (images / "12345-below.jpg").mkdir()
     own = without(faces[1:3], sources=("out/images/00009-own.jpg", "new.png"))
     own.save("out")
-    expected = {*others, "12345-below.jpg", "00000-00009-own.jpg", "00001-new.jpg"}
+    expected = {*others, "12345-below.jpg", "00001-00009-own.jpg", "00002-new.jpg"}
     assert {path.name for path in images.iterdir()} == expected
     without(own, sources=("images/00009-own.jpg", "new.png")).save("out", images=False)
     assert {path.name for path in images.iterdir()} == {*others, "12345-below.jpg"}
@@ -158,6 +158,6 @@ def test_a_figure(faces):
 def test_points_on_an_aligned_crop_lie_in_the_crop(faces):
     crop = np.zeros((64, 64, 3), np.uint8)
     cropped = without(faces, pictures=Pictures(lambda number: crop, crop=64))
-    _, points = cropped._picture(0)
+    points = cropped.points(0, crop)
     assert (points[:, :2] > 0).all() and (points[:, :2] < 64).all()
     assert np.ptp(points[:, 1]) > 40, "the face fills it"

@@ -171,10 +171,10 @@ def test_predictions_can_be_pickled(run_of, cache, photos, tmp_path):
     arrays = np.asarray(picture)[None]
     for given in (paths[0].parent, arrays, picture, paths[0].read_bytes(), tmp_path / "one.zip", cache):
         faces = model.predict(given)
-        drawn = faces._picture(0)[0]  # also opens the archive
+        drawn = faces.pictures.read(0)  # also opens the archive
         again = pickle.loads(pickle.dumps(faces))
         pd.testing.assert_frame_equal(again.to_frame(), faces.to_frame())
-        np.testing.assert_array_equal(again._picture(0)[0], drawn)
+        np.testing.assert_array_equal(again.pictures.read(0), drawn)
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_chunks_and_progress(run_of, photos, monkeypatch, recorder):
 
     model = lf.load(run_of("fusion"))
     whole = model.predict(photos)
-    monkeypatch.setattr(predictor, "_CHUNK", 5)
+    monkeypatch.setattr(predictor.Predictor, "_at_once", 5)
     monkeypatch.setattr(predictor, "_AT_ONCE", 3)
     parts = model.predict(photos, progress=recorder)
     assert parts.sources == whole.sources
@@ -310,10 +310,8 @@ def test_a_predictor_says_what_it_is(run_of, cache):
     model = lf.load(run_of("gnn"))
     assert isinstance(model, Predictor) and model.classes == tuple(cache.manifest.classes)
     assert repr(model) == f"<Predictor gnn: gnn on graph 'tesselation'; {', '.join(model.classes)}>"
-    assert next(model.trained.model.parameters()).device.type == (
+    assert next(model.network.trained.model.parameters()).device.type == (
         "cuda" if torch.cuda.is_available() else "cpu"
     )
-    with pytest.raises(RunError, match="no model is named"):
-        lf.load()
     with pytest.raises(RunError, match="'nowhere' is no run"):
         lf.load("nowhere")

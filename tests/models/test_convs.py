@@ -175,7 +175,7 @@ def test_the_adjacency_is_made_once_and_sparse(monkeypatch):
     def never(*_):
         raise AssertionError("an adjacency was made again")
 
-    monkeypatch.setattr("landmarkfer.models.convs._matrix", never)
+    monkeypatch.setattr("landmarkfer.models.convs._sparse", never)
     for _ in range(2):
         model(faces).sum().backward()
     for layer in layers:

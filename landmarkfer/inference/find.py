@@ -1,0 +1,151 @@
+"""From images to the faces that a model is given: found, and brought into the frame of its training images.
+
+A face is found in the image as it is, then the square that shows it as the training images show theirs
+(`face.frame`) is cut out at their size and colour, and its landmarks are detected again in that, as those of
+the training images were. So a model sees of a large photograph what it saw in training. NumPy alone: it runs
+in worker processes that load no torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from landmarkfer.data.row import Row
+from landmarkfer.extraction.detect import Box, FaceResult, detect_face, detect_faces, detect_in_box
+from landmarkfer.extraction.detectors import Detector
+from landmarkfer.extraction.encode import encode
+from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
+from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.extraction.sources import Entry, Reader
+from landmarkfer.face.alignment import Square
+from landmarkfer.face.frame import Frame
+from landmarkfer.face.geometry import to_pixels
+
+Wanted = Literal["all", "largest"]
+"""Which faces of an image."""
+MOST_FACES = 50
+"""Faces that one image is searched for."""
+
+
+@dataclass(slots=True)
+class FoundFace:
+    """One face, or an image without any.
+
+    Attributes:
+        row: What is known of it in its image.
+        given: What the model is given: `row`, or the face in the model's frame.
+        number: Of the face in its image, from 0, the largest first; None without a face.
+        box: The box that was given for it, in pixels; None without one.
+    """
+
+    row: Row
+    given: Row
+    number: int | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Finds the faces of images; picklable, for worker processes.
+
+    Attributes:
+        frame: Of the model; None gives it the images as they are.
+        with_image: Whether the model looks at pixels.
+        wanted: Which faces of an image.
+        boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none. None
+            searches the images instead.
+    """
+
+    frame: Frame | None
+    with_image: bool
+    wanted: Wanted = "all"
+    boxes: Mapping[str, Sequence[Box]] | None = field(default=None)
+
+    def __call__(
+        self, entries: Sequence[Entry], reader: Reader, detector: Detector, settings: ExtractSettings
+    ) -> list[list[FoundFace]]:
+        """The faces of each image, at least one entry per image.
+
+        Args:
+            entries: The images.
+            reader: Reads them.
+            detector: Finds their faces.
+            settings: How the faces of the model's training images were found.
+        """
+        return [self._faces(opened, detector, settings) for opened in open_images(entries, reader)]
+
+    def _faces(self, opened: OpenedImage, detector: Detector, settings: ExtractSettings) -> list[FoundFace]:
+        row = opened.row
+        if opened.image is None:
+            return [FoundFace(row, row)]
+        faces: list[FoundFace] = []
+        with failures_noted(row, detector):
+            pixels = opened.image.pixels
+            for number, (result, box) in enumerate(self._found(row.id, detector, pixels, settings)):
+                own = replace(row)
+                set_face(own, result)
+                face = FoundFace(own, own, number, box)
+                if self.frame is not None and result.landmarks is not None:
+                    face.given = framed(own, pixels, self.frame, detector, settings)
+                elif self.with_image:
+                    store_image(own, opened.image, opened.data, settings)
+                faces.append(face)
+        if row.status == "unreadable" or not faces:
+            row.status = "unreadable" if row.status == "unreadable" else "no_face"
+            return [FoundFace(row, row)]
+        return faces
+
+    def _found(
+        self, name: str, detector: Detector, pixels: np.ndarray, settings: ExtractSettings
+    ) -> list[tuple[FaceResult, Box | None]]:
+        """The faces of an image, and the boxes that were given for them."""
+        search = self._search(settings)
+        if self.boxes is not None:
+            own = self.boxes.get(name, ())
+            return [(detect_in_box(detector, pixels, box, search), box) for box in own]
+        if self.wanted == "largest":
+            result = detect_face(detector, pixels, search)
+            return [(result, None)] if result.found else []
+        every = detect_faces(detector, pixels, search.model_copy(update={"max_faces": MOST_FACES}))
+        return [(result, None) for result in every]
+
+    def _search(self, settings: ExtractSettings) -> ExtractSettings:
+        """How faces are searched: once where they are detected again in the frame, else as in training."""
+        if self.frame is None:
+            return settings
+        return ExtractSettings(detector=settings.detector, max_faces=MOST_FACES)
+
+
+def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, settings: ExtractSettings) -> Row:
+    """A face in the frame of a model.
+
+    Args:
+        row: Of a face that was found.
+        pixels: Its image, `uint8 [H, W, 3]`.
+        frame: Of the model.
+        detector: Detects its landmarks again.
+        settings: How those of the training images were detected.
+
+    Returns:
+        A row of the framed image. Where no face is found in that, its landmarks are those of the image.
+    """
+    height, width = pixels.shape[:2]
+    assert row.landmarks is not None
+    square = frame.square(row.landmarks, width, height)
+    cut = square.cut(pixels, frame.size)
+    if frame.grey:
+        cut = np.repeat(np.asarray(Image.fromarray(cut).convert("L"))[..., None], 3, axis=2)
+    given = Row(id=row.id, width=frame.size, height=frame.size, face=encode(cut))
+    set_face(given, detect_face(detector, cut, settings))
+    if given.landmarks is None:
+        given.status = "ok"
+        given.landmarks = _placed(row.landmarks, square, width, height)
+    return given
+
+
+def _placed(landmarks: np.ndarray, square: Square, width: int, height: int) -> np.ndarray:
+    """Landmarks `[478, 3]` of an image as fractions of a square of it."""
+    return square.place(to_pixels(landmarks, width, height), 1)

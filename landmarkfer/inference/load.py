@@ -1,0 +1,85 @@
+"""Which model predicts: one that ships, a run, or an export."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from landmarkfer.errors import RunError, extras_named
+from landmarkfer.extraction.detectors import default_detector
+from landmarkfer.inference.onnx import SUFFIX, OnnxNetwork
+from landmarkfer.inference.predictor import Predictor
+from landmarkfer.runs.folder import RunFolder, find_run, is_run
+
+SHIPPED = {
+    "fusion": "landmarks and pixels",
+    "landmarks": "landmarks alone",
+}
+"""The models that ship, for each detector its own; the first that there is is the default."""
+
+
+def load_predictor(
+    model: RunFolder | str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    landmarker: Path | None = None,
+) -> Predictor:
+    """A trained model ready to predict.
+
+    Args:
+        model: A run, its folder or its name; an ONNX file of `landmarkfer export`; or the name of a model
+            that ships. None is the first of `SHIPPED` that there is for the installed detector. A run goes
+            before a model that ships of the same name.
+        device: Where a run's network predicts; `auto` is CUDA where there is one, else the CPU.
+        landmarker: The model file of the `landmarker` detector, where the model's landmarks are of it.
+
+    Raises:
+        RunError: There is no such model, or it is damaged.
+        MissingExtra: A run needs torch, which is not installed.
+    """
+    if isinstance(model, str | os.PathLike) and os.fspath(model).endswith(SUFFIX):
+        return Predictor(OnnxNetwork(model), landmarker)
+    if model is None:
+        return Predictor(OnnxNetwork(default_file()), landmarker)
+    if isinstance(model, str) and model in SHIPPED and not is_run(model):
+        return Predictor(OnnxNetwork(shipped_file(model)), landmarker)
+    run = model if isinstance(model, RunFolder) else find_run(model)
+    with extras_named():
+        from landmarkfer.inference.torch_network import TorchNetwork
+    return Predictor(TorchNetwork.of_run(run, device), landmarker)
+
+
+def default_file() -> Path:
+    """The ONNX file of the first model of `SHIPPED` that ships for the installed detector.
+
+    Raises:
+        RunError: There is none.
+    """
+    known = (shipped_folder(name) / f"model{SUFFIX}" for name in SHIPPED)
+    found = next((path for path in known if path.is_file()), None)
+    if found is None:
+        raise RunError(
+            f"no model ships for the detector {default_detector()} yet; name a run, or an export, with --run."
+        )
+    return found
+
+
+def shipped_folder(name: str, detector: str | None = None) -> Path:
+    """The folder of a model that ships: a run, with its export.
+
+    Args:
+        name: A key of `SHIPPED`.
+        detector: Whose landmarks it was trained on; the default of the installed MediaPipe if None.
+    """
+    return Path(str(files("landmarkfer") / "shipped" / f"{name}-{detector or default_detector()}"))
+
+
+def shipped_file(name: str, detector: str | None = None) -> Path:
+    """The ONNX file of a model that ships; arguments are those of `shipped_folder`.
+
+    Raises:
+        RunError: This installation lacks it.
+    """
+    path = shipped_folder(name, detector) / f"model{SUFFIX}"
+    if not path.is_file():
+        raise RunError(f"no model {path.parent.name} ships; name a run, or an export.")
+    return path

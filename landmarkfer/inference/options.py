@@ -1,0 +1,125 @@
+"""The options of a prediction that concern probabilities: checked against the model, and applied."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landmarkfer.errors import SettingsError
+from landmarkfer.inference.network import ModelInfo
+from landmarkfer.metrics.sets import STATED
+
+EVEN = "even"
+"""The prior under which all classes are as frequent."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options; see `predictor.Predictor.stream`.
+
+    Attributes:
+        least_confidence: Below which the model abstains; None for never.
+        coverage: Of prediction sets.
+        weights: What each probability is multiplied by before they are brought to a sum of 1; None for 1.
+        batch_size: Faces at a time; 0 for the model's choice.
+    """
+
+    least_confidence: float | None = None
+    coverage: float = STATED
+    weights: tuple[float, ...] | None = None
+    batch_size: int = 0
+
+    def reweighted(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities `[N, C]` under the wanted prior (Saerens, Latinne and Decaestecker 2002)."""
+        if self.weights is None:
+            return probabilities
+        weighted = probabilities * np.array(self.weights)
+        return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def check_options(
+    info: ModelInfo,
+    *,
+    least_confidence: float | None = None,
+    accuracy: float | None = None,
+    coverage: float | None = None,
+    prior: Mapping[str, float] | str | None = None,
+    batch_size: int = 0,
+) -> Options:
+    """The options of a prediction with a model.
+
+    Raises:
+        SettingsError: One does not fit, or the model lacks what it needs.
+    """
+    _check_share("least_confidence", least_confidence)
+    if accuracy is not None:
+        if least_confidence is not None:
+            raise SettingsError("least_confidence and accuracy both say when to abstain; give one of them.")
+        least_confidence = confidence_for(info, accuracy)
+    if coverage is not None and info.set_thresholds is None:
+        raise SettingsError(f"'{info.name}' has no prediction sets, so coverage does not fit; leave it out.")
+    if coverage is not None:
+        _percent("coverage", coverage)
+    if not isinstance(batch_size, int) or batch_size < 0:
+        raise SettingsError(f"batch_size must be a whole number from 0 on, not {batch_size!r}.")
+    return Options(
+        least_confidence, STATED if coverage is None else coverage, _prior_weights(info, prior), batch_size
+    )
+
+
+def confidence_for(info: ModelInfo, accuracy: float) -> float:
+    """The least confidence at which a model's answers to its validation images had an accuracy.
+
+    Raises:
+        SettingsError: The accuracy is no whole percent, was not reached, or the model has no such thresholds.
+    """
+    percent = _percent("accuracy", accuracy)
+    if info.answer_thresholds is None:
+        raise SettingsError(
+            f"'{info.name}' has no thresholds by accuracy; give least_confidence, or train with this version."
+        )
+    threshold = info.answer_thresholds[percent - 1]
+    if not threshold <= 1:
+        reached = max(p for p, value in enumerate(info.answer_thresholds, start=1) if value <= 1)
+        raise SettingsError(
+            f"'{info.name}' did not reach an accuracy of {percent} % on any share of its validation images; "
+            f"the highest was {reached} %."
+        )
+    return float(threshold)
+
+
+def _percent(name: str, value: Any) -> int:
+    percent = round(100 * value) if isinstance(value, int | float | np.number) and math.isfinite(value) else 0
+    if not 1 <= percent <= 99 or abs(100 * value - percent) > 1e-6:
+        raise SettingsError(f"{name} must be a whole percent from 0.01 to 0.99, not {value!r}.")
+    return percent
+
+
+def _check_share(name: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, int | float | np.number) and 0 <= value <= 1):
+        raise SettingsError(f"{name} must be a probability from 0 to 1, not {value!r}.")
+
+
+def _prior_weights(info: ModelInfo, prior: Mapping[str, float] | str | None) -> tuple[float, ...] | None:
+    """The wanted share of each class by its share among the training images."""
+    if prior is None:
+        return None
+    if info.prior is None:
+        raise SettingsError(f"'{info.name}' does not state its training prior, so another cannot be set.")
+    if isinstance(prior, str):
+        if prior != EVEN:
+            raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")
+        prior = dict.fromkeys(info.classes, 1.0)
+    if set(prior) != set(info.classes):
+        raise SettingsError(
+            f"prior must give a share for each of {', '.join(info.classes)}; it has {', '.join(prior)}."
+        )
+    shares = [prior[name] for name in info.classes]
+    if not all(isinstance(share, int | float) and 0 <= share < math.inf for share in shares) or not sum(
+        shares
+    ):
+        raise SettingsError(f"shares of a prior must be numbers from 0 on, some above 0, not {shares}.")
+    return tuple(share / sum(shares) / trained for share, trained in zip(shares, info.prior, strict=True))

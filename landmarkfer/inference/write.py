@@ -1,0 +1,265 @@
+"""Predictions of many images written as they are made, so that an interrupted call resumes where it stopped.
+
+`predictions.csv` grows image by image. Beside it lies `predictions.state.json` until the end: what is being
+predicted, and how many bytes of the table are whole. The same call resumes from there; another one is
+refused.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from landmarkfer.errors import SourceError
+from landmarkfer.extraction.sources import Source
+from landmarkfer.files import replacing
+from landmarkfer.inference.faces import PREDICTIONS_NAME, Faces
+from landmarkfer.inference.pictures import save_crops, save_images
+from landmarkfer.inference.predictor import Predictor
+from landmarkfer.progress import SILENT, Progress
+
+TableFormat = Literal["csv", "parquet", "jsonl"]
+STATE_NAME = f"{PREDICTIONS_NAME}.state.json"
+
+
+class PredictionWriter:
+    """Writes predictions into a folder; use it as a context manager.
+
+    Args:
+        folder: Made if need be.
+        sources: The images that are predicted, in order.
+        options: What else decides the predictions; an interrupted call resumes only with the same.
+        table: Also `parquet` or `jsonl`, made of the CSV at the end.
+        draw: Whether to write annotated images, into `images/`.
+        crops: Whether to write the faces, upright and of one size, into `crops/`.
+        extras: Whether the table has blendshapes.
+        scored: Whether the detector gives scores, so that they have a column from the start.
+
+    Attributes:
+        done: Images that an earlier, interrupted call has written.
+
+    Raises:
+        SourceError: The folder cannot be written, or another prediction was interrupted in it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sources: Iterable[str],
+        options: dict[str, Any],
+        *,
+        table: TableFormat = "csv",
+        draw: bool = False,
+        crops: bool = False,
+        extras: bool = False,
+        scored: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.table_file = folder / f"{PREDICTIONS_NAME}.csv"
+        self._state_file = folder / STATE_NAME
+        self._table, self._draw, self._crops = table, draw, crops
+        self._extras, self._scored = extras, scored
+        text = json.dumps([options, list(sources)], sort_keys=True, default=str)
+        self._identity = hashlib.sha256(text.encode()).hexdigest()
+        self._columns: list[str] = []
+        self.done = 0
+
+    def __enter__(self) -> "PredictionWriter":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            state = self._read_state()
+            self._columns, self.done = state["columns"], state["images"]
+            self._file = self.table_file.open("r+b" if self.done else "wb")
+            self._file.truncate(state["bytes"])
+            self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, faces: Faces) -> None:
+        """Append rows, of whole images.
+
+        Raises:
+            SourceError: The folder cannot be written.
+        """
+        frame = faces.to_frame(extras=self._extras)
+        if not self._columns:
+            self._columns = list(frame.columns)
+            if self._scored and "detector_score" not in self._columns:
+                self._columns.insert(self._columns.index("yaw"), "detector_score")
+        try:
+            if self._draw:
+                save_images(faces.drawings(), self.folder / "images", faces.num_images)
+            if self._crops:
+                save_crops(faces.crops(), self.folder / "crops")
+            text = frame.reindex(columns=self._columns).to_csv(index=False, header=not self._file.tell())
+            self._file.write(text.encode())
+            self._file.flush()
+            self.done += faces.num_images
+            self._write_state()
+        except OSError as error:
+            raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
+
+    def finish(self) -> Path:
+        """Make the wanted table of what was written.
+
+        Returns:
+            The table's file.
+
+        Raises:
+            SourceError: The folder cannot be written.
+        """
+        self._file.close()
+        try:
+            path = self._converted()
+            self._state_file.unlink(missing_ok=True)
+        except OSError as error:
+            raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
+        return path
+
+    def _converted(self) -> Path:
+        if self._table == "csv":
+            return self.table_file
+        import pandas as pd
+
+        # The column of a whole table is a number or a text, whatever its first rows are.
+        texts = dict.fromkeys(("source", "status", "error", "label", "set"), "string")
+        table = pd.read_csv(self.table_file, dtype={**texts, "face": "Int64"}, float_precision="round_trip")
+        path = self.table_file.with_suffix(f".{self._table}")
+        with replacing(path) as temporary:
+            if self._table == "parquet":
+                table.to_parquet(temporary, index=False)
+            else:
+                table.to_json(temporary, orient="records", lines=True, double_precision=15)
+        self.table_file.unlink()
+        return path
+
+    def _read_state(self) -> dict[str, Any]:
+        fresh: dict[str, Any] = {"images": 0, "bytes": 0, "columns": []}
+        try:
+            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return fresh
+        except ValueError:
+            return fresh  # killed while the first state was written
+        if state.get("identity") != self._identity:
+            raise SourceError(
+                f"another prediction was interrupted in {self.folder}; resume it with its own inputs and "
+                "options, give another --out, or delete that folder."
+            )
+        if not self.table_file.is_file() or self.table_file.stat().st_size < state["bytes"]:
+            return fresh
+        return state
+
+    def _write_state(self) -> None:
+        state = {
+            "identity": self._identity,
+            "images": self.done,
+            "bytes": self._file.tell(),
+            "columns": self._columns,
+        }
+        with replacing(self._state_file) as path:
+            path.write_text(json.dumps(state), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a call has written.
+
+    Attributes:
+        table: The table's file.
+        images: Images in it.
+        resumed: Of these, images that an earlier, interrupted call had written.
+        counts: Rows of the table by status.
+        labels: Rows by label; None where the model abstained.
+        folders: Folders of pictures.
+    """
+
+    table: Path
+    images: int
+    resumed: int
+    counts: dict[str, int]
+    labels: dict[str | None, int]
+    folders: tuple[Path, ...]
+
+
+def write_predictions(
+    predictor: Predictor,
+    source: Source,
+    folder: Path,
+    options: dict[str, Any],
+    *,
+    table: TableFormat = "csv",
+    draw: bool = False,
+    crops: bool = False,
+    extras: bool = False,
+    progress: Progress = SILENT,
+) -> Written:
+    """Predict images into a folder, or resume where an earlier call was interrupted.
+
+    Args:
+        predictor: The model.
+        source: The images.
+        folder: Where to.
+        options: Keywords of `Predictor.stream`.
+        table: See `PredictionWriter`, as `draw`, `crops` and `extras`.
+        draw: See there.
+        crops: See there.
+        extras: See there.
+        progress: Counts the images.
+
+    Raises:
+        LandmarkferError: An option does not fit, or the folder cannot be written.
+        KeyboardInterrupt: The call was interrupted; the message says what is stored.
+    """
+    identity = {name: value for name, value in options.items() if name not in ("workers", "batch_size")}
+    identity |= {"model": predictor.info.model_dump(exclude={"card"}), "extras": extras}
+    writer = PredictionWriter(
+        folder,
+        [entry.id for entry in source.entries],
+        identity,
+        table=table,
+        draw=draw,
+        crops=crops,
+        extras=extras,
+        scored=predictor.extraction.detector != "landmarker",
+    )
+    with writer:
+        resumed = writer.done
+        try:
+            for part in predictor.stream(source, skip=resumed, progress=progress, **options):
+                writer.write(part)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{writer.table_file} holds {writer.done:,} of {len(source.entries):,} images; the same "
+                "command does the rest."
+            ) from None
+        path = writer.finish()
+    counts, labels = _counted(path)
+    folders = [folder / name for name, wanted in (("images", draw), ("crops", crops)) if wanted]
+    return Written(path, writer.done, resumed, counts, labels, tuple(folders))
+
+
+def _counted(path: Path) -> tuple[dict[str, int], dict[str | None, int]]:
+    import pandas as pd
+
+    readers: dict[str, Any] = {
+        ".csv": lambda: pd.read_csv(path, usecols=["status", "label"]),
+        ".parquet": lambda: pd.read_parquet(path, columns=["status", "label"]),
+        ".jsonl": lambda: pd.read_json(path, lines=True)[["status", "label"]],
+    }
+    table = readers[path.suffix]()
+    found = table.loc[table["status"] == "ok", "label"]
+    labels: dict[str | None, int] = {str(name): int(count) for name, count in found.value_counts().items()}
+    if found.isna().any():
+        labels[None] = int(found.isna().sum())
+    return {str(name): int(count) for name, count in table["status"].value_counts().items()}, labels

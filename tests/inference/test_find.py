@@ -1,0 +1,105 @@
+"""Faces of images, found and brought into a model's frame."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from landmarkfer.data.synthetic import make_face, make_faceless
+from landmarkfer.extraction.detect import detect_face
+from landmarkfer.extraction.open_inputs import open_inputs
+from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.face.frame import Frame
+from landmarkfer.face.geometry import normalise
+from landmarkfer.inference.find import FaceFinder
+
+SETTINGS = ExtractSettings(passes=2)
+
+
+@pytest.fixture(scope="module")
+def frame(detector):
+    """The frame of synthetic faces of 96 pixels."""
+    faces = [make_face("neutral", number, 96).image for number in range(6)]
+    points = [detect_face(detector, image, SETTINGS).landmarks[:, :2] for image in faces]
+    return Frame.of(np.stack(points), 96, grey=False)
+
+
+def pasted(*faces, size=(600, 400)):
+    """A grey picture with faces at `(image, x, y)`."""
+    picture = np.full((size[1], size[0], 3), 127, np.uint8)
+    for image, x, y in faces:
+        picture[y : y + len(image), x : x + len(image)] = image
+    return picture
+
+
+def find(finder, images, detector):
+    source = open_inputs(images)
+    return finder(source.entries, source.reader, detector, SETTINGS)
+
+
+def test_all_faces_or_the_largest(detector):
+    large, small = make_face("happy", 1, 220).image, make_face("sad", 2, 120).image
+    picture = pasted((small, 40, 40), (large, 300, 120))
+    both = find(FaceFinder(None, with_image=False), [picture], detector)
+    assert [face.number for face in both[0]] == [0, 1]
+    sizes = [np.ptp(face.row.landmarks[:, 0]) for face in both[0]]
+    assert sizes[0] > sizes[1]
+    (one,) = find(FaceFinder(None, with_image=False, wanted="largest"), [picture], detector)[0]
+    assert one.row.landmarks[:, 0].mean() > 0.5
+
+
+def test_an_answer_for_each_image(detector):
+    answers = find(
+        FaceFinder(None, with_image=True), [make_faceless(), b"none", make_face("sad").image], detector
+    )
+    assert [len(faces) for faces in answers] == [1, 1, 1]
+    assert [faces[0].row.status for faces in answers] == ["no_face", "unreadable", "ok"]
+    assert [faces[0].number for faces in answers] == [None, None, 0]
+    assert answers[2][0].given is answers[2][0].row and answers[2][0].row.face is not None
+
+
+def test_a_face_of_a_large_picture_is_framed_as_the_training_images_are(frame, detector):
+    face = make_face("surprise", 3, 220).image
+    ((found,),) = find(FaceFinder(frame, with_image=True), [pasted((face, 250, 120))], detector)
+    given = found.given
+    assert (given.width, given.height, given.status) == (96, 96, "ok") and given.face is not None
+    # In its image, the face is where it was pasted.
+    x, y = found.row.landmarks[:, :2].mean(axis=0) * [600, 400]
+    assert 300 < x < 420 and 170 < y < 300
+    np.testing.assert_allclose(given.landmarks[:, :2].mean(axis=0), frame.array.mean(axis=0), atol=0.03)
+    # Its shape is that of the face alone.
+    alone = detect_face(detector, make_face("surprise", 3, 96).image, SETTINGS).landmarks
+    difference = normalise(given.landmarks, 96, 96) - normalise(alone, 96, 96)
+    assert np.sqrt(np.square(difference[:, :2]).mean()) < 0.06
+
+
+def test_an_image_that_is_framed_already_is_given_as_it_is(frame, detector):
+    image = make_face("happy", 1, 96).image
+    ((found,),) = find(FaceFinder(frame, with_image=True), [image], detector)
+    np.testing.assert_array_equal(found.given.landmarks, detect_face(detector, image, SETTINGS).landmarks)
+
+
+def test_a_grey_frame_takes_the_colour_out(frame, detector):
+    from PIL import Image
+
+    grey = frame.model_copy(update={"grey": True})
+    ((found,),) = find(FaceFinder(grey, with_image=True), [make_face("happy", 1, 220).image], detector)
+    import io
+
+    assert Image.open(io.BytesIO(found.given.face)).mode == "L"
+
+
+def test_given_boxes(frame, detector):
+    face = make_face("happy", 1, 160).image
+    picture = pasted((face, 30, 30), (face[:, ::-1], 400, 200))
+    boxes = {"image-0": [(430, 230, 530, 340), (200, 20, 300, 120)]}
+    answer = find(FaceFinder(frame, with_image=False, boxes=boxes), [picture, picture], detector)
+    right, empty = answer[0]
+    assert right.row.landmarks[:, 0].mean() > 0.6 and right.box == boxes["image-0"][0]
+    assert empty.row.status == "no_face" and empty.box == boxes["image-0"][1]
+    assert [face.row.status for face in answer[1]] == ["no_face"], "an image without a box has no face"
+
+
+def test_it_travels_to_workers(frame):
+    finder = FaceFinder(frame, with_image=True, boxes={"a": [(0, 0, 1, 1)]})
+    assert pickle.loads(pickle.dumps(finder)) == finder
