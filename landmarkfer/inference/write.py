@@ -23,6 +23,7 @@ from landmarkfer.inference.predictor import Predictor
 from landmarkfer.progress import SILENT, Progress
 
 TableFormat = Literal["csv", "parquet", "jsonl"]
+_TEXTS = ("source", "status", "error", "label", "set")
 STATE_NAME = f"{PREDICTIONS_NAME}.state.json"
 
 
@@ -129,17 +130,21 @@ class PredictionWriter:
     def _converted(self) -> Path:
         if self._table == "csv":
             return self.table_file
-        import pandas as pd
+        import pyarrow as pa
+        from pyarrow import csv, parquet
 
-        # The column of a whole table is a number or a text, whatever its first rows are.
-        texts = dict.fromkeys(("source", "status", "error", "label", "set"), "string")
-        table = pd.read_csv(self.table_file, dtype={**texts, "face": "Int64"}, float_precision="round_trip")
+        # The type of a column does not depend on what its rows happen to be.
+        known = {**dict.fromkeys(_TEXTS, pa.string()), "face": pa.int64(), "abstained": pa.bool_()}
+        types = {name: known.get(name, pa.float64()) for name in self._columns}
+        options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
+        table = csv.read_csv(self.table_file, convert_options=options)
         path = self.table_file.with_suffix(f".{self._table}")
         with replacing(path) as temporary:
             if self._table == "parquet":
-                table.to_parquet(temporary, index=False)
+                parquet.write_table(table, temporary)
             else:
-                table.to_json(temporary, orient="records", lines=True, double_precision=15)
+                lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+                temporary.write_text("".join(lines), encoding="utf-8")
         self.table_file.unlink()
         return path
 
