@@ -36,8 +36,8 @@ It recognises which of seven labels people gave to a face, not what a person fee
 and for interfaces whose users know of it and agree. It must not decide about people: hiring, grading, credit,
 policing, medical diagnosis. In the European Union, inferring emotions of people at work and in education is
 prohibited, but for medical and safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f)), and people must
-be informed of such systems elsewhere (Article 50(3)). Landmarks and images of faces are biometric data: they stay
-on your machine.
+be informed of such systems elsewhere (Article 50(3)). Landmarks and images of faces are biometric data: they
+stay on your machine.
 
 ## Where it is weak
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from landmarkfer.data.cache import LandmarkCache
     from landmarkfer.extraction.layouts import Layout
     from landmarkfer.face.graph import FaceGraph, build_graph
-    from landmarkfer.inference.faces import Face, Faces
+    from landmarkfer.inference.face import Face
+    from landmarkfer.inference.faces import Faces
     from landmarkfer.inference.predictor import Predictor
     from landmarkfer.metrics.report import Evaluation
     from landmarkfer.progress import Progress
@@ -50,7 +51,7 @@ __all__ = [
 # Where the names of `__all__` that are not defined here come from; each is imported on first use.
 _HOMES = {
     "Evaluation": "metrics.report",
-    "Face": "inference.faces",
+    "Face": "inference.face",
     "FaceGraph": "face.graph",
     "Faces": "inference.faces",
     "LandmarkCache": "data.cache",

@@ -1,9 +1,12 @@
 """`landmarkfer predict`: photos in, expressions out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+
+if TYPE_CHECKING:
+    from landmarkfer.inference.write import TableFormat
 
 
 @click.command()
@@ -41,7 +44,7 @@ def predict(
     inputs: tuple[str, ...],
     model: str | None,
     out: Path | None,
-    table: str,
+    table: "TableFormat",
     draw: bool,
     crops: bool,
     extras: bool,
@@ -68,13 +71,14 @@ def predict(
     from landmarkfer.cli.predict_report import print_faces, print_model, print_written
     from landmarkfer.extraction.open_inputs import open_inputs
     from landmarkfer.inference.load import load_predictor
-    from landmarkfer.inference.write import write_predictions
+    from landmarkfer.inference.write import Outputs, write_predictions
     from landmarkfer.progress import show_progress
 
     if out is None and (draw or crops or extras or table != "csv"):
         raise click.UsageError("--draw, --crops, --extras and --format write files; add --out FOLDER.")
     source = open_inputs(listed(inputs))
     wanted = prediction_options(source, **options)
+    outputs = Outputs(table, draw, crops, extras)
     wanted["workers"] = workers_for(workers, len(source.entries))
     predictor = load_predictor(model, device=device, landmarker=landmarker)
     print_model(predictor)
@@ -82,6 +86,5 @@ def predict(
         if out is None:
             faces = predictor.predict(source, progress=progress, **wanted)
         else:
-            files: Any = {"table": table, "draw": draw, "crops": crops, "extras": extras}
-            written = write_predictions(predictor, source, out, wanted, progress=progress, **files)
+            written = write_predictions(predictor, source, out, wanted, outputs, progress)
     print_faces(faces) if out is None else print_written(written)

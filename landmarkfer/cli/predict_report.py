@@ -4,7 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from landmarkfer.inference.faces import Face, Faces
+from landmarkfer.inference.face import Face
+from landmarkfer.inference.faces import Faces
 from landmarkfer.inference.load import SHIPPED
 from landmarkfer.inference.onnx import OnnxNetwork
 from landmarkfer.inference.predictor import Predictor

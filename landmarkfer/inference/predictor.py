@@ -27,7 +27,8 @@ from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
-from landmarkfer.inference.faces import Faces, Pictures, Pixels, decoded
+from landmarkfer.inference.face import Pictures, Pixels
+from landmarkfer.inference.faces import Faces, decoded
 from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
 from landmarkfer.inference.frame import FaceArrays, cache_rows, check_landmarks, frame_faces
 from landmarkfer.inference.network import ModelInfo, Network

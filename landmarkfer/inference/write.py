@@ -12,19 +12,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources import Source
 from landmarkfer.files import replacing
 from landmarkfer.inference.faces import PREDICTIONS_NAME, Faces
-from landmarkfer.inference.pictures import save_crops, save_images
+from landmarkfer.inference.pictures import remove_earlier, save_crops, save_images
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.progress import SILENT, Progress
 
 TableFormat = Literal["csv", "parquet", "jsonl"]
 _TEXTS = ("source", "status", "error", "label", "set")
 STATE_NAME = f"{PREDICTIONS_NAME}.state.json"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written of predictions.
+
+    Attributes:
+        table: The table's format; `parquet` and `jsonl` are made of the CSV at the end.
+        draw: Whether annotated images are, into `images/`.
+        crops: Whether the faces are, upright and of one size, into `crops/`.
+        extras: Whether the table has blendshapes.
+    """
+
+    table: TableFormat = "csv"
+    draw: bool = False
+    crops: bool = False
+    extras: bool = False
 
 
 class PredictionWriter:
@@ -34,10 +51,7 @@ class PredictionWriter:
         folder: Made if need be.
         sources: The images that are predicted, in order.
         options: What else decides the predictions; an interrupted call resumes only with the same.
-        table: Also `parquet` or `jsonl`, made of the CSV at the end.
-        draw: Whether to write annotated images, into `images/`.
-        crops: Whether to write the faces, upright and of one size, into `crops/`.
-        extras: Whether the table has blendshapes.
+        outputs: What is written.
         scored: Whether the detector gives scores, so that they have a column from the start.
 
     Attributes:
@@ -52,19 +66,16 @@ class PredictionWriter:
         folder: Path,
         sources: Iterable[str],
         options: dict[str, Any],
+        outputs: Outputs,
         *,
-        table: TableFormat = "csv",
-        draw: bool = False,
-        crops: bool = False,
-        extras: bool = False,
         scored: bool = True,
     ) -> None:
         self.folder = folder
         self.table_file = folder / f"{PREDICTIONS_NAME}.csv"
         self._state_file = folder / STATE_NAME
-        self._table, self._draw, self._crops = table, draw, crops
-        self._extras, self._scored = extras, scored
-        text = json.dumps([options, list(sources)], sort_keys=True, default=str)
+        self._outputs, self._scored = outputs, scored
+        self._sources = list(sources)
+        text = json.dumps([options, self._sources], sort_keys=True, default=str)
         self._identity = hashlib.sha256(text.encode()).hexdigest()
         self._columns: list[str] = []
         self.done = 0
@@ -77,6 +88,9 @@ class PredictionWriter:
             self._file = self.table_file.open("r+b" if self.done else "wb")
             self._file.truncate(state["bytes"])
             self._file.seek(0, os.SEEK_END)
+            if not self.done:  # what an earlier prediction wrote would stand beside this one's table
+                for name in ("images", "crops"):
+                    remove_earlier(self.folder / name, [], self._sources)
         except OSError as error:
             raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
         return self
@@ -92,15 +106,15 @@ class PredictionWriter:
         Raises:
             SourceError: The folder cannot be written.
         """
-        frame = faces.to_frame(extras=self._extras)
+        frame = faces.to_frame(extras=self._outputs.extras)
         if not self._columns:
             self._columns = list(frame.columns)
             if self._scored and "detector_score" not in self._columns:
                 self._columns.insert(self._columns.index("yaw"), "detector_score")
         try:
-            if self._draw:
+            if self._outputs.draw:
                 save_images(faces.drawings(), self.folder / "images", faces.num_images)
-            if self._crops:
+            if self._outputs.crops:
                 save_crops(faces.crops(), self.folder / "crops")
             text = frame.reindex(columns=self._columns).to_csv(index=False, header=not self._file.tell())
             self._file.write(text.encode())
@@ -122,13 +136,15 @@ class PredictionWriter:
         self._file.close()
         try:
             path = self._converted()
+            for other in set(get_args(TableFormat)) - {self._outputs.table}:
+                self.table_file.with_suffix(f".{other}").unlink(missing_ok=True)
             self._state_file.unlink(missing_ok=True)
         except OSError as error:
             raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
         return path
 
     def _converted(self) -> Path:
-        if self._table == "csv":
+        if self._outputs.table == "csv":
             return self.table_file
         import pyarrow as pa
         from pyarrow import csv, parquet
@@ -138,14 +154,13 @@ class PredictionWriter:
         types = {name: known.get(name, pa.float64()) for name in self._columns}
         options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
         table = csv.read_csv(self.table_file, convert_options=options)
-        path = self.table_file.with_suffix(f".{self._table}")
+        path = self.table_file.with_suffix(f".{self._outputs.table}")
         with replacing(path) as temporary:
-            if self._table == "parquet":
+            if self._outputs.table == "parquet":
                 parquet.write_table(table, temporary)
             else:
                 lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
                 temporary.write_text("".join(lines), encoding="utf-8")
-        self.table_file.unlink()
         return path
 
     def _read_state(self) -> dict[str, Any]:
@@ -202,11 +217,7 @@ def write_predictions(
     source: Source,
     folder: Path,
     options: dict[str, Any],
-    *,
-    table: TableFormat = "csv",
-    draw: bool = False,
-    crops: bool = False,
-    extras: bool = False,
+    outputs: Outputs,
     progress: Progress = SILENT,
 ) -> Written:
     """Predict images into a folder, or resume where an earlier call was interrupted.
@@ -216,10 +227,7 @@ def write_predictions(
         source: The images.
         folder: Where to.
         options: Keywords of `Predictor.stream`.
-        table: See `PredictionWriter`, as `draw`, `crops` and `extras`.
-        draw: See there.
-        crops: See there.
-        extras: See there.
+        outputs: What is written.
         progress: Counts the images.
 
     Raises:
@@ -227,15 +235,12 @@ def write_predictions(
         KeyboardInterrupt: The call was interrupted; the message says what is stored.
     """
     identity = {name: value for name, value in options.items() if name not in ("workers", "batch_size")}
-    identity |= {"model": predictor.info.model_dump(exclude={"card"}), "extras": extras}
+    identity |= {"model": predictor.info.model_dump(exclude={"card"}), "extras": outputs.extras}
     writer = PredictionWriter(
         folder,
         [entry.id for entry in source.entries],
         identity,
-        table=table,
-        draw=draw,
-        crops=crops,
-        extras=extras,
+        outputs,
         scored=predictor.extraction.detector != "landmarker",
     )
     with writer:
@@ -250,7 +255,8 @@ def write_predictions(
             ) from None
         path = writer.finish()
     counts, labels = _counted(path)
-    folders = [folder / name for name, wanted in (("images", draw), ("crops", crops)) if wanted]
+    pictures = (("images", outputs.draw), ("crops", outputs.crops))
+    folders = [folder / name for name, wanted in pictures if wanted]
     return Written(path, writer.done, resumed, counts, labels, tuple(folders))
 
 

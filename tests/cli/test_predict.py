@@ -11,10 +11,6 @@ from landmarkfer.cli import cli
 from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.inference.load import SHIPPED, shipped_folder
 
-pytestmark = pytest.mark.skipif(
-    not (shipped_folder("landmarks") / "model.onnx").is_file(), reason="no model ships for this detector"
-)
-
 
 @pytest.fixture
 def invoke(tmp_path, monkeypatch, detector):

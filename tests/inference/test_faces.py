@@ -7,7 +7,8 @@ from PIL import Image
 
 from landmarkfer.errors import SourceError
 from landmarkfer.face.landmarks import CANONICAL
-from landmarkfer.inference.faces import Face, Faces, Pictures
+from landmarkfer.inference.face import Face, Pictures
+from landmarkfer.inference.faces import Faces
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from landmarkfer.errors import SourceError
 from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.predictor import Predictor
-from landmarkfer.inference.write import STATE_NAME, write_predictions
+from landmarkfer.inference.write import STATE_NAME, Outputs, write_predictions
 
 
 class Wide(Network):
@@ -62,7 +62,7 @@ OPTIONS = {"faces": "largest"}
 @pytest.mark.parametrize("table", ["csv", "parquet", "jsonl"])
 def test_the_table_is_that_of_the_predictions(predictor, photos, tmp_path, table):
     source = open_inputs(photos)
-    done = write_predictions(predictor, source, tmp_path / "out", OPTIONS, table=table)
+    done = write_predictions(predictor, source, tmp_path / "out", OPTIONS, Outputs(table))
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"predictions.{table}"]
     readers = {
         "csv": pd.read_csv,
@@ -80,7 +80,7 @@ def test_the_table_is_that_of_the_predictions(predictor, photos, tmp_path, table
 
 def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
     source, out = open_inputs(photos), tmp_path / "out"
-    write_predictions(predictor, source, tmp_path / "whole", OPTIONS)
+    write_predictions(predictor, source, tmp_path / "whole", OPTIONS, Outputs())
     ordinary = predictor.network.probabilities
     predictor.network.calls = 0
 
@@ -91,14 +91,14 @@ def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
 
     predictor.network.probabilities = interrupted
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 5 images; the same command does the rest"):
-        write_predictions(predictor, source, out, OPTIONS)
+        write_predictions(predictor, source, out, OPTIONS, Outputs())
     predictor.network.probabilities = ordinary
     # A process that was killed may have written half a row beyond what the state says.
     with (out / "predictions.csv").open("a") as file:
         file.write("half a r")
     with pytest.raises(SourceError, match="another prediction was interrupted in"):
-        write_predictions(predictor, open_inputs(photos / "0.png"), out, OPTIONS)
-    done = write_predictions(predictor, source, out, OPTIONS)
+        write_predictions(predictor, open_inputs(photos / "0.png"), out, OPTIONS, Outputs())
+    done = write_predictions(predictor, source, out, OPTIONS, Outputs())
     assert (done.images, done.resumed) == (5, 2)
     assert (out / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
     assert not (out / STATE_NAME).exists()
@@ -107,21 +107,23 @@ def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
 def test_a_damaged_state_starts_anew(predictor, photos, tmp_path):
     (tmp_path / STATE_NAME).write_text("{")
     (tmp_path / "predictions.csv").write_text("older")
-    done = write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS)
+    done = write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs())
     assert done.resumed == 0 and len(pd.read_csv(done.table)) == 5
 
 
 def test_a_state_whose_table_is_gone_starts_anew(predictor, photos, tmp_path):
     source = open_inputs(photos)
-    write_predictions(predictor, source, tmp_path, OPTIONS)
+    write_predictions(predictor, source, tmp_path, OPTIONS, Outputs())
     state = {"identity": "", "images": 2, "bytes": 10**6, "columns": []}
     (tmp_path / STATE_NAME).write_text(json.dumps(state))
     with pytest.raises(SourceError, match="another prediction"):
-        write_predictions(predictor, source, tmp_path, OPTIONS)
+        write_predictions(predictor, source, tmp_path, OPTIONS, Outputs())
 
 
 def test_pictures(predictor, photos, tmp_path):
-    done = write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, draw=True, crops=True)
+    done = write_predictions(
+        predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs(draw=True, crops=True)
+    )
     images, crops = done.folders
     assert sorted(path.name for path in images.iterdir()) == [f"0000{n}-{n}.jpg" for n in range(4)]
     assert sorted(path.name for path in crops.iterdir()) == [f"0000{n}-{n}-0.jpg" for n in range(3)]
@@ -130,7 +132,15 @@ def test_pictures(predictor, photos, tmp_path):
 
 
 def test_no_images_and_a_folder_that_cannot_be_written(predictor, tmp_path):
-    assert write_predictions(predictor, open_inputs([]), tmp_path / "none", OPTIONS).images == 0
+    assert write_predictions(predictor, open_inputs([]), tmp_path / "none", OPTIONS, Outputs()).images == 0
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="cannot write to"):
-        write_predictions(predictor, open_inputs([]), tmp_path / "file", OPTIONS)
+        write_predictions(predictor, open_inputs([]), tmp_path / "file", OPTIONS, Outputs())
+
+
+def test_what_an_earlier_prediction_wrote_is_replaced(predictor, photos, tmp_path):
+    write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs("parquet", draw=True))
+    (tmp_path / "images" / "own.jpg").touch()
+    write_predictions(predictor, open_inputs(photos / "1.png"), tmp_path, OPTIONS, Outputs(draw=True))
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["00000-1.jpg", "own.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "predictions.csv"]
