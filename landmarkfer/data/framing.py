@@ -24,13 +24,13 @@ def training_frame(cache: LandmarkCache, rows: Rows) -> Frame | None:
         rows: Its training rows.
 
     Returns:
-        The frame; None where the images are not squares of one size, which says that they are no crops of
-        faces, where the cache stores aligned crops, and where no face was found.
+        The frame of the images as they were before any aligned crop was taken of them; None where they are not
+        squares of one size, which says that they are no crops of faces, and where no face was found.
     """
     known = cache.frame(["width", "height", "status"]).iloc[rows]
     sizes = known[["width", "height"]].dropna().drop_duplicates().to_numpy()
     found = np.asarray(rows)[(known["status"] == "ok").to_numpy()]
-    if cache.manifest.settings.get("crop") or len(sizes) != 1 or sizes[0, 0] != sizes[0, 1] or not len(found):
+    if len(sizes) != 1 or sizes[0, 0] != sizes[0, 1] or not len(found):
         return None
     found = np.sort(found)[:: max(1, len(found) // _ENOUGH)]
     points = keypoints_in_image(

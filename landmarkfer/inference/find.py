@@ -2,8 +2,9 @@
 
 A face is found in the image as it is, then the square that shows it as the training images show theirs
 (`face.frame`) is cut out at their size and colour, and its landmarks are detected again in that, as those of
-the training images were. So a model sees of a large photograph what it saw in training. NumPy alone: it runs
-in worker processes that load no torch.
+the training images were. What is cut out is then stored as they were: as it is, or as an aligned crop. So a
+model sees of a large photograph what it saw in training. NumPy alone: it runs in worker processes that load no
+torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources import Entry, Reader
-from landmarkfer.face.alignment import Square
+from landmarkfer.face.alignment import Square, aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import to_pixels
 
@@ -138,11 +139,13 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
     cut = square.cut(pixels, frame.size)
     if frame.grey:
         cut = np.repeat(np.asarray(Image.fromarray(cut).convert("L"))[..., None], 3, axis=2)
-    given = Row(id=row.id, width=frame.size, height=frame.size, face=encode(cut))
+    given = Row(id=row.id, width=frame.size, height=frame.size)
     set_face(given, detect_face(detector, cut, settings))
     if given.landmarks is None:
         given.status = "ok"
         given.landmarks = _placed(row.landmarks, square, width, height)
+    crop = settings.crop
+    given.face = encode(cut if crop is None else aligned_crop(cut, given.landmarks, crop))
     return given
 
 

@@ -75,7 +75,7 @@ class RunConfig(BaseModel):
 
     `settings` state every keyword of the model, so that the run outlives changed defaults; `changed` are
     those that were given and differ from the defaults of their day, by dotted key. `frame` is None where the
-    training images are not squares of one size, or are aligned crops; runs of version 0.1 have none.
+    training images are not squares of one size; runs of version 0.1 have none.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -44,10 +44,14 @@ def test_colour(tmp_path):
     assert not frame_of(tmp_path, rows(mode="RGB")).grey
 
 
+def test_of_aligned_crops_it_is_that_of_the_images(tmp_path):
+    whole, cropped = (frame_of(tmp_path / str(crop), rows(), settings={"crop": crop}) for crop in (None, 32))
+    assert cropped == whole and cropped.size == 48
+
+
 def test_images_that_are_no_crops_have_none(tmp_path):
     assert frame_of(tmp_path / "a", rows(width=60)) is None, "not square"
     assert frame_of(tmp_path / "b", [*rows(3), *[row for row in rows(6, 64) if int(row.id) > 2]]) is None
-    assert frame_of(tmp_path / "c", rows(), settings={"crop": 48}) is None, "aligned crops are framed already"
     missing = [
         Row(id=f"{n}", label="sad", split="train", status="no_face", width=48, height=48) for n in range(3)
     ]

@@ -1,14 +1,17 @@
 """Faces of images, found and brought into a model's frame."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.extraction.detect import detect_face
 from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.find import FaceFinder
@@ -35,6 +38,17 @@ def pasted(*faces, size=(600, 400)):
 def find(finder, images, detector):
     source = open_inputs(images)
     return finder(source.entries, source.reader, detector, SETTINGS)
+
+
+def test_a_cropped_face_is_cut_from_the_frame(frame, detector):
+    """The model sees of a photograph what it saw of a training image: a crop of an image of that size."""
+    cropped = SETTINGS.model_copy(update={"crop": 64})
+    source = open_inputs([pasted((make_face("happy", 1, 220).image, 90, 60))])
+    (found,) = FaceFinder(frame, with_image=True)(source.entries, source.reader, detector, cropped)[0]
+    (whole,) = FaceFinder(frame, with_image=True)(source.entries, source.reader, detector, SETTINGS)[0]
+    image, crop = (np.asarray(Image.open(io.BytesIO(face.given.face))) for face in (whole, found))
+    assert image.shape == (96, 96, 3) and found.given.width == 96
+    np.testing.assert_array_equal(crop, aligned_crop(image, whole.given.landmarks, 64))
 
 
 def test_all_faces_or_the_largest(detector):
