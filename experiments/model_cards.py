@@ -19,6 +19,8 @@ from landmarkfer.inference.onnx import METADATA
 from landmarkfer.runs.folder import RunFolder
 
 FIGURES = Path("experiments/results/shipped-models.csv")
+PHOTOGRAPHS = Path("experiments/results/photographs.csv")
+CORRUPTED = Path("experiments/results/shipped-models-robustness.csv")
 PAGE = Path("experiments/results/shipped-models.md")
 ROOT = Path("landmarkfer/shipped")
 SUBSETS = {
@@ -97,18 +99,79 @@ def card(model: str, figures: pd.DataFrame) -> str:
         images = int(known.loc[("test", f"recall_{label}"), "images"])
         recall, precision = (_score(known, "test", f"{one}_{label}") for one in ("recall", "precision"))
         lines.append(f"| {label} | {recall} | {precision} | {images:,} |")
+    tested, clean = (int(known.loc[(subset, "accuracy"), "images"]) for subset in ("test", "clean"))
     lines += [
         "",
-        "Of the 7,178 test images, 568 are pixel-identical to a training image of the data set.",
+        f"Of the {tested:,} test images, {tested - clean:,} are pixel-identical to an image of the training "
+        "split.",
         "",
+        *_photographs(model),
+        *_corrupted(model),
         USE,
     ]
     return "\n".join(lines)
 
 
-def _score(known: pd.DataFrame, subset: str, metric: str) -> str:
+def _photographs(model: str) -> list[str]:
+    """What `experiments/photographs.py` found; nothing where the model is not in it."""
+    if not PHOTOGRAPHS.exists():
+        return []
+    table = pd.read_csv(PHOTOGRAPHS)
+    table = table[table["model"] == f"{model}, in the frame"].set_index(["images_of", "metric"])
+    if table.empty:
+        return []
+    lines = [
+        "## Photographs",
+        "",
+        f"On {int(table.loc[('report', 'accuracy'), 'images']):,} photographs of people of whom none trained "
+        "or chose anything, each brought into the frame of FER2013 "
+        "([all figures](../../experiments/results/photographs.md)):",
+        "",
+        "| photographs | number | accuracy | balanced accuracy | macro-F1 | sets of 90 % hold the label |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "set_coverage")
+    for group in table.index.get_level_values(0).unique().drop("choose"):
+        text = "all" if group == "report" else f"face of {group}"
+        scores = " | ".join(_score(table, group, one, 1) for one in metrics)
+        lines.append(f"| {text} | {int(table.loc[(group, 'accuracy'), 'images']):,} | {scores} |")
+    lines += ["", "| class | photographs | recall |", "| --- | ---: | ---: |"]
+    for metric in table.loc["report"].index:
+        if metric.startswith("recall_"):
+            images = int(table.loc[("report", metric), "images"])
+            label = metric.removeprefix("recall_")
+            lines.append(f"| {label} | {images:,} | {_score(table, 'report', metric, 1)} |")
+    return [*lines, "", "Percent, with 95 % intervals of a bootstrap over people.", ""]
+
+
+def _corrupted(model: str) -> list[str]:
+    """What `landmarkfer robustness` found, from its table; nothing where the model is not in it."""
+    if not CORRUPTED.exists():
+        return []
+    table = pd.read_csv(CORRUPTED)
+    table = table[table["experiment"] == model]
+    if table.empty:
+        return []
+    known = table.pivot_table("value", "subset", "metric", aggfunc="mean")
+    images = int(known.loc["clean-0", "n"])
+    lines = [
+        "## Corrupted images",
+        "",
+        f"Accuracy on {images:,} test images, corrupted before a face is looked for; means over five "
+        f"severities. As they are: {100 * known.loc['clean-0', 'accuracy']:.1f}.",
+        "",
+        "| corruption | accuracy | a face is found |",
+        "| --- | ---: | ---: |",
+    ]
+    for name in known["corruption_accuracy"].dropna().index:
+        accuracy, found = (100 * known.loc[name, one] for one in ("corruption_accuracy", "found"))
+        lines.append(f"| {name} | {accuracy:.1f} | {found:.1f} |")
+    return [*lines, ""]
+
+
+def _score(known: pd.DataFrame, subset: str, metric: str, digits: int = 2) -> str:
     row = known.loc[(subset, metric)]
-    text = f"{100 * row['value']:.2f}"
+    text = f"{100 * row['value']:.{digits}f}"
     return text if pd.isna(row["low"]) else f"{text} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 

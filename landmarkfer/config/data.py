@@ -79,6 +79,9 @@ class ImageAugmentSettings(BaseModel):
     shift: float = Field(0.0, ge=0, lt=1, description="largest shift, as a share of the image's side")
     brightness: float = Field(0.0, ge=0, lt=1, description="largest change, as a share of white")
     contrast: float = Field(0.0, ge=0, lt=1, description="largest change of contrast: 0.2 for 0.8 to 1.2")
+    blur: float = Field(
+        0.0, ge=0, le=2, description="largest SD of a Gaussian blur of half the images, pixels"
+    )
     erasing: float = Field(0.0, ge=0, le=1, description="probability that a rectangle is erased")
 
 

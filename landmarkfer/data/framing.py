@@ -24,8 +24,8 @@ def training_frame(cache: LandmarkCache, rows: Rows) -> Frame | None:
         rows: Its training rows.
 
     Returns:
-        The frame of the images as they were before any aligned crop was taken of them; None where they are not
-        squares of one size, which says that they are no crops of faces, and where no face was found.
+        The frame of the images as they were before any aligned crop was taken of them; None where they are
+        not squares of one size, which says that they are no crops of faces, and where no face was found.
     """
     known = cache.frame(["width", "height", "status"]).iloc[rows]
     sizes = known[["width", "height"]].dropna().drop_duplicates().to_numpy()

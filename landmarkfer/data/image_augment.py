@@ -101,6 +101,8 @@ def _disturbances(settings: ImageAugmentSettings) -> list[Any]:
         steps.append(K.RandomBrightness((1 - settings.brightness, 1 + settings.brightness), p=1.0))
     if settings.contrast:
         steps.append(K.RandomContrast((1 - settings.contrast, 1 + settings.contrast), p=1.0))
+    if settings.blur:
+        steps.append(K.RandomGaussianBlur((5, 5), (min(0.1, settings.blur), settings.blur), p=0.5))
     if settings.erasing:
         steps.append(K.RandomErasing(p=settings.erasing, value=0.5))
     return steps

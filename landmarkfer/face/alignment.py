@@ -49,6 +49,19 @@ class Square(NamedTuple):
         scaled = np.column_stack([turned, points[:, 2]]) * (size / self.side)
         return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
 
+    def of_image(self, points: np.ndarray) -> np.ndarray:
+        """Where points of the square lie in the image, `[N, 3] -> [N, 3]`: the inverse of `place`.
+
+        Args:
+            points: Fractions of the square's side.
+
+        Returns:
+            In pixels of the image, float64.
+        """
+        across = np.array([-self.along[1], self.along[0]])
+        plane = (points[:, :2].astype(np.float64) - 0.5) @ np.stack([self.along, across])
+        return np.column_stack([plane * self.side + self.centre, points[:, 2] * self.side])
+
 
 def aligned_square(landmarks: np.ndarray, width: int, height: int) -> Square:
     """The square of an image that its aligned crop shows.

@@ -2,9 +2,9 @@
 
 A face is found in the image as it is, then the square that shows it as the training images show theirs
 (`face.frame`) is cut out at their size and colour, and its landmarks are detected again in that, as those of
-the training images were. What is cut out is then stored as they were: as it is, or as an aligned crop. So a
-model sees of a large photograph what it saw in training. NumPy alone: it runs in worker processes that load no
-torch.
+the training images were. Where a model looks at aligned crops, the crop is taken of the image itself, so that
+it is resampled once. So a model sees of a large photograph what it saw in training. NumPy alone: it runs in
+worker processes that load no torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources import Entry, Reader
-from landmarkfer.face.alignment import Square, aligned_crop
+from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import to_pixels
 
@@ -136,19 +136,23 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
     height, width = pixels.shape[:2]
     assert row.landmarks is not None
     square = frame.square(row.landmarks, width, height)
-    cut = square.cut(pixels, frame.size)
-    if frame.grey:
-        cut = np.repeat(np.asarray(Image.fromarray(cut).convert("L"))[..., None], 3, axis=2)
+    cut = _coloured(square.cut(pixels, frame.size), frame)
     given = Row(id=row.id, width=frame.size, height=frame.size)
     set_face(given, detect_face(detector, cut, settings))
     if given.landmarks is None:
         given.status = "ok"
-        given.landmarks = _placed(row.landmarks, square, width, height)
-    crop = settings.crop
-    given.face = encode(cut if crop is None else aligned_crop(cut, given.landmarks, crop))
+        given.landmarks = square.place(to_pixels(row.landmarks, width, height), 1)
+    if settings.crop is None:
+        given.face = encode(cut)
+    else:
+        own = square.of_image(given.landmarks) / (width, height, width)
+        crop = aligned_crop(pixels, own.astype(np.float32), settings.crop)
+        given.face = encode(_coloured(crop, frame))
     return given
 
 
-def _placed(landmarks: np.ndarray, square: Square, width: int, height: int) -> np.ndarray:
-    """Landmarks `[478, 3]` of an image as fractions of a square of it."""
-    return square.place(to_pixels(landmarks, width, height), 1)
+def _coloured(pixels: np.ndarray, frame: Frame) -> np.ndarray:
+    """Pixels `[H, W, 3]` in the colour of a frame."""
+    if not frame.grey:
+        return pixels
+    return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
