@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 SHOWN = (
     "cache/README.md",
     "examples/*.py",
+    "examples/*.ipynb",
+    "examples/Containerfile",
     "experiments/benchmarks/*.toml",
     "experiments/recipes/*.toml",
     "experiments/weights/README.md",

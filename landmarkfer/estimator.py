@@ -5,14 +5,17 @@
     classifier = ExpressionClassifier("mlp", epochs=30, random_state=0)
     cross_val_score(classifier, landmarks, labels)    # landmarks [N, 478, 3] or [N, 1434]
 
+    ExpressionClassifier.from_run("mlp-s0").predict(landmarks)    # a run of `landmarkfer train`
+
 Landmarks are in pixels, or fractions of a square image, with z on the scale of x: what counts is that x and y
 have the same unit. Place, size and roll of a face do not matter. Landmarks that are fractions of an oblong
 image need its `sizes`. A row of NaN is an image without a face, as `LandmarkCache.landmarks()` gives it.
 """
 
+import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from landmarkfer.errors import LandmarkferError, extras_named
+from landmarkfer.errors import LandmarkferError, RunError, extras_named
 
 with extras_named():  # a plain installation has neither scikit-learn nor torch
     import torch
@@ -29,7 +32,8 @@ with extras_named():  # a plain installation has neither scikit-learn nor torch
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 
-    from landmarkfer.config.recipes import load_settings
+    from landmarkfer.config.recipes import changed_settings, load_settings
+    from landmarkfer.config.train import TrainSettings
     from landmarkfer.data.cache import LandmarkCache
     from landmarkfer.data.cache_writer import write_cache
     from landmarkfer.data.dataset import label_images, load_dataset
@@ -40,13 +44,24 @@ with extras_named():  # a plain installation has neither scikit-learn nor torch
     from landmarkfer.inference.predict import predict_probabilities
     from landmarkfer.models import model_class
     from landmarkfer.progress import shown
-    from landmarkfer.runs.folder import TrainedModel
+    from landmarkfer.runs.folder import RunFolder, TrainedModel, find_run
     from landmarkfer.training.fit import train
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 N_FEATURES = 3 * N_LANDMARKS
+
+_SETTINGS = {
+    "model": "model.name",
+    "epochs": "fit.epochs",
+    "batch_size": "fit.batch_size",
+    "lr": "optimiser.lr",
+    "graph": "model.graph",
+    "validation": "split.validation",
+}
+"""The settings that are parameters of their own."""
+_OF_A_RUN = ("cache", "name", "seed", "split.seed")  # which `fit` sets itself
 
 
 class ExpressionClassifier(ClassifierMixin, BaseEstimator):
@@ -100,6 +115,37 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
+    @classmethod
+    def from_run(cls, run: RunFolder | str | os.PathLike[str]) -> Self:
+        """The fitted estimator of a finished run.
+
+        Its predictions are those of `landmarkfer.load(run).predict_landmarks`; rows without a face get the
+        shares of the classes, as of any fitted estimator. Its parameters are the run's settings, so that a
+        clone is trained as the run was. `random_state` is the run's seed, from which `fit` draws the seeds of
+        weights and split anew.
+
+        Args:
+            run: The run, its folder, or its name under `experiments/runs`.
+
+        Raises:
+            RunError: There is no such run, it is not finished or damaged, or its model looks at pixels.
+        """
+        folder = run if isinstance(run, RunFolder) else find_run(run)
+        config = folder.read_config()
+        if "image" in model_class(config.settings.model.name).inputs:
+            raise RunError(
+                f"model '{config.settings.model.name}' of run '{folder.name}' looks at pixels, and from_run "
+                "takes runs on landmarks alone; predict images with landmarkfer.load."
+            )
+        estimator = cls(**_parameters(config.settings))
+        seen = None
+        if folder.splits_file.exists():  # configuration and weights alone make a trained model
+            splits = folder.read_splits()
+            seen = frozenset(splits["train"]) | frozenset(splits["val"])
+        estimator.n_features_in_ = N_FEATURES
+        estimator._set_fitted(folder.load(), config.classes, seen)
+        return estimator
+
     def fit(
         self, X: "ArrayLike | LandmarkCache", y: ArrayLike | None = None, sizes: ArrayLike | None = None
     ) -> Self:
@@ -141,12 +187,22 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
                 trained, splits = self._train(_stored(rows, folder, self.validation, seed), seed, folder)
                 labels_by_name = {str(label): label for label in np.unique(labels)}
                 known = [labels_by_name.get(name, name) for name in trained.config.classes]
-        self.classes_ = np.unique(known)
-        self._trained_ = trained
-        self._order_ = np.argsort(np.searchsorted(self.classes_, known))
-        self._cache_ = trained.config.cache.fingerprint
-        self._seen_ = frozenset(splits["train"]) | frozenset(splits["val"])
+        self._set_fitted(trained, known, frozenset(splits["train"]) | frozenset(splits["val"]))
         return self
+
+    def _set_fitted(self, trained: TrainedModel, labels: Sequence[Any], seen: frozenset[str] | None) -> None:
+        """Set what fitting leaves.
+
+        Args:
+            trained: The model.
+            labels: `[C]`, in the order of its classes.
+            seen: Ids of the images that train and validate; None where they are not known.
+        """
+        self.classes_ = np.unique(labels)
+        self._trained_ = trained
+        self._order_ = np.argsort(np.searchsorted(self.classes_, labels))
+        self._cache_ = trained.config.cache.fingerprint
+        self._seen_ = seen
 
     def predict(self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None) -> NDArray:
         """The most probable label of each face, `[N]`; of each row of a cache.
@@ -201,7 +257,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
             sizes: See `fit`.
 
         Raises:
-            ValueError: The shape does not fit.
+            ValueError: The shape does not fit, or the cache is that of a run that lacks its `splits.json`.
         """
         from sklearn.metrics import accuracy_score
 
@@ -211,6 +267,11 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         frame = X.frame(["id", "label", "split"])
         counted = frame["label"].isin(list(self.classes_))
         if X.fingerprint == self._cache_:
+            if self._seen_ is None:
+                raise ValueError(
+                    f"the model was trained on {X.path}, and its run has no splits.json that names the "
+                    "training images; score another cache, or landmarks and labels."
+                )
             counted &= ~frame["id"].isin(self._seen_)
         elif (counted & (frame["split"] == "test")).any():
             counted &= frame["split"] == "test"
@@ -222,17 +283,9 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         self, cache: LandmarkCache, seed: int, folder: Path
     ) -> tuple[TrainedModel, dict[str, list[str]]]:
         """The trained model and its splits; nothing stays on the disk."""
-        given = {
-            "model.name": self.model,
-            "model.graph": self.graph,
-            "cache": str(cache.path),
-            "seed": seed,
-            "split.seed": seed,
-            "split.validation": float(self.validation),
-            "fit.epochs": self.epochs,
-            "fit.batch_size": self.batch_size,
-            "optimiser.lr": self.lr,
-        }
+        given = {key: getattr(self, name) for name, key in _SETTINGS.items()}
+        given |= {"split.validation": float(self.validation)}
+        given |= {"cache": str(cache.path), "seed": seed, "split.seed": seed}
         settings = load_settings(overrides=given | dict(self.settings or {}))
         with shown(bool(self.verbose)) as progress, torch.random.fork_rng(devices=[]):
             run = train(settings, runs_root=folder / "runs", progress=progress)
@@ -257,6 +310,15 @@ def predict_cache(trained: TrainedModel, cache: LandmarkCache) -> NDArray[np.flo
     labels = label_images(cache, config.settings.data, config.classes)
     dataset = load_dataset(cache, config.settings.normalisation, labels, config.images)
     return predict_probabilities(trained.model, dataset.faces, config.settings.prediction).numpy()
+
+
+def _parameters(settings: TrainSettings) -> dict[str, Any]:
+    """The parameters under which an estimator is trained with some settings, its seeds apart."""
+    changed = changed_settings(settings)
+    for key in _OF_A_RUN:
+        changed.pop(key, None)
+    own = {name: changed.pop(key) for name, key in _SETTINGS.items() if key in changed}
+    return own | {"settings": changed or None, "random_state": settings.seed}
 
 
 def _flat(X: Any) -> Any:

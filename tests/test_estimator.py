@@ -1,6 +1,7 @@
 """`ExpressionClassifier` in scikit-learn's hands."""
 
 import pickle
+import shutil
 import tempfile
 
 import numpy as np
@@ -13,9 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import landmarkfer as lf
+from landmarkfer.config.recipes import changed_settings, load_settings
+from landmarkfer.errors import RunError
 from landmarkfer.estimator import ExpressionClassifier
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.face.landmarks import CANONICAL, OUTER_LIPS_RING, region_points
+from landmarkfer.inference.load import shipped_folder
 from landmarkfer.training.fit import train
 
 # Small networks without whitening, which would take most of the time of a fit this small.
@@ -141,6 +146,119 @@ class TestCaches:
         small = {"model.width": 4, "model.size": 16, "fit.device": "cpu"}
         model = classifier(model="image", epochs=1, settings=small).fit(pictured_cache)
         assert model.predict_proba(pictured_cache).shape == (len(pictured_cache), 3)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_cache, tiny_settings, tmp_path_factory):
+    """A finished run of 1 and 0.2 where 20 epochs and 0.1 are the defaults; only read."""
+    settings = tiny_settings(
+        "mlp", seed=3, **{"fit.epochs": 1, "split.validation": 0.2, "augment.jitter": 0.1, "name": "mine"}
+    )
+    return train(settings, runs_root=tmp_path_factory.mktemp("runs"))
+
+
+OF_A_RUN = {"cache", "name", "seed", "split.seed"}
+
+
+class TestFromRun:
+    def test_it_predicts_as_the_run(self, run, tiny_cache):
+        model = ExpressionClassifier.from_run(run)
+        assert model.classes_.tolist() == ["angry", "happy", "sad"] and model.n_features_in_ == 1434
+        there = (tiny_cache.frame(["status"])["status"] == "ok").to_numpy()
+        landmarks = tiny_cache.landmarks()[there]
+        faces = lf.load(run).predict_landmarks(landmarks, sizes=(200, 100))
+        found = model.predict_proba(landmarks, sizes=(200, 100))
+        np.testing.assert_allclose(found, faces.probabilities, atol=1e-6)
+        assert model.predict(landmarks, sizes=(200, 100)).tolist() == faces.labels
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(again.predict_proba(landmarks, sizes=(200, 100)), found)
+
+    def test_its_score_is_that_of_the_evaluation(self, run, tiny_cache):
+        evaluation, _ = evaluate_run(run)
+        score = ExpressionClassifier.from_run(run).score(tiny_cache)
+        assert score == pytest.approx(evaluation.subsets["test"].accuracy)
+
+    def test_a_folder_and_a_name_are_the_run(self, run, monkeypatch):
+        for where in (run.path, str(run.path)):
+            assert ExpressionClassifier.from_run(where).random_state == 3
+        monkeypatch.setattr("landmarkfer.runs.folder.RUNS_ROOT", run.path.parent)
+        assert ExpressionClassifier.from_run("mine").epochs == 1
+
+    def test_parameters_are_the_settings(self, run):
+        given = ExpressionClassifier.from_run(run).get_params()
+        settings = given.pop("settings")
+        assert given == {
+            "model": "mlp",
+            "epochs": 1,
+            "batch_size": 16,
+            "lr": 0.01,
+            "graph": None,
+            "validation": 0.2,
+            "random_state": 3,
+            "verbose": False,
+        }
+        assert settings["model.hidden"] == [16] and settings["augment.jitter"] == 0.1
+        assert not OF_A_RUN & set(settings)
+
+    def test_a_clone_is_trained_as_the_run_was(self, run, tiny_cache, faces):
+        landmarks, labels = faces
+        fresh = clone(ExpressionClassifier.from_run(run))
+        with pytest.raises(NotFittedError):
+            fresh.predict(landmarks)
+        fresh.fit(tiny_cache)
+        trained, first = (
+            {key: value for key, value in changed_settings(settings).items() if key not in OF_A_RUN}
+            for settings in (fresh._trained_.config.settings, run.read_config().settings)
+        )
+        assert trained == first and first["fit.epochs"] == 1
+        refitted = fresh.fit(landmarks, labels)
+        assert refitted.predict_proba(landmarks).shape == (72, 3)
+        other = ExpressionClassifier.from_run(run).set_params(epochs=8).fit(landmarks, labels)
+        assert other.score(landmarks, labels) > 0.9
+
+    @pytest.mark.slow
+    def test_graph_and_classical_models(self, tiny_settings, tiny_cache, tmp_path):
+        small = load_settings(
+            overrides={"model.name": "landmark-svm", "model.pca": 16, "cache": str(tiny_cache.path)}
+        )
+        for settings in (tiny_settings("gnn", **{"model.graph": "contours", "fit.epochs": 1}), small):
+            model = ExpressionClassifier.from_run(train(settings, runs_root=tmp_path))
+            assert model.model == settings.model.name
+            assert model.graph == ("contours" if model.model == "gnn" else None)
+            assert clone(model).fit(tiny_cache).score(tiny_cache) > 0
+
+    def test_configuration_and_weights_suffice(self, run, tiny_cache, faces, tmp_path):
+        shutil.copytree(run.path, tmp_path / "bare")
+        (tmp_path / "bare/splits.json").unlink()
+        model = ExpressionClassifier.from_run(tmp_path / "bare")
+        assert model.predict(faces[0]).shape == (72,)
+        with pytest.raises(ValueError, match=r"no splits\.json that names the training images"):
+            model.score(tiny_cache)
+
+    def test_the_model_that_ships(self, faces):
+        landmarks = faces[0][:4]
+        model = ExpressionClassifier.from_run(shipped_folder("landmarks", "facemesh"))
+        file = shipped_folder("landmarks", "facemesh") / "model.onnx"
+        expected = lf.load(file).predict_landmarks(landmarks)
+        order = np.argsort(expected.classes)
+        np.testing.assert_allclose(
+            model.predict_proba(landmarks), expected.probabilities[:, order], atol=1e-4
+        )
+        assert model.classes_.tolist() == sorted(expected.classes)
+
+    def test_mistakes(self, run, image_settings, tmp_path):
+        with pytest.raises(RunError, match="'nowhere' is no run"):
+            ExpressionClassifier.from_run("nowhere")
+        with pytest.raises(RunError, match="not by int"):
+            ExpressionClassifier.from_run(3)
+        pixels = train(image_settings(**{"fit.epochs": 1, "name": "pixels"}), runs_root=tmp_path)
+        for use in (pixels, pixels.path):
+            with pytest.raises(RunError, match="model 'image' of run 'pixels' looks at pixels, and from_run"):
+                ExpressionClassifier.from_run(use)
+        shutil.copytree(run.path, tmp_path / "started")
+        (tmp_path / "started/model.safetensors").unlink()
+        with pytest.raises(RunError, match="its training has not finished"):
+            ExpressionClassifier.from_run(tmp_path / "started")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(
     path
-    for folder in ("graphs", "experiments")
+    for folder in ("graphs", "experiments", "examples")
     for path in (ROOT / folder).rglob("*.ipynb")
     if ".ipynb_checkpoints" not in path.parts and "runs" not in path.relative_to(ROOT).parts
 )
@@ -20,7 +20,7 @@ def named(path: Path) -> str:
 
 
 def test_there_are_notebooks():
-    assert "graphs/graphs.ipynb" in [named(path) for path in NOTEBOOKS]
+    assert {"graphs/graphs.ipynb", "examples/photos.ipynb"} <= {named(path) for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)

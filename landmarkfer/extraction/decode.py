@@ -85,6 +85,8 @@ def decode_image(data: bytes) -> DecodedImage:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data)) as image:
+                if image.format == "EPS":
+                    raise UnreadableImage("an EPS file is a program, which is not run")
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
                 upright = _is_upright(image)

@@ -1,5 +1,6 @@
 """Pictures of predicted faces: each image with its faces' boxes, landmarks, labels and probabilities."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BOX, _TEXT, _TRACK = "#38bdf8", "#0f172a", "#e2e8f0"
+_GAP = 3
+"""Pixels between a face's box and its bars."""
 _SMALLEST = 240
 """Images of fewer pixels on the longer side are enlarged to this, so that points and text can be seen."""
 
@@ -41,7 +44,8 @@ def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
         notes: Its faces.
 
     Returns:
-        An RGB image of the same shape; small ones are enlarged.
+        An RGB image of the same shape; small ones are enlarged, and where bars do not fit under a face, the
+        image is continued below, so that they do not hide it.
     """
     image = Image.fromarray(np.asarray(pixels)).convert("RGB")
     scale = max(1.0, _SMALLEST / max(image.size))
@@ -57,8 +61,15 @@ def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
             # A small face keeps its features visible under the points.
             size_of_face = float(np.ptp(points, axis=0).max())
             image = draw_landmarks(image, points, point_size=float(np.clip(size_of_face / 110, 1, 4 * unit)))
-    pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(max(11, round(15 * unit)))
+    ends = [
+        min(points[:, 1].max(), image.height) + _GAP + len(note.bars) * _line_height(font)
+        for note, points in zip(notes, placed, strict=True)
+        if points is not None and note.bars
+    ]
+    if max(ends, default=0) > image.height:
+        image = image.crop((0, 0, image.width, math.ceil(max(ends))))  # what is beyond the border is black
+    pen = ImageDraw.Draw(image)
     for note, points in zip(notes, placed, strict=True):
         box = None
         if points is not None:
@@ -96,15 +107,19 @@ def _draw_bars(
 ) -> None:
     """A line for each class under the box: its name on a bar as long as its probability."""
     x0, _, x1, y1 = box
-    height = pen.textbbox((0, 0), "Ag", font=font)[3] + 2
+    height = _line_height(font)
     width = max(x1 - x0, max(pen.textlength(name, font=font) for name, _ in bars) + 4)
     left = min(max(0.0, x0), max(0.0, size[0] - width))
-    top = min(y1 + 3, size[1] - height * len(bars))
+    top = min(y1 + _GAP, size[1] - height * len(bars))
     for number, (name, probability) in enumerate(bars):
         y = top + number * height
         pen.rectangle((left, y, left + width, y + height - 1), fill=_TRACK)
         pen.rectangle((left, y, left + width * probability, y + height - 1), fill=_BOX)
         pen.text((left + 2, y), name, fill=_TEXT, font=font)
+
+
+def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
+    return font.getbbox("Ag")[3] + 2
 
 
 def faces_figure(pictures: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 4) -> "Figure":

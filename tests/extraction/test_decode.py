@@ -142,6 +142,7 @@ def test_one_by_one_pixel():
             "(?i)damaged: .*truncated",
         ),
         (b"\xff\xd8\xff\xe0" + bytes(40), "not an image|damaged"),
+        (encoded(np.zeros((8, 8, 3), np.uint8), "EPS"), "an EPS file is a program, which is not run"),
     ],
 )
 def test_what_cannot_be_decoded_has_a_reason(data, reason):
