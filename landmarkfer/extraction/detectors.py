@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from landmarkfer.errors import DetectorError
+from landmarkfer.extraction.deferred import plotting_deferred
 from landmarkfer.extraction.model_file import find_landmarker, sha256_of
 
 logger = logging.getLogger(__name__)
@@ -157,8 +158,9 @@ class FaceMeshDetector(_MediaPipeDetector):
         return DetectorIdentity(cls.name, _mediapipe_version(), hashlib.sha256(hashes.encode()).hexdigest())
 
     def _start(self, threshold: float, max_faces: int) -> Any:
-        from mediapipe.python.solution_base import SolutionBase
-        from mediapipe.python.solutions import face_mesh
+        with plotting_deferred():
+            from mediapipe.python.solution_base import SolutionBase
+            from mediapipe.python.solutions import face_mesh
 
         # As FaceMesh's own constructor does it, with the detections as a second output, for their scores.
         detector = "facedetectionshortrangecpu__facedetectionshortrange__facedetection__"
@@ -214,8 +216,9 @@ class LandmarkerDetector(_MediaPipeDetector):
         return f"the landmarker's model {self._model}"
 
     def _start(self, threshold: float, max_faces: int) -> Any:
-        from mediapipe.tasks.python import vision
-        from mediapipe.tasks.python.core.base_options import BaseOptions
+        with plotting_deferred():
+            from mediapipe.tasks.python import vision
+            from mediapipe.tasks.python.core.base_options import BaseOptions
 
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(self._model)),

@@ -47,8 +47,6 @@ def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
     Raises:
         ValueError: The points are not `[N, 478, 3]`.
     """
-    from scipy.spatial.transform import Rotation
-
     if points.ndim != 3 or points.shape[1:] != (N_LANDMARKS, 3):
         raise ValueError(f"points must be [N, {N_LANDMARKS}, 3], got {list(points.shape)}")
     steady = points[:, STEADY].astype(np.float64)
@@ -56,9 +54,15 @@ def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
     canonical = CANONICAL[list(STEADY)].astype(np.float64)
     canonical -= canonical.mean(axis=0)
     angles = np.full((len(points), 3), np.nan)
-    for row in np.flatnonzero(np.isfinite(steady).all(axis=(1, 2))):
-        rotation, _ = Rotation.align_vectors(steady[row], canonical)
-        roll, yaw, pitch = rotation.as_euler("ZYX", degrees=True)
-        # y points down and z away from the camera: by the rule of the right hand, both look the other way.
-        angles[row] = -yaw, -pitch, roll
+    there = np.isfinite(steady).all(axis=(1, 2))
+    # The rotation R nearest to taking each canonical point c to its point p: U diag(1, 1, ±1) Vᵀ of Σ p cᵀ.
+    u, _, v = np.linalg.svd(steady[there].transpose(0, 2, 1) @ canonical)  # [N, 3, 3]
+    u[:, :, 2] *= np.linalg.det(u @ v)[:, None]
+    turn = u @ v
+    # R = Rz(roll) Ry(yaw) Rx(pitch). y points down and z away from the camera: by the rule of the right hand,
+    # yaw and pitch look the other way.
+    yaw = -np.arcsin(np.clip(turn[:, 2, 0], -1, 1))
+    pitch = np.arctan2(turn[:, 2, 1], turn[:, 2, 2])
+    roll = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
+    angles[there] = np.degrees(np.stack([-yaw, -pitch, roll], axis=1))
     return angles

@@ -65,3 +65,14 @@ def test_steady_points_are_distinct_and_mirror_into_themselves():
 def test_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"got \[478, 3\]"):
         head_angles(turned())
+
+
+def test_angles_of_noisy_points_are_those_of_the_nearest_rotation():
+    rng = np.random.default_rng(0)
+    faces = np.stack([turned(*angles) for angles in rng.uniform(-80, 80, (20, 3))])
+    faces += rng.normal(0, 2, faces.shape)
+    steady, canonical = faces[:, STEADY], CANONICAL[list(STEADY)].astype(float)
+    for face, angles in zip(steady, head_angles(faces), strict=True):
+        nearest, _ = Rotation.align_vectors(face - face.mean(axis=0), canonical - canonical.mean(axis=0))
+        roll, yaw, pitch = nearest.as_euler("ZYX", degrees=True)
+        assert angles == pytest.approx((-yaw, -pitch, roll), abs=1e-6)
