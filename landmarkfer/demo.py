@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import landmarkfer
 from landmarkfer.errors import SettingsError
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +137,7 @@ def _make_faces(folder: Path, per_class: int, seed: int, workers: int, progress:
     from landmarkfer.data.synthetic import write_dataset
 
     images = write_dataset(folder, per_class, seed, workers=workers, progress=progress)
-    progress.say(f"{images:,} images")
+    progress.say(counted(images, "image"))
 
 
 def _extract(

@@ -1,4 +1,7 @@
-"""How far long work is: what every function that takes a while reports to, and how that is shown."""
+"""How far long work is: what every function that takes a while reports to, and how that is shown.
+
+Numbers, rates and durations in words are at the end.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -167,6 +170,12 @@ class _Lines(Progress):
 def rate_text(rate: float) -> str:
     """Units per second with two digits or more: `0.42`, `8.1`, `215`."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 image`, `1,200 images`, `2 classes`."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def duration(seconds: float) -> str:

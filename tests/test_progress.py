@@ -4,12 +4,19 @@ import pytest
 from rich.console import Console
 
 from landmarkfer import progress
-from landmarkfer.progress import SILENT, duration, rate_text, show_progress
+from landmarkfer.progress import SILENT, counted, duration, rate_text, show_progress
 
 
 def test_durations_are_said_as_people_do():
     said = ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "2 h 5 min"]
     assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == said
+
+
+def test_one_thing_is_not_said_as_several():
+    said = ["0 images", "1 image", "1,200 test images", "1 class", "2 classes", "3 boxes", "2 branches"]
+    nouns = ["image", "image", "test image", "class", "class", "box", "branch"]
+    numbers = [0, 1, 1200, 1, 2, 3, 2]
+    assert [counted(number, noun) for number, noun in zip(numbers, nouns, strict=True)] == said
 
 
 def test_rates_have_two_digits_or_more():

@@ -12,7 +12,7 @@ from landmarkfer.evaluation.files import PREDICTIONS_FILE
 from landmarkfer.metrics.predictions import read_predictions
 from landmarkfer.metrics.report import Evaluation
 from landmarkfer.metrics.significance import mcnemar
-from landmarkfer.progress import duration
+from landmarkfer.progress import counted, duration
 
 DISCLAIMER = (
     "All faces are warps of one photograph, moved by a table of facial muscles. The figures prove that the "
@@ -57,7 +57,7 @@ def next_commands(demo: Demo) -> list[str]:
 def comparison_table(demo: Demo) -> Table:
     """The one table of a demo: each model on all test images, and on those where a face was found."""
     images = demo.average.subsets["test"].n
-    caption = f"percent of {images:,} test images; below an accuracy, its 95 % bootstrap interval"
+    caption = f"percent of {counted(images, 'test image')}; below an accuracy, its 95 % bootstrap interval"
     table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for heading in ("weights", "trained\nin", "accuracy", "where a\nface is", "macro-\nF1", "lowest\nrecall"):
@@ -89,6 +89,6 @@ def compare(demo: Demo) -> str:
     names = list(demo.runs)
     verdict = "too few to distinguish them" if test.mid_p >= 0.05 else "hardly by chance"
     return (
-        f"{names[0]} alone is correct on {test.only_first} images and {names[1]} alone on "
+        f"{names[0]} alone is correct on {counted(test.only_first, 'image')} and {names[1]} alone on "
         f"{test.only_second}: {verdict} (McNemar, p = {test.mid_p:.2g})."
     )

@@ -23,18 +23,19 @@ def export(run: str, out: Path | None, cache: str | None, int8: bool) -> None:
       landmarkfer predict photo.jpg --run mlp.onnx
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.evaluation.exported import export_run
+    from landmarkfer.progress import counted
     from landmarkfer.runs.folder import find_run
 
     folder = find_run(run)
     done = export_run(folder, out or Path(f"{folder.name}.onnx"), cache, int8=int8)
     click.echo(
-        f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB; on {done.check.faces:,} faces of "
+        f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB; on {counted(done.check.faces, 'face')} of "
         f"{done.faces_of} probabilities differ from PyTorch's by {done.check.largest:.1e} at most, and no "
         "label differs."
     )
     for split, found in (done.accuracy or {}).items():
         click.echo(
             f"8-bit weights: accuracy {100 * found.before:.2f} % -> {100 * found.after:.2f} % on "
-            f"{found.images:,} {split} images."
+            f"{counted(found.images, f'{split} image')}."
         )
     click.echo(f"Next: landmarkfer predict PHOTOS --run {done.path}")

@@ -9,7 +9,7 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Status
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction.pipeline import ExtractionSummary
-from landmarkfer.progress import duration
+from landmarkfer.progress import counted, duration
 
 
 def print_summary(summary: ExtractionSummary) -> None:
@@ -27,11 +27,13 @@ def print_summary(summary: ExtractionSummary) -> None:
     folder = summary.cache.path
     if summary.extracted:
         console.print(
-            f"{folder} is complete: {len(summary.cache):,} rows, {summary.extracted:,} of them made now in "
-            f"{duration(summary.seconds)} with {summary.cache.manifest.detector.name}."
+            f"{folder} is complete: {counted(len(summary.cache), 'row')}, {summary.extracted:,} of them made "
+            f"now in {duration(summary.seconds)} with {summary.cache.manifest.detector.name}."
         )
     else:
-        console.print(f"{folder} was complete already: {len(summary.cache):,} rows; nothing was detected.")
+        console.print(
+            f"{folder} was complete already: {counted(len(summary.cache), 'row')}; nothing was detected."
+        )
     ignored = summary.cache.manifest.source.ignored
     if ignored == 1:
         console.print("1 file that is not an image was ignored.")
@@ -53,4 +55,6 @@ def interruption_text(folder: Path, images: int) -> str:
         stored = len(LandmarkCache.open(folder))
     except CacheError:
         stored = 0
-    return f"Interrupted. {folder} holds {stored:,} of {images:,} rows; the same command does the rest."
+    return (
+        f"Interrupted. {folder} holds {stored:,} of {counted(images, 'row')}; the same command does the rest."
+    )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from landmarkfer.data.audit import sorted_splits
 from landmarkfer.data.audit_report import Audit, Count
+from landmarkfer.progress import counted
 
 SHOWN = 5
 
@@ -20,7 +21,8 @@ def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> No
     console = console or Console()
     state = "" if found.complete else " [yellow](incomplete: the extraction has not finished)[/yellow]"
     console.print(
-        f"[bold]{escape(found.cache)}[/bold]  {found.rows:,} images, detector {found.detector}{state}\n"
+        f"[bold]{escape(found.cache)}[/bold]  {counted(found.rows, 'image')}, detector {found.detector}"
+        f"{state}\n"
     )
     console.print(_counts_table(found))
     console.print(_report_table(found))
@@ -71,10 +73,12 @@ def _report_table(found: Audit) -> Table:
     table = _table("Audit report", "what", "count", "")
     table.add_row("distinct images", f"{found.distinct:,}", f"of {found.decoded:,}, by their pixels")
     groups, images = len(found.identical), sum(len(group.ids) for group in found.identical)
-    table.add_row("groups of identical images", f"{groups:,}", f"{images:,} images")
+    table.add_row("groups of identical images", f"{groups:,}", counted(images, "image"))
     table.add_row("... with conflicting labels", _alarm(len(found.conflicting)), "")
     if found.near_radius is not None:
-        note = f"{found.near_groups:,} groups; hashes of {stored} within {found.near_radius} of 64 bits"
+        note = (
+            f"{counted(found.near_groups, 'group')}; hashes of {stored} within {found.near_radius} of 64 bits"
+        )
         table.add_row("near-duplicate pairs", f"{len(found.near):,}", note)
     table.add_row("constant images", _alarm(len(found.constant)), f"all pixels equal, in the {stored}")
     table.add_row("unreadable images", _alarm(len(found.unreadable)), "")

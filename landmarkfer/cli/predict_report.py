@@ -10,6 +10,7 @@ from landmarkfer.inference.load import SHIPPED
 from landmarkfer.inference.onnx import OnnxNetwork
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.inference.write import Written
+from landmarkfer.progress import counted
 
 MOST_ROWS = 40
 _BAR = 12
@@ -36,7 +37,7 @@ def print_faces(faces: Faces) -> None:
         table.add_row(*_cells(face))
     console.print(table)
     if len(faces) > MOST_ROWS:
-        console.print(f"… {len(faces) - MOST_ROWS:,} more rows; --out FOLDER writes them all.")
+        console.print(f"… {counted(len(faces) - MOST_ROWS, 'more row')}; --out FOLDER writes them all.")
     labels = faces.labels
     found = {name: labels.count(name) for name in faces.classes}
     _print_counts(
@@ -50,7 +51,7 @@ def print_written(written: Written) -> None:
     """Say what was written, and how many faces there are of each label."""
     console = Console(highlight=False, soft_wrap=True)
     resumed = f", {written.resumed:,} of them before" if written.resumed else ""
-    console.print(f"{written.table}: {written.images:,} images{resumed}", markup=False)
+    console.print(f"{written.table}: {counted(written.images, 'image')}{resumed}", markup=False)
     for folder in written.folders:
         console.print(f"{folder}/", markup=False)
     _print_counts(console, written.counts, written.labels)
@@ -86,10 +87,10 @@ def _ending(source: str) -> str:
 
 def _print_counts(console: Console, counts: dict[str, int], labels: dict[str | None, int]) -> None:
     faces = counts.get("ok", 0)
-    parts = [f"{faces:,} face{'' if faces == 1 else 's'}"]
+    parts = [counted(faces, "face")]
     parts += [f"{count:,} {name or 'abstained'}" for name, count in labels.items() if count]
     for status, text in (("no_face", "without a face"), ("unreadable", "unreadable")):
         count = counts.get(status)
         if count:
-            parts.append(f"{count:,} image{'' if count == 1 else 's'} {text}")
+            parts.append(f"{counted(count, 'image')} {text}")
     console.print("; ".join([parts[0], ", ".join(parts[1:])]) if parts[1:] else parts[0])

@@ -15,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from landmarkfer.progress import counted
 from landmarkfer.runs.records import RUNS_ROOT, RunRecord
 
 ABSENT = "–"
@@ -77,7 +78,7 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
         models = ", ".join(sorted({record.model for record in every if record.model}))
         caches = ", ".join(sorted({record.cache for record in every if record.cache}))
         console.print(
-            f"None of the {len(every)} runs fits; their models are {models or 'unknown'}, "
+            f"None of the {counted(len(every), 'run')} fits; their models are {models or 'unknown'}, "
             f"their caches {caches or 'unknown'}.",
             highlight=False,
         )

@@ -21,6 +21,7 @@ from landmarkfer.data.shards import part_digest, part_length, part_path, read_pa
 from landmarkfer.errors import CacheError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.landmarks import N_LANDMARKS
+from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ class LandmarkCache:
         made = self.manifest
         known = [(made.counts or {}).get(status, 0) for status in _COUNTED]
         counts = "".join(f", {n:,} {text}" for n, text in zip(known, _COUNTED.values(), strict=True) if n)
-        rows = f"{len(self):,} images" + (counts if self.complete else f" of {made.rows:,}, not complete")
+        rows = counted(len(self), "image") + (counts if self.complete else f" of {made.rows:,}, not complete")
         classes = f"; {', '.join(made.classes)}" if made.classes else ""
         return f"<LandmarkCache {self.path}: {rows}; {made.detector.name}{classes}>"
 

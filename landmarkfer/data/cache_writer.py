@@ -21,6 +21,7 @@ from landmarkfer.data.row import STATUSES, Row, Status, listing_hash
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making
 from landmarkfer.data.shards import part_ids, part_path, read_part, replace_file, write_part
 from landmarkfer.errors import CacheError
+from landmarkfer.progress import counted
 
 
 class CacheWriter:
@@ -112,7 +113,7 @@ class CacheWriter:
         """
         cache = LandmarkCache.open(self.path)
         if len(cache) != self.manifest.rows:
-            raise CacheError(f"{self.path} still lacks {self.manifest.rows - len(cache)} rows.")
+            raise CacheError(f"{self.path} still lacks {counted(self.manifest.rows - len(cache), 'row')}.")
         found = cache.table(["status"]).column(0).to_pylist()
         counts = {status: found.count(status) for status in STATUSES}
         self.manifest = self.manifest.model_copy(update={"complete": True, "counts": counts})

@@ -18,7 +18,7 @@ from landmarkfer.data.images import ImageInfo, load_images
 from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.errors import CacheError, SettingsError
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def label_images(
     """
     if not cache.complete:
         raise CacheError(
-            f"{cache.path} is not complete ({len(cache)} of {cache.manifest.rows} rows); "
+            f"{cache.path} is not complete ({len(cache)} of {counted(cache.manifest.rows, 'row')}); "
             "run the same `landmarkfer extract` again to finish it."
         )
     frame = cache.frame(["id", "label", "split", "subset", "status", "sha256"])
@@ -85,8 +85,8 @@ def label_images(
         unknown_labels = set(frame["label"].dropna()) - set(merged) - set(classes)
         if unknown_labels and not settings.classes:
             logger.warning(
-                "%d images of %s have a label that is no class of the model and are left out",
-                int(frame["label"].isin(unknown_labels).sum()),
+                "%s of %s left out, with a label that is no class of the model",
+                counted(int(frame["label"].isin(unknown_labels).sum()), "image"),
                 cache.path,
             )
     label = frame["label"].replace(merged) if merged else frame["label"]

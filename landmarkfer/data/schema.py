@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 from landmarkfer.face.landmarks import N_LANDMARKS
+from landmarkfer.progress import counted
 
 SCHEMA_VERSION = 1
 HEAVY_COLUMNS = ("landmarks", "blendshapes", "face")
@@ -138,7 +139,7 @@ def check_same_making(path: Path, existing: Manifest, wanted: Manifest) -> None:
         )
     if existing.source.listing != wanted.source.listing:
         raise CacheError(
-            f"{path} was made from another list of images or labels ({existing.rows} images then, "
+            f"{path} was made from another list of images or labels ({counted(existing.rows, 'image')} then, "
             f"{wanted.rows} in {wanted.source.name} now); give another cache, or delete that folder."
         )
 

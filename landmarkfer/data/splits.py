@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from landmarkfer.config.data import SplitSettings
 from landmarkfer.errors import CacheError, SettingsError
+from landmarkfer.progress import counted
 
 Rows = NDArray[np.int64]
 
@@ -78,7 +79,8 @@ def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Gene
     there = labels.value_counts()
     if there.min() < count:
         raise SettingsError(
-            f"'data.per_class' = {count}, and class '{there.idxmin()}' has {there.min()} training images."
+            f"'data.per_class' = {count}, and class '{there.idxmin()}' has "
+            f"{counted(int(there.min()), 'training image')}."
         )
     shuffled = pd.Series(rng.permutation(rows))
     classes = pd.Series(labels.to_numpy(), index=rows).loc[shuffled].to_numpy()

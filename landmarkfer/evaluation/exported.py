@@ -23,6 +23,7 @@ from landmarkfer.inference.export import (
 from landmarkfer.inference.frame import FaceArrays, cache_rows, frame_faces
 from landmarkfer.inference.onnx import OnnxNetwork
 from landmarkfer.inference.torch_network import TorchNetwork
+from landmarkfer.progress import counted
 from landmarkfer.runs.folder import RunFolder
 
 FACES = 1000
@@ -93,7 +94,8 @@ def export_run(
         if not (check.largest <= TOLERANCE and check.same_labels == 1):
             raise RunError(
                 f"the export of '{run.name}' differs from PyTorch by up to {check.largest:.1g} in a "
-                f"probability on {check.faces:,} faces, and {TOLERANCE:g} is allowed; nothing was written."
+                f"probability on {counted(check.faces, 'face')}, and {TOLERANCE:g} is allowed; nothing was "
+                "written."
             )
         accuracy = None
         if int8:

@@ -15,6 +15,7 @@ from landmarkfer.errors import RunError
 from landmarkfer.evaluation.files import PREDICTIONS_FILE
 from landmarkfer.metrics.combine import average_predictions
 from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.progress import counted
 from landmarkfer.reporting.results import NO_GRAPH
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, find_run
 from landmarkfer.runs.groups import System, group_runs, number_seeds
@@ -54,7 +55,7 @@ def read_averages(wanted: Sequence[str]) -> list[System[RunFolder]]:
         RunError: A run is missing.
     """
     plain = [find_run(name) for one in wanted if not _is_system(one) for name in _expanded(one)]
-    systems = [System(f"average of {len(plain)} runs", {0: tuple(plain)})] if plain else []
+    systems = [System(f"average of {counted(len(plain), 'run')}", {0: tuple(plain)})] if plain else []
     return systems + [_by_seed(_parse(one, find_run)) for one in wanted if _is_system(one)]
 
 

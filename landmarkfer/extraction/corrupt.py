@@ -26,7 +26,7 @@ from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
 from landmarkfer.face.alignment import crop_landmarks
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 
 CLEAN = "clean"
 _BLOCK = 64  # images that a worker reads together, since a part of a cache is read as a whole
@@ -75,7 +75,7 @@ def stratified_rows(labels: pd.Series, rows: NDArray[np.int64], count: int) -> N
         chosen, _ = train_test_split(rows, train_size=count, stratify=labels.iloc[rows], random_state=0)
     except ValueError as error:
         raise SettingsError(
-            f"{count} of {len(rows)} images cannot be drawn with every class's share ({error}); "
+            f"{count} of {counted(len(rows), 'image')} cannot be drawn with every class's share ({error}); "
             "give another number of images."
         ) from error
     return np.sort(chosen)

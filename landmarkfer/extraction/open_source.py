@@ -10,6 +10,7 @@ from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import IMAGE_SUFFIXES, MAX_BYTES, UnreadableImage
 from landmarkfer.extraction.layouts import Layout, read_layout
 from landmarkfer.extraction.sources import Entry, Key, Source
+from landmarkfer.progress import counted
 
 
 def open_source(
@@ -66,7 +67,7 @@ def open_source(
         return tables.apply_label_table(listed, Path(labels), path_column, label_column, split_column)
     if not listed.entries:
         raise SourceError(
-            f"{path} holds no images ({listed.ignored} other files); images end in "
+            f"{path} holds no images ({counted(listed.ignored, 'other file')}); images end in "
             f"{', '.join(sorted(IMAGE_SUFFIXES)[:8])} and the like."
         )
     places, remark = read_layout([entry.id for entry in listed.entries], layout)

@@ -19,6 +19,7 @@ from landmarkfer.errors import SourceError, extras_named
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.layouts import FER2013_USAGE, canonical_split
 from landmarkfer.extraction.sources import Entry, Key, Source
+from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,11 +158,12 @@ def apply_label_table(
         entries[name] = entries[name]._replace(label=None)
     if conflicting:
         remarks.append(
-            f"{len(conflicting)} images have two different labels in {path.name} and are stored without one."
+            f"{counted(len(conflicting), 'image')} with two different labels in {path.name}, stored without "
+            "any."
         )
     if not any(name in present for name in entries):
         raise SourceError(
-            f"none of the {len(entries)} paths in {path} is an image in {listed.name} "
+            f"not one of {counted(len(entries), 'path')} in {path} is an image in {listed.name} "
             f"(the first is {rows[0][0]}); paths are relative to the source."
         )
     counts = Counter(entry.label for entry in entries.values())

@@ -36,7 +36,7 @@ from landmarkfer.face.geometry import to_pixels
 from landmarkfer.face.pose import head_angles
 from landmarkfer.files import replacing
 from landmarkfer.inference.face import Face, Pictures, Pixels
-from landmarkfer.progress import Progress, shown
+from landmarkfer.progress import Progress, counted, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,15 +144,15 @@ class Faces(Sequence[Face]):
 
     def __repr__(self) -> str:
         counts = {name: self.statuses.count(name) for name in ("ok", "no_face", "unreadable")}
-        text = f"{counts['ok']:,} face{'' if counts['ok'] == 1 else 's'} in {self.num_images:,} images"
+        text = f"{counted(counts['ok'], 'face')} in {counted(self.num_images, 'image')}"
         if counts["no_face"]:
             text += f", {counts['no_face']:,} without a face"
         if counts["unreadable"]:
             text += f", {counts['unreadable']:,} unreadable"
         labels = [label for label in self.labels if label is not None]
         found = {name: labels.count(name) for name in self.classes}
-        counted = ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
-        return f"<Faces: {text}{'; ' + counted if counted else ''}>"
+        of_labels = ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
+        return f"<Faces: {text}{'; ' + of_labels if of_labels else ''}>"
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(max_rows=20))

@@ -29,6 +29,8 @@ Wanted = Literal["all", "largest"]
 """Which faces of an image."""
 MOST_FACES = 50
 """Faces that one image is searched for."""
+MOST_MOVED = 0.15
+"""How far the landmarks of a doubtful face may move when it is found again: RMS, in RMS radii of the face."""
 
 
 @dataclass(slots=True)
@@ -85,12 +87,14 @@ class FaceFinder:
         faces: list[FoundFace] = []
         with failures_noted(row, detector):
             pixels = opened.image.pixels
-            for number, (result, box) in enumerate(self._found(row.id, detector, pixels, settings)):
+            for result, box in self._found(row.id, detector, pixels, settings):
                 own = replace(row)
                 set_face(own, result)
-                face = FoundFace(own, own, number, box)
+                face = FoundFace(own, own, len(faces), box)
                 if self.frame is not None and result.landmarks is not None:
                     face.given = framed(own, pixels, self.frame, detector, settings)
+                    if box is None and not confirmed(own, face.given, self.frame, settings):
+                        continue
                 elif self.with_image:
                     store_image(own, opened.image, opened.data, settings)
                 faces.append(face)
@@ -156,3 +160,26 @@ def _coloured(pixels: np.ndarray, frame: Frame) -> np.ndarray:
     if not frame.grey:
         return pixels
     return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
+
+
+def confirmed(row: Row, given: Row, frame: Frame, settings: ExtractSettings) -> bool:
+    """Whether what was found is taken for a face.
+
+    A detection below the threshold, which only lenient retries accept, counts if the face is found again in
+    the frame, at about the same place. Among pictures without a face, most detections fail this.
+
+    Args:
+        row: Of what was found.
+        given: The same in the frame, from `framed`.
+        frame: Of the model.
+        settings: Whose threshold counts.
+    """
+    if row.confidence is None or row.confidence >= settings.threshold:
+        return True
+    assert row.landmarks is not None and row.width is not None and row.height is not None
+    assert given.landmarks is not None
+    square = frame.square(row.landmarks, row.width, row.height)
+    points = square.place(to_pixels(row.landmarks, row.width, row.height), 1)[:, :2]
+    moved = np.square(given.landmarks[:, :2] - points).sum(axis=1).mean()
+    extent = np.square(points - points.mean(axis=0)).sum(axis=1).mean()
+    return bool(given.detections) and bool(moved <= MOST_MOVED**2 * extent)

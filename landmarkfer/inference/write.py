@@ -20,7 +20,7 @@ from landmarkfer.files import replacing
 from landmarkfer.inference.faces import PREDICTIONS_NAME, Faces
 from landmarkfer.inference.pictures import remove_earlier, save_crops, save_images
 from landmarkfer.inference.predictor import Predictor
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 
 TableFormat = Literal["csv", "parquet", "jsonl"]
 _TEXTS = ("source", "status", "error", "label", "set")
@@ -250,8 +250,8 @@ def write_predictions(
                 writer.write(part)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{writer.table_file} holds {writer.done:,} of {len(source.entries):,} images; the same "
-                "command does the rest."
+                f"{writer.table_file} holds {writer.done:,} of {counted(len(source.entries), 'image')}; the "
+                "same command does the rest."
             ) from None
         path = writer.finish()
     counts, labels = _counted(path)

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
+from landmarkfer.progress import counted
 
 STATUSES = ("ok", "no_face", "unreadable")
 UNKNOWN = -1
@@ -93,14 +94,15 @@ class Predictions:
         if index.has_duplicates:
             raise RunError(f"The predictions hold {index[index.duplicated()][0]} more than once.")
         if (self.predicted < 0).any():
-            raise RunError(f"{np.sum(self.predicted < 0)} of {images} images have no prediction.")
+            raise RunError(f"No prediction for {np.sum(self.predicted < 0)} of {counted(images, 'image')}.")
         if unknown := sorted(set(map(str, self.status)) - set(STATUSES)):
             raise RunError(f"Unknown status {', '.join(unknown)}; expected one of {', '.join(STATUSES)}.")
         p = self.probabilities
         good = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
         if not good.all():
             raise RunError(
-                f"The probabilities of {np.sum(~good)} images are negative, missing or do not sum to 1."
+                f"The probabilities of {counted(int(np.sum(~good)), 'image')} are negative, missing or do "
+                "not sum to 1."
             )
 
     def __len__(self) -> int:
@@ -280,5 +282,6 @@ def check_labelled(predictions: Predictions) -> None:
         raise RunError("There is no image to evaluate: the prediction table is empty.")
     if unlabelled := int(np.sum(predictions.labels == UNKNOWN)):
         raise RunError(
-            f"{unlabelled} of {len(predictions)} images have no label; evaluate labelled images only."
+            f"No label for {unlabelled} of {counted(len(predictions), 'image')}; evaluate labelled "
+            "images only."
         )

@@ -17,6 +17,7 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.face.geometry import to_pixels
 from landmarkfer.files import replacing
+from landmarkfer.progress import counted
 from landmarkfer.reporting.graph import draw_landmarks
 
 COLUMNS = 10
@@ -47,7 +48,7 @@ def write_contact_sheet(cache: LandmarkCache, path: Path, *, seed: int = 0) -> N
     width = _LABEL + COLUMNS * (TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, _HEAD + max(1, len(groups)) * (TILE + _GAP) + _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    heading = f"{cache.path.resolve().name}: {len(frame):,} images, {cache.manifest.detector.name}"
+    heading = f"{cache.path.resolve().name}: {counted(len(frame), 'image')}, {cache.manifest.detector.name}"
     pen.text((2 * _GAP, _HEAD / 2), heading, _INK, font=_font(18), anchor="lm")
     pen.text((width - 2 * _GAP, _HEAD / 2), "red frame: no face found", _RED, font=_font(16), anchor="rm")
     for number, ((name, group), rows) in enumerate(zip(groups, chosen, strict=True)):
@@ -78,8 +79,7 @@ def _label(pen: ImageDraw.ImageDraw, top: int, name: str, group: pd.DataFrame) -
     middle = top + TILE / 2
     size = next((s for s in (20, 16, 13) if _font(s).getlength(name) <= _LABEL - 3 * _GAP), 11)
     pen.text((2 * _GAP, middle - 16), name, _INK, font=_font(size), anchor="lm")
-    images = "1 image" if len(group) == 1 else f"{len(group):,} images"
-    pen.text((2 * _GAP, middle + 8), images, _FAINT, font=_font(14), anchor="lm")
+    pen.text((2 * _GAP, middle + 8), counted(len(group), "image"), _FAINT, font=_font(14), anchor="lm")
     pen.text((2 * _GAP, middle + 27), f"{100 * detected:.1f} % found", _FAINT, font=_font(14), anchor="lm")
 
 

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS, REGION, REGION_COLOURS, REGIONS
 from landmarkfer.files import replacing
+from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,7 +180,7 @@ def graph_figure(
         _mark_sides(axes)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.set_title(title if title is not None else f"{graph.name}: {len(graph.edges):,} edges")
+    axes.set_title(title if title is not None else f"{graph.name}: {counted(len(graph.edges), 'edge')}")
     if legend:
         _add_legend(figure, edge_groups(graph))
     return figure

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS, REGIONS
+from landmarkfer.progress import counted
 from landmarkfer.reporting.graph import DENSE, edge_groups, node_colours
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def graph_figure_3d(
     )
     hidden = {"visible": False}
     figure.update_layout(
-        title=title if title is not None else f"{graph.name}: {len(graph.edges):,} edges",
+        title=title if title is not None else f"{graph.name}: {counted(len(graph.edges), 'edge')}",
         template="plotly_white",
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
         scene={

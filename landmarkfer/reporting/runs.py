@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from landmarkfer.errors import RunError
+from landmarkfer.progress import counted
 from landmarkfer.runs.groups import System, group_runs
 from landmarkfer.runs.metrics_table import finite_figures, read_epochs
 from landmarkfer.runs.records import RunRecord
@@ -228,13 +229,13 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
         notes.append("Not all on the same test images")
     left_out = len(records) - len(evaluated)
     if left_out:
-        notes.append(f"{left_out} {'runs' if left_out > 1 else 'run'} not evaluated yet")
+        notes.append(f"{counted(left_out, 'run')} not evaluated yet")
     _caption(figure, ". ".join(notes) + ".")
     return figure
 
 
 def _test_set(record: RunRecord) -> str:
-    counts = (f"{record.test_images or 0:,} images", f"{len(record.classes)} classes")
+    counts = (counted(record.test_images or 0, "image"), counted(len(record.classes), "class"))
     return ", ".join(filter(None, (record.cache, *counts)))
 
 

@@ -15,6 +15,7 @@ from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.face.graph import build_graph
 from landmarkfer.models import build_model
 from landmarkfer.models.classifier import Branch, Classifier
+from landmarkfer.progress import counted
 from landmarkfer.runs.folder import find_run
 
 
@@ -57,8 +58,8 @@ def initialise_model(
     rows = usable_rows(model, dataset, splits.train)
     if len(rows) < 2 or len(dataset.classes) < 2:
         raise CacheError(
-            f"training needs at least two faces and two classes, and there are {len(rows)} labelled faces to "
-            f"train on and {len(dataset.classes)} classes."
+            "training needs at least two faces and two classes; there are "
+            f"{counted(len(rows), 'labelled face')} to train on and {counted(len(dataset.classes), 'class')}."
         )
     model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
     if fresh:

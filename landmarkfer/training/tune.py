@@ -23,7 +23,7 @@ from landmarkfer.config.search import Range, SearchSettings, read_search
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import DivergedError, LandmarkferError, RunError, SettingsError
 from landmarkfer.files import replacing
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.fit import train_or_resume
@@ -135,7 +135,7 @@ def _search(
     interrupted = [Trial(study, t._trial_id) for t in study.trials if t.state == TrialState.RUNNING]
     done = len(study.trials) - len(interrupted)
     if study.trials:
-        progress.say(f"{done} of {wanted} trials are done.")
+        progress.say(f"{done} of {counted(wanted, 'trial')} done.")
     started, first = time.monotonic(), done
     while done < wanted:
         # Seeded by the trial, so that a resumed search does not draw the same settings again.
@@ -246,7 +246,8 @@ def _write(study: "Study", base: TrainSettings, search: SearchSettings, folder: 
         draw_search(path, table, base.fit.monitor, list(search.ranges), logarithmic)
     settings = _settings_of(base, _values(best), "x")
     lines = [
-        f"# The best of {len(table)} trials: {base.fit.monitor} {best.value:.4f} (trial {best.number + 1}).",
+        f"# The best of {counted(len(table), 'trial')}: {base.fit.monitor} {best.value:.4f} "
+        f"(trial {best.number + 1}).",
         *_toml({key: value for key, value in changed_settings(settings).items() if key != "name"}),
     ]
     with replacing(folder / "best.toml") as path:

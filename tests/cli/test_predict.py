@@ -57,6 +57,11 @@ def test_files(invoke, photos, tmp_path):
     assert "predictions.csv: 4 images" in result.stdout
 
 
+def test_one_image_is_one(invoke, photos):
+    result = invoke(photos / "none.png", "--run", "landmarks", "--out", "out")
+    assert "predictions.csv: 1 image\n" in result.stdout and "0 faces; 1 image without" in result.stdout
+
+
 def test_lists_globs_and_the_standard_input(invoke, photos, tmp_path):
     (tmp_path / "list.txt").write_text(f"# two\n{photos / 'happy.png'}\n\n{photos / 'none.png'}\n")
     for given, options in (

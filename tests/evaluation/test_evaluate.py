@@ -242,7 +242,7 @@ class TestOtherCache:
         assert foreign.manifest.classes == ["happy", "sad", "contempt"]
         with caplog.at_level(logging.WARNING):
             evaluation, predictions = evaluate_run(run, foreign.path)
-        assert "1 images" in caplog.text
+        assert "1 image of" in caplog.text
         assert evaluation.classes == CLASSES
         assert len(predictions) == 20 - 2, (
             "all labelled images of a class the model knows, where none is for testing"

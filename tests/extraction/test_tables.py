@@ -149,7 +149,7 @@ def test_conflicting_rows_for_one_image_keep_no_label(photos, tmp_path):
     lines = ["path,label", "a.jpg,happy", "a.jpg,sad", "c.jpg,fear", "c.jpg,Fearful"]
     source = open_source(photos, labels=write_csv(tmp_path / "t.csv", lines))
     assert [(e.id, e.label) for e in source.entries] == [("a.jpg", None), ("c.jpg", "fear")]
-    assert source.remarks == ["1 images have two different labels in t.csv and are stored without one."]
+    assert source.remarks == ["1 image with two different labels in t.csv, stored without any."]
 
 
 def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):
@@ -171,7 +171,7 @@ def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):
             {"label_column": "mood"},
             "no column mood; .*Name one with --label-column",
         ),
-        (["path,label", "z.jpg,sad"], {}, r"none of the 1 paths .* \(the first is z.jpg\)"),
+        (["path,label", "z.jpg,sad"], {}, r"not one of 1 path .* \(the first is z.jpg\)"),
         (["path,label"], {}, "has no rows"),
     ],
 )

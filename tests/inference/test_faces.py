@@ -106,6 +106,7 @@ def test_a_sequence(faces):
     assert len(none) == 0 and list(none) == [] and none.to_frame().empty and none.labels == []
     assert repr(faces) == "<Faces: 2 faces in 4 images, 1 without a face, 1 unreadable; happy 1>"
     assert repr(none) == "<Faces: 0 faces in 0 images>"
+    assert repr(faces[:1]).startswith("<Faces: 1 face in 1 image")
     assert "one.jpg" in faces._repr_html_()
     again = Faces.joined([faces[:2], faces[2:]])
     pd.testing.assert_frame_equal(again.to_frame(), faces.to_frame())

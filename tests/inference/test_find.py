@@ -2,11 +2,13 @@
 
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from landmarkfer.data.row import Row
 from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.extraction.detect import detect_face
 from landmarkfer.extraction.open_inputs import open_inputs
@@ -15,7 +17,7 @@ from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import normalise
-from landmarkfer.inference.find import FaceFinder
+from landmarkfer.inference.find import FaceFinder, confirmed
 
 SETTINGS = ExtractSettings(passes=2)
 
@@ -118,6 +120,47 @@ def test_a_grey_frame_takes_the_colour_out(frame, detector):
     import io
 
     assert Image.open(io.BytesIO(found.given.face)).mode == "L"
+
+
+class Doubtful:
+    """A detector whose scores are below the threshold, and which finds nothing from the n-th call on."""
+
+    def __init__(self, detector, calls):
+        self.detector, self.calls = detector, calls
+
+    def detect(self, image, **options):
+        self.calls -= 1
+        faces = self.detector.detect(image, **options) if self.calls >= 0 else []
+        return [replace(face, confidence=0.35) for face in faces]
+
+    def close(self):
+        self.detector.close()
+
+
+def test_a_doubtful_face_counts_where_it_is_found_again(frame, detector):
+    picture = pasted((make_face("happy", 1, 220).image, 250, 120))
+    finder = FaceFinder(frame, with_image=True, wanted="largest")
+    ((found,),) = find(finder, [picture], Doubtful(detector, 99))
+    assert found.row.status == "ok" and found.number == 0
+    ((lost,),) = find(finder, [picture], Doubtful(detector, 1))
+    assert lost.row.status == "no_face" and lost.number is None and lost.row.landmarks is None
+    boxes = {"image-0": [(250, 120, 470, 340)]}
+    ((boxed,),) = find(replace(finder, boxes=boxes), [picture], Doubtful(detector, 1))
+    assert boxed.row.status == "ok", "a face whose box is given is not in doubt"
+
+
+def test_a_doubtful_face_must_be_found_at_the_same_place(frame):
+    landmarks = np.random.default_rng(0).uniform(0.3, 0.6, (478, 3)).astype(np.float32)
+    row = Row(id="a", width=300, height=300, landmarks=landmarks, confidence=0.4)
+    square = frame.square(landmarks, 300, 300)
+    placed = square.place(landmarks * 300, 1)
+    for move, expected in ((0.0, True), (0.1, True), (0.2, False)):
+        radius = np.sqrt(np.square(placed[:, :2] - placed[:, :2].mean(axis=0)).sum(axis=1).mean())
+        given = Row(id="a", landmarks=placed + np.float32([move * radius, 0, 0]), detections=1)
+        assert confirmed(row, given, frame, SETTINGS) is expected
+        assert confirmed(replace(row, confidence=0.5), given, frame, SETTINGS)
+        assert confirmed(replace(row, confidence=None), given, frame, SETTINGS)
+    assert not confirmed(row, Row(id="a", landmarks=placed, detections=0), frame, SETTINGS)
 
 
 def test_given_boxes(frame, detector):

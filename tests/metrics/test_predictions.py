@@ -110,10 +110,10 @@ def test_the_layout_in_memory_is_one(predictions):
         (lambda f: f.assign(id="a"), "a more than once"),
         (lambda f: f.assign(label=["cross", "sad", "sad"]), "Unknown label cross"),
         (lambda f: f.assign(predicted="cross"), "Unknown predicted cross"),
-        (lambda f: f.assign(predicted=["sad", None, "sad"]), "1 of 3 images have no prediction"),
+        (lambda f: f.assign(predicted=["sad", None, "sad"]), "No prediction for 1 of 3 images"),
         (lambda f: f.assign(status="lost"), "Unknown status lost"),
         (lambda f: f.assign(p_sad=[0.1, None, 0.9]), "of 2 images"),
-        (lambda f: f.assign(p_happy=[1.1, 0.2, 0.6], p_sad=[-0.1, 0.8, 0.4]), "of 1 images"),
+        (lambda f: f.assign(p_happy=[1.1, 0.2, 0.6], p_sad=[-0.1, 0.8, 0.4]), "of 1 image are"),
     ],
 )
 def test_what_is_no_prediction_table_is_refused(change, message):
@@ -132,7 +132,7 @@ def test_only_labelled_images_can_be_evaluated(predictions):
     check_labelled(predictions)
     with pytest.raises(RunError, match="no image to evaluate"):
         check_labelled(predictions.rows([False] * 3))
-    with pytest.raises(RunError, match="1 of 3 images have no label"):
+    with pytest.raises(RunError, match="No label for 1 of 3 images"):
         check_labelled(replace(predictions, labels=np.array([-1, 0, 1])))
 
 
@@ -159,7 +159,7 @@ def test_what_files_predict_is_believed(tmp_path):
         (lambda frame: frame[["id", "label"]], "has no column p_<class>"),
         (lambda frame: frame.drop(columns="label"), "has no column label"),
         (lambda frame: frame.assign(label=["happy", "sad", "cat"]), "Unknown label cat"),
-        (lambda frame: frame.assign(label=["happy", None, "sad"]), "1 of 3 images have no label"),
+        (lambda frame: frame.assign(label=["happy", None, "sad"]), "No label for 1 of 3 images"),
         (lambda frame: frame.assign(p_happy=2.0), "do not sum to 1"),
         (lambda frame: frame.iloc[:0], "no image to evaluate"),
     ],

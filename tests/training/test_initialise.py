@@ -89,5 +89,5 @@ def test_too_few_faces_or_classes(make_rows, tmp_path):
         cache = write_cache(tmp_path / str(number), rows)
         dataset = load_dataset(cache, NormalisationSettings())
         splits = make_splits(dataset.frame.assign(split=None), SplitSettings(validation=0.5))
-        with pytest.raises(CacheError, match=r"at least two faces and two classes.* 1 classes"):
+        with pytest.raises(CacheError, match=r"at least two faces and two classes.* 1 class"):
             initialise_model(resolve(load_settings(overrides={"model.name": "mlp"})), dataset, splits)

@@ -10,6 +10,7 @@ from landmarkfer.errors import CacheError
 from landmarkfer.face.geometry import to_pixels
 from landmarkfer.face.landmarks import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from landmarkfer.face.pose import head_angles
+from landmarkfer.progress import counted
 
 TURN, PITCH = "head turned, °", "head up, °"
 EYES, SHARE = "outer eye corners apart, px", "outer eye corners apart, % of the width"
@@ -39,7 +40,9 @@ def face_numbers(cache: LandmarkCache, ids: Sequence[str]) -> pd.DataFrame:
     rows = pd.Index(frame["id"]).get_indexer(pd.Index(ids))
     if (rows < 0).any():
         lacking = [name for name, row in zip(ids, rows, strict=True) if row < 0]
-        raise CacheError(f"{cache.path} lacks {len(lacking)} of {len(ids)} images, {lacking[0]} for one.")
+        raise CacheError(
+            f"{cache.path} lacks {len(lacking)} of {counted(len(ids), 'image')}, {lacking[0]} for one."
+        )
     frame = frame.iloc[rows].set_index("id")
     found = frame["status"] == "ok"
     points = to_pixels(cache.landmarks(rows), frame["width"], frame["height"])

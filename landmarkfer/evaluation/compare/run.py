@@ -15,7 +15,7 @@ from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import PREDICTIONS_FILE, write_evaluation
 from landmarkfer.evaluation.systems import Source, average_seeds, full_name, read_side, source_name
 from landmarkfer.metrics.predictions import Predictions, read_predictions
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 from landmarkfer.runs.folder import RUNS_ROOT
 
 logger = logging.getLogger(__name__)
@@ -123,8 +123,9 @@ def _check_alike(several: Sequence[tuple[str, Predictions]]) -> None:
         ids = set(first.ids), set(second.ids)
         if ids[0] != ids[1]:
             raise RunError(
-                f"'{one}' was tested on {len(ids[0]):,} images and '{other}' on {len(ids[1]):,}, of which "
-                f"{len(ids[0] & ids[1]):,} are the same; compare runs that were tested on the same images."
+                f"'{one}' was tested on {counted(len(ids[0]), 'image')} and '{other}' on {len(ids[1]):,}, of "
+                f"which {len(ids[0] & ids[1]):,} are the same; compare runs that were tested on the same "
+                "images."
             )
 
 

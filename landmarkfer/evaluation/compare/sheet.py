@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import CacheError
 from landmarkfer.files import replacing
+from landmarkfer.progress import counted
 from landmarkfer.reporting.contact_sheet import TILE, draw_tiles
 
 COLUMNS = 8
@@ -34,7 +35,7 @@ def write_outcome_sheet(
     """
     rows = pd.Index(cache.frame(["id"])["id"]).get_indexer(disagreements.index)
     if (rows < 0).any():
-        raise CacheError(f"{cache.path} lacks {(rows < 0).sum()} of {len(rows)} images.")
+        raise CacheError(f"{cache.path} lacks {(rows < 0).sum()} of {counted(len(rows), 'image')}.")
     columns = min(COLUMNS, max(4, len(rows)))  # so that the heading has room
     width = _GAP + columns * (TILE + _GAP)
     lines = max(1, -(-len(rows) // columns))

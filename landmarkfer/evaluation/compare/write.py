@@ -9,7 +9,7 @@ from landmarkfer.evaluation.compare.disagreements import clearest
 from landmarkfer.evaluation.compare.report import render_differences, write_rows
 from landmarkfer.evaluation.compare.sheet import write_outcome_sheet
 from landmarkfer.files import replacing
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 from landmarkfer.reporting.markdown import Header, package_versions
 
 FIGURES_FILE, IMAGES_FILE = "differences.csv", "images.csv"
@@ -64,7 +64,7 @@ def _introduction(comparison: Comparison) -> str:
         f"{name} ({count} {'run' if count == 1 else 'seeds'})"
         for name, count in zip(comparison.names, comparison.seeds, strict=True)
     )
-    text = f"First: {first}. Second: {second}. {len(comparison.disagreements):,} test images."
+    text = f"First: {first}. Second: {second}. {counted(len(comparison.disagreements), 'test image')}."
     if comparison.cache is not None:
         text += f" Pose, size and detections are those in the cache {comparison.cache}."
     return text
@@ -82,6 +82,8 @@ def _draw_images(cache: LandmarkCache, comparison: Comparison, out: Path, progre
         shown = clearest(distinct, outcome, SHEET)
         if count:
             right = comparison.names[outcome == "lost"]
-            title = f"{len(shown)} of {count:,} distinct images that {right} alone predicts correctly"
+            title = (
+                f"{len(shown)} of {counted(count, 'distinct image')} that {right} alone predicts correctly"
+            )
             write_outcome_sheet(cache, shown, out / f"{outcome}.png", comparison.names, title)
     progress("contact sheets", 2, 2)

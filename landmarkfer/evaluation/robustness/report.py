@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landmarkfer.evaluation.robustness.statistics import ALL, CLEAN, MEASURES
 from landmarkfer.extraction.corruptions import SEVERITIES
 from landmarkfer.files import replacing
+from landmarkfer.progress import counted
 from landmarkfer.reporting.markdown import (
     ABSENT,
     Header,
@@ -89,8 +90,8 @@ def render_robustness(csv: Path, header: Header | None = None) -> Path:
             tests = (len(systems) - 1) * (len(names) + 1)
             parts.append(LEGEND.format(baseline=_baseline(results), tests=tests))
     introduction = (
-        f"{images:,} test images, each corrupted in {len(names)} ways at {len(SEVERITIES)} severities "
-        "before face detection, with the detector and the settings of the training images."
+        f"{counted(images, 'test image')}, each corrupted in {len(names)} ways at {len(SEVERITIES)} "
+        "severities before face detection, with the detector and the settings of the training images."
     )
     header = replace(header, title="How robust each system is", introduction=introduction)
     write_page(page, csv, header, parts)

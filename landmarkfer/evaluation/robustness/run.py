@@ -24,7 +24,7 @@ from landmarkfer.extraction.corrupt import Variant, make_corrupted, stratified_r
 from landmarkfer.extraction.corruptions import CORRUPTIONS
 from landmarkfer.metrics.combine import align_predictions
 from landmarkfer.metrics.predictions import Predictions, read_predictions, write_predictions
-from landmarkfer.progress import SILENT, Progress
+from landmarkfer.progress import SILENT, Progress, counted
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.groups import System
 
@@ -140,7 +140,7 @@ def _test_rows(cache: LandmarkCache, run: RunFolder) -> Rows:
     rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
     if len(rows) != len(test):
         raise CacheError(
-            f"{cache.path} holds {len(rows)} of the {len(test)} test images of run '{run.name}'; "
+            f"{cache.path} holds {len(rows)} of the {counted(len(test), 'test image')} of run '{run.name}'; "
             "extract the images that it was trained on."
         )
     return rows

@@ -22,6 +22,7 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.models.classical.features import Floats, HogFeatures, LandmarkFeatures
 from landmarkfer.models.classical.serialization import load_estimator, save_estimator
 from landmarkfer.models.classifier import Classifier
+from landmarkfer.progress import counted
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -105,7 +106,7 @@ class ClassicalModel(Classifier):
         held = self._describe(held_batch, held_rows, report)
         learned = np.concatenate(described)
         if report is not None:
-            report(f"fitting {len(learned):,} faces of {len(self.features):,} features")
+            report(f"fitting {counted(len(learned), 'face')} of {len(self.features):,} features")
         self._estimator = self._fitted(
             learned,
             labels,
