@@ -1,5 +1,7 @@
 """What `landmarkfer predict` shows."""
 
+from dataclasses import dataclass
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +15,29 @@ from landmarkfer.inference.write import Written
 from landmarkfer.progress import counted
 
 MOST_ROWS = 40
-_BAR = 12
-_WIDEST = 40
-_NAMED = 3  # classes of a set that are named
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a table of so many columns of text has room for.
+
+    Attributes:
+        image: Characters of an image's name.
+        reason: Characters of why there is no label.
+        bar: Length of the bar of the confidence; 0 without one.
+        named: Classes of a set that are named.
+        angles: Whether there are angles.
+    """
+
+    image: int
+    reason: int
+    bar: int
+    named: int
+    angles: bool
+
+
+_WIDE, _NARROW = _Layout(40, 30, 12, 3, True), _Layout(22, 20, 0, 2, False)
+_WIDE_FROM = 130
 
 
 def print_model(predictor: Predictor) -> None:
@@ -30,11 +52,14 @@ def print_model(predictor: Predictor) -> None:
 def print_faces(faces: Faces) -> None:
     """Print a table of the faces, and how many there are of each label."""
     console = Console(highlight=False)
-    table = Table("image", "face", "label", "confidence", "set", "yaw, pitch, roll", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
+    layout = _WIDE if console.width >= _WIDE_FROM else _NARROW
+    headings = ["image", "face", "label", "confidence", "set", *["yaw, pitch, roll"] * layout.angles]
+    table = Table(*headings, box=None, pad_edge=False)
+    for column in table.columns[:4]:
+        column.no_wrap = True
     table.columns[1].justify = "right"
     for face in faces[:MOST_ROWS]:
-        table.add_row(*_cells(face))
+        table.add_row(*_cells(face, layout)[: len(headings)])
     console.print(table)
     if len(faces) > MOST_ROWS:
         console.print(f"… {counted(len(faces) - MOST_ROWS, 'more row')}; --out FOLDER writes them all.")
@@ -57,32 +82,33 @@ def print_written(written: Written) -> None:
     _print_counts(console, written.counts, written.labels)
 
 
-def _cells(face: Face) -> list[Text]:
+def _cells(face: Face, layout: _Layout) -> list[Text]:
+    image = Text(_ending(face.source, layout.image))
     if face.status != "ok" or face.confidence is None:
         reason = "no face" if face.status == "no_face" else face.error or "unreadable"
-        reason = reason if len(reason) <= _WIDEST else f"{reason[: _WIDEST - 1]}…"
-        return [Text(_ending(face.source)), Text("-"), Text(reason, "yellow"), Text(""), Text(""), Text("")]
-    filled = round(_BAR * face.confidence)
-    bar = Text("█" * filled, "cyan") + Text("░" * (_BAR - filled), "dim") + f" {100 * face.confidence:.0f} %"
+        reason = reason if len(reason) <= layout.reason else f"{reason[: layout.reason - 1]}…"
+        return [image, Text("-"), Text(reason, "yellow"), Text(""), Text(""), Text("")]
+    filled = round(layout.bar * face.confidence)
+    bar = Text("█" * filled, "cyan") + Text("░" * (layout.bar - filled), "dim") + " " * (layout.bar > 0)
     angles = "" if face.angles is None else ", ".join(f"{angle:.0f}°" for angle in face.angles)
     return [
-        Text(_ending(face.source)),
+        image,
         Text(str(face.number)),
         Text(face.label or "abstained", "bold" if face.label else "dim"),
-        bar,
-        Text(_set_text(face.prediction_set or ())),
+        bar + f"{100 * face.confidence:.0f} %",
+        Text(_set_text(face.prediction_set or (), layout.named)),
         Text(angles),
     ]
 
 
-def _set_text(classes: tuple[str, ...]) -> str:
-    more = len(classes) - _NAMED
-    return ", ".join(classes[:_NAMED]) + (f", +{more}" if more > 0 else "")
+def _set_text(classes: tuple[str, ...], named: int) -> str:
+    more = len(classes) - named
+    return ", ".join(classes[:named]) + (f", +{more}" if more > 0 else "")
 
 
-def _ending(source: str) -> str:
+def _ending(source: str, length: int) -> str:
     """The end of a path, by which one knows the image."""
-    return source if len(source) <= _WIDEST else f"…{source[1 - _WIDEST :]}"
+    return source if len(source) <= length else f"…{source[1 - length :]}"
 
 
 def _print_counts(console: Console, counts: dict[str, int], labels: dict[str | None, int]) -> None:

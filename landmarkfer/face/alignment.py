@@ -16,6 +16,9 @@ from landmarkfer.face.landmarks import CANONICAL, INNER_LIPS_RING
 MARGIN = 0.12
 """Room around the canonical face's box on every side, as a share of the box's longer side."""
 
+_LARGEST_STEP = 1.5
+"""Pixels of an image per pixel of a cut, beyond which it is shrunk first; less would blur it more."""
+
 
 class Square(NamedTuple):
     """A square of an image, in pixels of the image.
@@ -48,19 +51,6 @@ class Square(NamedTuple):
         turned = (points[:, :2] - self.centre) @ np.stack([self.along, across], axis=1)  # [N, 2]
         scaled = np.column_stack([turned, points[:, 2]]) * (size / self.side)
         return (scaled + np.array([size / 2, size / 2, 0.0])).astype(np.float32)
-
-    def of_image(self, points: np.ndarray) -> np.ndarray:
-        """Where points of the square lie in the image, `[N, 3] -> [N, 3]`: the inverse of `place`.
-
-        Args:
-            points: Fractions of the square's side.
-
-        Returns:
-            In pixels of the image, float64.
-        """
-        across = np.array([-self.along[1], self.along[0]])
-        plane = (points[:, :2].astype(np.float64) - 0.5) @ np.stack([self.along, across])
-        return np.column_stack([plane * self.side + self.centre, points[:, 2] * self.side])
 
 
 def aligned_square(landmarks: np.ndarray, width: int, height: int) -> Square:
@@ -136,13 +126,15 @@ def _cut(pixels: np.ndarray, centre: np.ndarray, along: np.ndarray, side: float,
     rows = np.clip(np.arange(low[1], high[1]), 0, height - 1)
     columns = np.clip(np.arange(low[0], high[0]), 0, width - 1)
     patch = Image.fromarray(pixels[rows[:, None], columns])
-    # Shrinking in whole steps first keeps the interpolation below from skipping pixels.
-    shrink = max(1, int(step))
-    if shrink > 1:
-        patch = patch.reduce(shrink)
-    origin = (corner - low) / shrink
-    step /= shrink
-    affine = (step * along[0], step * across[0], origin[0], step * along[1], step * across[1], origin[1])
+    whole = np.array(patch.size)
+    if step > _LARGEST_STEP:  # the interpolation below would skip pixels
+        kept = np.maximum(1, np.round(whole * _LARGEST_STEP / step)).astype(int)
+        patch = patch.resize(tuple(kept.tolist()), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    (x, y), origin = patch.size / whole, (corner - low) * patch.size / whole
+    affine = (
+        *(x * step * along[0], x * step * across[0], origin[0]),
+        *(y * step * along[1], y * step * across[1], origin[1]),
+    )
     crop = patch.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
     return np.asarray(crop)
 

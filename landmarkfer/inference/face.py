@@ -54,10 +54,9 @@ class Face:
         return f"<Face {self.source}: {self.caption}>"
 
     @property
-    def full_caption(self) -> str:
-        """The caption, and the other classes of the prediction set."""
-        others = [name for name in self.prediction_set or () if name != self.label]
-        return f"{self.caption} | {', '.join(others)}" if others else self.caption
+    def details(self) -> str:
+        """The other classes of the prediction set."""
+        return ", ".join(name for name in self.prediction_set or () if name != self.label)
 
     def highest(self, count: int) -> list[tuple[str, float]]:
         """The most probable classes with their probabilities."""

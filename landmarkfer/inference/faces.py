@@ -307,8 +307,9 @@ class Faces(Sequence[Face]):
             for row, face in enumerate(own if pixels is not None else ()):
                 assert pixels is not None
                 points = own.points(row, pixels)
-                caption = shortened(face.full_caption) if captions else None
-                notes.append(FaceNote(points, caption, face.highest(_BARS) if captions else ()))
+                caption = shortened(face.caption) if captions else None
+                bars = face.highest(_BARS) if captions else ()
+                notes.append(FaceNote(points, caption, shortened(face.details), bars))
             first = ", ".join(face.caption for face in own[:2])
             yield Drawing(number, own.sources[0], pixels, tuple(notes), first + ", …" * (len(own) > 2))
 

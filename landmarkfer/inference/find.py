@@ -29,7 +29,7 @@ Wanted = Literal["all", "largest"]
 """Which faces of an image."""
 MOST_FACES = 50
 """Faces that one image is searched for."""
-MOST_MOVED = 0.15
+MOST_MOVED = 0.3
 """How far the landmarks of a doubtful face may move when it is found again: RMS, in RMS radii of the face."""
 
 
@@ -149,8 +149,9 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
     if settings.crop is None:
         given.face = encode(cut)
     else:
-        own = square.of_image(given.landmarks) / (width, height, width)
-        crop = aligned_crop(pixels, own.astype(np.float32), settings.crop)
+        # Those of the image are the more accurate, unless both are of the same pixels.
+        same = np.array_equal(cut, pixels)
+        crop = aligned_crop(pixels, given.landmarks if same else row.landmarks, settings.crop)
         given.face = encode(_coloured(crop, frame))
     return given
 
@@ -166,7 +167,8 @@ def confirmed(row: Row, given: Row, frame: Frame, settings: ExtractSettings) -> 
     """Whether what was found is taken for a face.
 
     A detection below the threshold, which only lenient retries accept, counts if the face is found again in
-    the frame, at about the same place. Among pictures without a face, most detections fail this.
+    the frame, at about the same place. Among pictures without a face, most detections fail this. An image of
+    the frame's size is taken as a training image was: what is found in it counts.
 
     Args:
         row: Of what was found.
@@ -175,6 +177,8 @@ def confirmed(row: Row, given: Row, frame: Frame, settings: ExtractSettings) -> 
         settings: Whose threshold counts.
     """
     if row.confidence is None or row.confidence >= settings.threshold:
+        return True
+    if row.width == row.height == frame.size:
         return True
     assert row.landmarks is not None and row.width is not None and row.height is not None
     assert given.landmarks is not None

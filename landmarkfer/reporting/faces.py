@@ -1,6 +1,5 @@
 """Pictures of predicted faces: each image with its faces' boxes, landmarks, labels and probabilities."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,10 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BOX, _TEXT, _TRACK = "#38bdf8", "#0f172a", "#e2e8f0"
-_GAP = 3
-"""Pixels between a face's box and its bars."""
 _SMALLEST = 240
 """Images of fewer pixels on the longer side are enlarged to this, so that points and text can be seen."""
+
+
+_LEAST_POINTS = 11
+"""Smaller text cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,28 @@ class FaceNote:
     Attributes:
         points: `[478, 2]` or `[478, 3]` in pixels of the image; None where there is no face.
         caption: What stands above the box, or at the top of the image without one.
-        bars: Classes with their probabilities, drawn as bars under the box.
+        details: What follows the caption where there is room.
+        bars: Classes with their probabilities, drawn as bars under the box where there is room.
     """
 
     points: ArrayLike | None = None
     caption: str | None = None
+    details: str = ""
     bars: Sequence[tuple[str, float]] = ()
 
 
 def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
     """A copy of an image with the boxes, landmarks, captions and bars of its faces.
 
+    Text is as large as the face and the image allow. It covers no other face and no other text where there is
+    room elsewhere; bars without room are left out.
+
     Args:
         pixels: uint8 `[H, W, 3]`.
-        notes: Its faces.
+        notes: Its faces, the most important first.
 
     Returns:
-        An RGB image of the same shape; small ones are enlarged, and where bars do not fit under a face, the
-        image is continued below, so that they do not hide it.
+        An RGB image of the same shape; small ones are enlarged.
     """
     image = Image.fromarray(np.asarray(pixels)).convert("RGB")
     scale = max(1.0, _SMALLEST / max(image.size))
@@ -53,73 +58,130 @@ def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     unit = max(image.size) / 500
-    placed = [
-        None if note.points is None else np.asarray(note.points, float)[:, :2] * scale for note in notes
-    ]
-    for points in placed:
-        if points is not None:
-            # A small face keeps its features visible under the points.
-            size_of_face = float(np.ptp(points, axis=0).max())
-            image = draw_landmarks(image, points, point_size=float(np.clip(size_of_face / 110, 1, 4 * unit)))
-    font = ImageFont.load_default(max(11, round(15 * unit)))
-    ends = [
-        min(points[:, 1].max(), image.height) + _GAP + len(note.bars) * _line_height(font)
-        for note, points in zip(notes, placed, strict=True)
-        if points is not None and note.bars
-    ]
-    if max(ends, default=0) > image.height:
-        image = image.crop((0, 0, image.width, math.ceil(max(ends))))  # what is beyond the border is black
+    boxes: list[_Rectangle | None] = []
+    for note in notes:
+        if note.points is None:
+            boxes.append(None)
+            continue
+        points = np.asarray(note.points, float)[:, :2] * scale
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        boxes.append((x0, y0, x1, y1))
+        # A small face keeps its features visible under the points.
+        point_size = float(np.clip(max(x1 - x0, y1 - y0) / 110, 1, 4 * unit))
+        image = draw_landmarks(image, points, point_size=point_size)
     pen = ImageDraw.Draw(image)
-    for note, points in zip(notes, placed, strict=True):
-        box = None
-        if points is not None:
-            (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-            box = (x0, y0, x1, y1)
-            pen.rectangle(box, outline=_BOX, width=max(1, round(2 * unit)))
+    for box in boxes:
+        if box is not None:
+            width = max(1, round(min(2 * unit, (box[2] - box[0]) / 40)))
+            pen.rectangle(box, outline=_BOX, width=width)
+    taken = [box for box in boxes if box is not None]
+    texts = [_Text(pen, image.size, taken, box, unit, alone=len(notes) == 1) for box in boxes]
+    # All captions come before the bars, which are worth less.
+    for note, text in zip(notes, texts, strict=True):
         if note.caption:
-            _draw_caption(pen, font, note.caption, box, image.size)
-        if box is not None and note.bars:
-            _draw_bars(pen, font, note.bars, box, image.size)
+            text.draw_caption(note.caption, note.details)
+    for note, text in zip(notes, texts, strict=True):
+        if note.bars:
+            text.draw_bars(note.bars)
     return image
 
 
-def _draw_caption(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    text: str,
-    box: tuple[float, float, float, float] | None,
-    size: tuple[int, int],
-) -> None:
-    left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
-    x, y = (0.0, 0.0) if box is None else box[:2]
-    x = min(max(0.0, x), max(0.0, size[0] - (right - left) - 4))
-    y = max(0.0, y - bottom - 4)
-    pen.rectangle((x, y, x + right - left + 4, y + bottom + 4), fill=_BOX)
-    pen.text((x + 2, y + 1), text, fill=_TEXT, font=font)
+_Rectangle = tuple[float, float, float, float]
 
 
-def _draw_bars(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    bars: Sequence[tuple[str, float]],
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-) -> None:
-    """A line for each class under the box: its name on a bar as long as its probability."""
-    x0, _, x1, y1 = box
-    height = _line_height(font)
-    width = max(x1 - x0, max(pen.textlength(name, font=font) for name, _ in bars) + 4)
-    left = min(max(0.0, x0), max(0.0, size[0] - width))
-    top = min(y1 + _GAP, size[1] - height * len(bars))
-    for number, (name, probability) in enumerate(bars):
-        y = top + number * height
-        pen.rectangle((left, y, left + width, y + height - 1), fill=_TRACK)
-        pen.rectangle((left, y, left + width * probability, y + height - 1), fill=_BOX)
-        pen.text((left + 2, y), name, fill=_TEXT, font=font)
+class _Text:
+    """The texts of one face.
+
+    Args:
+        pen: Draws on the image.
+        size: Width and height of the image.
+        taken: Rectangles that are not to be covered; what is drawn is added.
+        box: Of the face; None without one.
+        unit: A 500th of the image's longer side.
+        alone: Whether it is the only face.
+    """
+
+    def __init__(
+        self,
+        pen: ImageDraw.ImageDraw,
+        size: tuple[int, int],
+        taken: list[_Rectangle],
+        box: _Rectangle | None,
+        unit: float,
+        alone: bool,
+    ) -> None:
+        self.pen, self.size, self.taken, self.box, self.alone = pen, size, taken, box, alone
+        wanted = 15 * unit if box is None else min(15 * unit, (box[2] - box[0]) / 6)
+        self.points = max(_LEAST_POINTS, round(wanted))
+
+    def draw_caption(self, caption: str, details: str) -> None:
+        """Draw a caption above the box, else below it, else in its upper part."""
+        font = self._font(caption)
+        texts = [caption]
+        longer = f"{caption} | {details}"
+        room = self.size[0] if self.alone or self.box is None else 1.5 * (self.box[2] - self.box[0])
+        if details and self.pen.textlength(longer, font=font) + 4 <= min(room, self.size[0]):
+            texts.insert(0, longer)
+        height = self._line(font)
+        x0, y0, _, y1 = self.box or (0.0, height, 0.0, height)
+        places = [
+            self._inside(x0, y, self.pen.textlength(text, font=font) + 4, height)
+            for text in texts
+            for y in (y0 - height, y1, y0)
+        ]
+        chosen = next((n for n, place in enumerate(places) if self._is_free(place)), 0)
+        text, place = texts[chosen // 3], places[chosen]
+        self.pen.rectangle(place, fill=_BOX)
+        self.pen.text((place[0] + 2, place[1] + 1), text, fill=_TEXT, font=font)
+        self.taken.append(place)
+
+    def draw_bars(self, bars: Sequence[tuple[str, float]]) -> None:
+        """Draw a line for each class: its name on a bar as long as its probability."""
+        if self.box is None:
+            return
+        x0, y0, x1, y1 = self.box
+        font = self._font(max((name for name, _ in bars), key=len))
+        height = self._line(font)
+        width = max(x1 - x0, max(self.pen.textlength(name, font=font) for name, _ in bars) + 4)
+        every = height * len(bars)
+        places = [
+            self._inside(x, y, width, every) for x, y in ((x0, y1 + 3), (x1 + 3, y0), (x0 - width - 3, y0))
+        ]
+        place = next((one for one in places if self._is_free(one)), None)
+        if place is None:
+            return
+        left, top = place[:2]
+        for number, (name, probability) in enumerate(bars):
+            y = top + number * height
+            self.pen.rectangle((left, y, left + width, y + height - 1), fill=_TRACK)
+            self.pen.rectangle((left, y, left + width * probability, y + height - 1), fill=_BOX)
+            self.pen.text((left + 2, y), name, fill=_TEXT, font=font)
+        self.taken.append(place)
+
+    def _font(self, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        """The font of this face, smaller where a text would not fit into the image."""
+        font = ImageFont.load_default(self.points)
+        width = self.pen.textlength(text, font=font) + 4
+        if width <= self.size[0]:
+            return font
+        return ImageFont.load_default(max(6, int(self.points * self.size[0] / width)))
+
+    def _line(self, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
+        return self.pen.textbbox((0, 0), "Ag", font=font)[3] + 3
+
+    def _inside(self, x: float, y: float, width: float, height: float) -> _Rectangle:
+        """A rectangle moved into the image."""
+        left = min(max(0.0, x), max(0.0, self.size[0] - width - 1))
+        top = min(max(0.0, y), max(0.0, self.size[1] - height - 1))
+        return left, top, left + width, top + height
+
+    def _is_free(self, place: _Rectangle) -> bool:
+        """Whether a place covers no other face and no text."""
+        return all(one == self.box or not _overlap(place, one) for one in self.taken)
 
 
-def _line_height(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
-    return font.getbbox("Ag")[3] + 2
+def _overlap(one: _Rectangle, other: _Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def faces_figure(pictures: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 4) -> "Figure":

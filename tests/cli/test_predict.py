@@ -45,6 +45,13 @@ def test_a_table_on_the_terminal(invoke, photos):
     assert "2 faces" in result.stdout and "1 image without a face, 1 image unreadable" in result.stdout
 
 
+def test_a_narrow_terminal_has_a_line_for_each_row(invoke, photos, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = invoke(photos, "--run", "landmarks").stdout.splitlines()
+    assert len(lines) == 1 + 4 + 1 and max(map(len, lines)) <= 80, lines
+    assert "%" in next(line for line in lines if "happy.png" in line)
+
+
 def test_files(invoke, photos, tmp_path):
     result = invoke(photos, "--run", "landmarks", "--out", "out", "--draw", "--crops", "--abstain", 0.6)
     assert result.exit_code == 0, result.output

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from landmarkfer.face.alignment import MARGIN, Square, aligned_crop
+from landmarkfer.face.alignment import MARGIN, aligned_crop
 from landmarkfer.face.geometry import eye_centres
 from landmarkfer.face.landmarks import CANONICAL
 
@@ -76,9 +76,3 @@ def test_without_a_face_the_middle_is_taken():
 def test_landmarks_in_one_point_still_give_a_crop():
     crop = aligned_crop(np.zeros((50, 50, 3), np.uint8), np.full((478, 3), 0.5, np.float32), 32)
     assert crop.shape == (32, 32, 3)
-
-
-def test_points_of_a_square_and_of_its_image():
-    square = Square(np.array([40.0, 30.0]), np.array([0.8, 0.6]), 50.0)
-    points = np.random.default_rng(0).uniform(0, 60, (478, 3))
-    np.testing.assert_allclose(square.of_image(square.place(points, 1)), points, atol=1e-4)
