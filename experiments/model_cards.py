@@ -191,8 +191,7 @@ def main() -> None:
     header = (
         "# The models that ship\n\n"
         f"Made by `experiments/ship_models.py` and `experiments/model_cards.py`, {date}. `landmarkfer "
-        "predict` uses `fusion` unless `--run` names another model; with the detector `landmarker`, for "
-        "which there is no `fusion` yet, `landmarks`.\n\n"
+        "predict` uses `fusion` unless `--run` names another model, of the detector that is installed.\n\n"
     )
     below = "\n".join(text.replace("\n## ", "\n### ").replace("# ", "## ", 1) for text in cards.values())
     PAGE.write_text(header + below, encoding="utf-8")
