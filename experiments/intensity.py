@@ -104,8 +104,8 @@ def main() -> None:
         datetime.now(UTC).date().isoformat(),
         introduction=(
             "Spearman's rank correlation of `intensity` with how strongly synthetic faces show an "
-            f"expression, at strengths of {', '.join(f'{one:g}' for one in STRENGTHS)}: of the same face, the "
-            "mean over faces; and of all faces together, which differ in shape, pose and light, too."
+            f"expression, at strengths of {', '.join(f'{one:g}' for one in STRENGTHS)}: of the same face, "
+            "the mean over faces; and of all faces together, which differ in shape, pose and light, too."
         ),
     )
     write_page(RESULTS / "intensity.md", RESULTS / "intensity.csv", header, [page(table)])
