@@ -136,7 +136,7 @@ class _Text:
         self.taken.append(place)
 
     def draw_bars(self, bars: Sequence[tuple[str, float]]) -> None:
-        """Draw a line for each class: its name on a bar as long as its probability."""
+        """Draw a line for each class, its name on a bar as long as its probability, where there is room."""
         if self.box is None:
             return
         x0, y0, x1, y1 = self.box
@@ -147,7 +147,8 @@ class _Text:
         places = [
             self._inside(x, y, width, every) for x, y in ((x0, y1 + 3), (x1 + 3, y0), (x0 - width - 3, y0))
         ]
-        place = next((one for one in places if self._is_free(one)), None)
+        # Not over the face itself, as a caption may lie: they would hide its mouth.
+        place = next((one for one in places if not any(_overlap(one, other) for other in self.taken)), None)
         if place is None:
             return
         left, top = place[:2]

@@ -124,9 +124,7 @@ def test_files(faces, tmp_path, recorder):
     assert recorder.ends == {"writing images": (4, 4)}
     with Image.open(folder / "images" / "00000-one.jpg") as image:
         drawn = np.asarray(image).astype(int)
-    assert drawn.shape[1] == 240, "small images are enlarged"
-    assert 120 < drawn.shape[0] < 180, "and continued below, for the bars"
-    drawn = drawn[:120]
+    assert drawn.shape == (120, 240, 3), "small images are enlarged"
     assert (abs(drawn - 200) > 30).any(axis=2).mean() > 0.02, "there are points, a box and a caption on it"
     assert not (faces[:1].save(tmp_path / "table", images=False) / "images").exists()
     (tmp_path / "file").touch()
