@@ -223,13 +223,13 @@ def render(csv: Path, header: Header) -> None:
     for model, rows in table.groupby("model", sort=False):
         cells = [
             [
-                row.group + (" (may be called faces)" if row.may_be_a_face else ""),
-                str(row.pictures),
-                str(row.labelled),
-                f"{100 * row.labelled / row.pictures:.1f}",
-                "" if math.isnan(row.confidence) else f"{100 * row.confidence:.1f}",
+                row["group"] + (" (may be called faces)" if row["may_be_a_face"] else ""),
+                str(row["pictures"]),
+                str(row["labelled"]),
+                f"{100 * row['labelled'] / row['pictures']:.1f}",
+                "" if math.isnan(row["confidence"]) else f"{100 * row['confidence']:.1f}",
             ]
-            for row in rows.itertuples()
+            for row in rows.to_dict("records")
         ]
         headings = ["pictures", "number", "with a label", "with a label, %", "mean confidence, %"]
         parts += [f"## {model}", markdown_table(headings, cells, text_columns=1)]
