@@ -90,6 +90,9 @@ def model_info(trained: TrainedModel, name: str) -> ModelInfo:
     """What is known of a trained model beside its weights."""
     config = trained.config
     model = trained.model
+    images = config.images
+    if images is not None:  # a run states what its kind of model may read
+        images = images.model_copy(update={"keypoints": model.looks_up_landmarks})
 
     def numbers(values: NDArray | None) -> tuple[float, ...] | None:
         return None if values is None else tuple(values.tolist())
@@ -98,7 +101,7 @@ def model_info(trained: TrainedModel, name: str) -> ModelInfo:
         name=name,
         kind=config.settings.model.name,
         classes=config.classes,
-        images=config.images,
+        images=images,
         frame=config.frame,
         extraction=extraction_of(name, config).model_dump(),
         graph=config.graph.name if config.graph else None,

@@ -49,6 +49,11 @@ class Classifier(ABC):
         return None
 
     @property
+    def looks_up_landmarks(self) -> bool:
+        """Whether the model reads its image where the landmarks lie."""
+        return "keypoints" in self.inputs
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes."""
         return torch.device("cpu")

@@ -144,6 +144,11 @@ class FusionModel(FaceModel):
         return ENCODERS[name](num_classes, **own | with_graph)
 
     @property
+    def looks_up_landmarks(self) -> bool:
+        """Whether the model reads its image where the landmarks lie."""
+        return self.sample is not None
+
+    @property
     def face_graph(self) -> FaceGraph | None:
         """The graph of the second branch."""
         return self.encoder.face_graph
