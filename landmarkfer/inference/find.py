@@ -29,7 +29,7 @@ Wanted = Literal["all", "largest"]
 """Which faces of an image."""
 MOST_FACES = 50
 """Faces that one image is searched for."""
-MOST_MOVED = 0.3
+MOST_MOVED = 0.7
 """How far the landmarks of a doubtful face may move when it is found again: RMS, in RMS radii of the face."""
 
 

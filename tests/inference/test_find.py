@@ -152,7 +152,7 @@ def test_a_doubtful_face_must_be_found_at_the_same_place(frame):
     row = Row(id="a", width=300, height=300, landmarks=landmarks, confidence=0.4)
     square = frame.square(landmarks, 300, 300)
     placed = square.place(landmarks * 300, 1)
-    for move, expected in ((0.0, True), (0.2, True), (0.4, False)):
+    for move, expected in ((0.0, True), (0.6, True), (0.8, False)):
         radius = np.sqrt(np.square(placed[:, :2] - placed[:, :2].mean(axis=0)).sum(axis=1).mean())
         given = Row(id="a", landmarks=placed + np.float32([move * radius, 0, 0]), detections=1)
         assert confirmed(row, given, frame, SETTINGS) is expected
