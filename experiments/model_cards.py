@@ -105,19 +105,19 @@ def card(model: str, figures: pd.DataFrame) -> str:
         f"Of the {tested:,} test images, {tested - clean:,} are pixel-identical to an image of the training "
         "split.",
         "",
-        *_photographs(model),
+        *_photographs(known["run"].iloc[0]),
         *_corrupted(model),
         USE,
     ]
     return "\n".join(lines)
 
 
-def _photographs(model: str) -> list[str]:
-    """What `experiments/photographs.py` found; nothing where the model is not in it."""
+def _photographs(run: str) -> list[str]:
+    """What `experiments/photographs.py` found; nothing where the run is not in it."""
     if not PHOTOGRAPHS.exists():
         return []
     table = pd.read_csv(PHOTOGRAPHS)
-    table = table[table["model"] == f"{model}, in the frame"].set_index(["images_of", "metric"])
+    table = table[table["model"] == f"{run}, in the frame"].set_index(["images_of", "metric"])
     if table.empty:
         return []
     lines = [
@@ -125,7 +125,7 @@ def _photographs(model: str) -> list[str]:
         "",
         f"On {int(table.loc[('report', 'accuracy'), 'images']):,} photographs of people of whom none trained "
         "or chose anything, each brought into the frame of FER2013 "
-        "([all figures](../../experiments/results/photographs.md)):",
+        "(`experiments/results/photographs.md`):",
         "",
         "| photographs | number | accuracy | balanced accuracy | macro-F1 | sets of 90 % hold the label |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
