@@ -351,7 +351,7 @@ def test_too_few_faces(faces, given, message):
 @pytest.mark.parametrize("labels", [["b", "a", "b"], [10, 2, 10], [True, False, True]])
 def test_settings_and_messages_know_the_labels(faces, labels):
     a = str(labels[1])
-    with pytest.raises(ValueError, match=rf"class '{a}' has 1 training images"):
+    with pytest.raises(ValueError, match=rf"class '{a}' has 1 training image\."):
         classifier(settings=QUICK | {"data.per_class": 2}).fit(faces[0][:3], labels)
     some = classifier(epochs=1, settings=QUICK | {"data.merge": {"one": [str(labels[0])]}})
     found = some.fit(faces[0][:3], labels)
