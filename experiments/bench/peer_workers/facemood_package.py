@@ -1,4 +1,4 @@
-"""`facemood` (https://pypi.org/project/facemood/): the image is the face.
+"""`facemood`: the image is the face.
 
 It offers a loop over a camera alone, so its model file is used, with the preprocessing of that loop.
 """

@@ -1,4 +1,4 @@
-"""`facex` (https://pypi.org/project/facex/): its classifier on the image, without its detector."""
+"""`facex`: its classifier on the image, without its detector."""
 
 from collections.abc import Iterable
 from pathlib import Path

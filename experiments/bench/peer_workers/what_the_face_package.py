@@ -1,4 +1,4 @@
-"""`what-the-face-classification` (https://pypi.org/project/what-the-face-classification/).
+"""`what-the-face-classification`, a package for Python.
 
 The image is the face: its cascade is passed over.
 """
