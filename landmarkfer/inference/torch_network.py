@@ -30,10 +30,12 @@ class TorchNetwork(Network):
     Args:
         trained: The model and its configuration.
         name: Of the run.
+        double: Normalise landmarks in double precision, as an export does; training does in single precision.
     """
 
-    def __init__(self, trained: TrainedModel, name: str) -> None:
+    def __init__(self, trained: TrainedModel, name: str, *, double: bool = False) -> None:
         self.trained = trained
+        self.double = double
         self.info = model_info(trained, name)
 
     @classmethod
@@ -72,6 +74,7 @@ class TorchNetwork(Network):
             self.trained.config.settings.normalisation,
             keypoints=images is not None and images.keypoints,
             crop=arrays.crop,
+            double=self.double,
         )
 
         def tensor(array: NDArray | None) -> torch.Tensor | None:
