@@ -1,6 +1,5 @@
 """The benchmark of prediction: what it compares is the same, and its figures are what their names say."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -18,14 +17,8 @@ BENCH = Path(__file__).parents[2] / "experiments" / "bench"
 
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCH))
-    spec = importlib.util.spec_from_file_location("bench_inference", BENCH / "inference.py")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses of a module look it up by name.
-    monkeypatch.setitem(sys.modules, "bench_inference", module)
-    spec.loader.exec_module(module)
-    return module
+def bench(load_bench):
+    return load_bench("inference")
 
 
 def test_help_has_an_example(bench):

@@ -1,7 +1,5 @@
 """The comparison with other packages: labels by name, intervals, and a report that follows from its CSV."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,14 +14,8 @@ BENCH = Path(__file__).parents[2] / "experiments" / "bench"
 
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCH))
-    spec = importlib.util.spec_from_file_location("bench_peers", BENCH / "peers.py")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses of a module look it up by name.
-    monkeypatch.setitem(sys.modules, "bench_peers", module)
-    spec.loader.exec_module(module)
-    return module
+def bench(load_bench):
+    return load_bench("peers")
 
 
 def test_help_has_an_example(bench):
