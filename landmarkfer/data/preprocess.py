@@ -24,7 +24,7 @@ class Preprocess(nn.Module):
         normalisation: How landmarks are normalised.
         keypoints: Whether the model asks where the landmarks lie in its image.
         crop: Side in pixels of the aligned crops that the images are; None where they are whole images.
-        double: Normalise in double precision, as exports do.
+        in_double: Normalise in double precision, as exports do.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Preprocess(nn.Module):
         *,
         keypoints: bool = False,
         crop: int | None = None,
-        double: bool = False,
+        in_double: bool = False,
     ) -> None:
         super().__init__()
         self.normalisation = normalisation
         self.keypoints = keypoints
         self.crop = crop
-        self.double = double
+        self.in_double = in_double
 
     def forward(
         self,
@@ -82,7 +82,7 @@ class Preprocess(nn.Module):
 
     def _normalised(self, landmarks: Tensor, sizes: Tensor) -> Tensor:
         how = self.normalisation.model_dump()
-        if self.double or torch.compiler.is_exporting():
+        if self.in_double or torch.compiler.is_exporting():
             # In double precision, since whitening raises what lies below the digits of float32.
             wide = normalise(landmarks.double(), *sizes.double().unbind(dim=1), **how)
             return wide.to(landmarks.dtype)

@@ -141,7 +141,7 @@ def export_onnx(network: TorchNetwork, path: Path, card: str = "") -> None:
 
 def check_export(network: TorchNetwork, exported: OnnxNetwork, arrays: FaceArrays) -> ExportCheck:
     """Compare an export with its network on faces."""
-    alike = TorchNetwork(network.trained, network.info.name, double=True)
+    alike = TorchNetwork(network.trained, network.info.name, in_double=True)
     ours, theirs = network.probabilities(arrays), exported.probabilities(arrays)
     return ExportCheck(
         faces=len(ours),

@@ -30,12 +30,12 @@ class TorchNetwork(Network):
     Args:
         trained: The model and its configuration.
         name: Of the run.
-        double: Normalise landmarks in double precision, as an export does; training does in single precision.
+        in_double: Normalise landmarks in double precision, as an export does; training does in single precision.
     """
 
-    def __init__(self, trained: TrainedModel, name: str, *, double: bool = False) -> None:
+    def __init__(self, trained: TrainedModel, name: str, *, in_double: bool = False) -> None:
         self.trained = trained
-        self.double = double
+        self.in_double = in_double
         self.info = model_info(trained, name)
 
     @classmethod
@@ -74,7 +74,7 @@ class TorchNetwork(Network):
             self.trained.config.settings.normalisation,
             keypoints=images is not None and images.keypoints,
             crop=arrays.crop,
-            double=self.double,
+            in_double=self.in_double,
         )
 
         def tensor(array: NDArray | None) -> torch.Tensor | None:
