@@ -30,7 +30,7 @@ class TorchNetwork(Network):
     Args:
         trained: The model and its configuration.
         name: Of the run.
-        in_double: Normalise landmarks in double precision, as an export does; training does in single precision.
+        in_double: Normalise landmarks in double precision, as an export does, and not in single, as training.
     """
 
     def __init__(self, trained: TrainedModel, name: str, *, in_double: bool = False) -> None:
