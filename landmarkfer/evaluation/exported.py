@@ -89,7 +89,7 @@ def export_run(
     with replacing(path) as temporary:
         export_onnx(network, temporary, card)
         exported = OnnxNetwork(temporary)
-        arrays = _varied(network) if known is None else _arrays(known, _some_faces(known), network)
+        arrays = _varied(network) if known is None else compared_faces(known, network)
         check = check_export(network, exported, arrays)
         if not (check.largest <= TOLERANCE and check.same_labels == 1):
             raise RunError(
@@ -135,10 +135,11 @@ def _cache_of(
     return known if known.fingerprint == config.cache.fingerprint else None
 
 
-def _some_faces(cache: LandmarkCache) -> np.ndarray:
-    """Rows of images that can be read, spread over the cache; those without a face too."""
+def compared_faces(cache: LandmarkCache, network: TorchNetwork) -> FaceArrays:
+    """The images on which an export is compared: spread over a cache, also those without a face."""
     rows = np.flatnonzero((cache.frame(["status"])["status"] != "unreadable").to_numpy())
-    return rows[np.linspace(0, len(rows) - 1, min(FACES, len(rows))).astype(int)]
+    spread = rows[np.linspace(0, len(rows) - 1, min(FACES, len(rows))).astype(int)]
+    return _arrays(cache, spread, network)
 
 
 def _arrays(cache: LandmarkCache, rows: np.ndarray, network: TorchNetwork) -> FaceArrays:
