@@ -12,6 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "gnn, gin": ("gnn", {"model.conv": "gin"}),
     "gnn, gatv2": ("gnn", {"model.conv": "gatv2"}),
     "gnn, learned edges": ("gnn", {"model.learned": 1}),
-    "gnn, hubs": ("gnn", {"model.graph": "anatomical+hubs"}),
+    "gnn, hubs": ("gnn", {"model.graph": "regions"}),
     "transformer": ("transformer", {}),
     "image": ("image", {"model.width": 16}),
     **{
@@ -75,16 +76,7 @@ def measured(cache: Path, per_class: int, progress: Progress) -> pd.DataFrame:
             file = Path(folder) / f"{name}.onnx"
             export_onnx(network, file)
             check = check_export(network, OnnxNetwork(file), compared_faces(faces, network))
-            rows.append(
-                {
-                    "kind": kind,
-                    "faces": check.faces,
-                    "largest": check.largest,
-                    "of_run": check.of_run,
-                    "same_labels": check.same_labels,
-                    "mb": file.stat().st_size / 1e6,
-                }
-            )
+            rows.append({"kind": kind, **asdict(check), "mb": file.stat().st_size / 1e6})
     return pd.DataFrame(rows)
 
 

@@ -133,6 +133,11 @@ def export_onnx(network: TorchNetwork, path: Path, card: str = "") -> None:
         raise RunError(f"'{network.info.name}' cannot be exported as ONNX: {reason}.") from error
     assert program is not None
     model = program.model_proto
+    if any(not value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input):
+        raise RunError(
+            f"'{network.info.name}' cannot be exported as ONNX: its file would take batches of "
+            f"{len(example.landmarks)} faces alone."
+        )
     metadata = network.info.model_copy(update={"card": card}).model_dump_json(exclude_none=True)
     onnx.helper.set_model_props(model, {METADATA: metadata})
     with replacing(path) as temporary:

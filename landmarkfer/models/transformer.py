@@ -259,7 +259,7 @@ class LandmarkTransformer(LandmarkModel):
         """Features of each face, `[B, W]`."""
         x = self.tokeniser(self.describe(batch.landmarks))
         if self.class_token is not None:
-            x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+            x = torch.cat([self.class_token.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         bias = None if self.graph_bias is None else self.graph_bias()
         for block in self.blocks:
             x = block(x, bias)

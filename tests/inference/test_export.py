@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 import landmarkfer as lf
 from landmarkfer.data.cache import LandmarkCache
@@ -15,6 +16,7 @@ from landmarkfer.inference.export import check_export, example_arrays, export_on
 from landmarkfer.inference.frame import cache_rows, frame_faces
 from landmarkfer.inference.onnx import OnnxNetwork
 from landmarkfer.inference.torch_network import TorchNetwork
+from landmarkfer.models.mlp import MLP
 from landmarkfer.training.fit import train
 
 PIXELS = {"model.width": 4, "model.size": 16, "model.crop": 0.9, "prediction.crops": "five"}
@@ -26,7 +28,7 @@ KINDS = {
     "gin": ("gnn", {"model.conv": "gin"}),
     "gatv2": ("gnn", {"model.conv": "gatv2"}),
     "learned edges": ("gnn", {"model.learned": 1}),
-    "hubs": ("gnn", {"model.graph": "anatomical+hubs"}),
+    "hubs": ("gnn", {"model.graph": "regions"}),
     "transformer": ("transformer", {"model.depth": 1, "model.width": 8, "model.heads": 2}),
     "image": ("image", PIXELS),
     **{
@@ -89,6 +91,16 @@ def test_it_predicts_as_pytorch_does(export, kind):
     assert exported.info.classes == network.info.classes
     assert exported.info.extraction == network.info.extraction
     np.testing.assert_allclose(exported.info.set_thresholds, network.info.set_thresholds)
+
+
+def test_a_file_for_batches_of_one_size_is_not_written(export, tmp_path, monkeypatch):
+    network, *_ = export("mlp")
+    embed = MLP.embed
+    # `len` gives torch's exporter a number, where `shape` gives it the size of any batch.
+    monkeypatch.setattr(MLP, "embed", lambda self, batch: embed(self, batch) + torch.zeros(len(batch), 1))
+    with pytest.raises(RunError, match="batches of 3 faces alone"):
+        export_onnx(network, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_sets_and_names_in_the_file(export):
