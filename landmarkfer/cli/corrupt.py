@@ -5,6 +5,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.extract import CropSize
+
 
 @click.command()
 @click.argument("cache", required=False)
@@ -17,6 +19,9 @@ import rich_click as click
     multiple=True,
     metavar="NAME",
     help="Draw from this corruption; repeated, from these. [all]",
+)
+@click.option(
+    "--crop", type=CropSize(), help="Store an aligned face of SIZE pixels instead of the image. [as CACHE]"
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [number of cores]")
@@ -32,6 +37,7 @@ def corrupt(
     cache: str | None,
     out: str | None,
     corruptions: tuple[str, ...],
+    crop: int | None,
     seed: int,
     workers: int | None,
     landmarker: Path | None,
@@ -40,8 +46,9 @@ def corrupt(
     """Corrupt every image of CACHE but the test images, and look for faces in the corrupted images.
 
     Each image is blurred, darkened, rotated, partly hidden or the like, in one way and at one of five
-    severities, both drawn at random; --preview draws them all. The result is a cache of its own, which
-    `train --set data.also=...` trains on beside the first. Interrupted, the same command resumes.
+    severities, both drawn at random; --preview draws them all. --corruption reframed makes them look as
+    `predict` would see them in a photograph. The result is a cache of its own, which `train --set
+    data.also=...` trains on beside the first. Interrupted, the same command resumes.
 
     \b
     Examples:
@@ -49,6 +56,7 @@ def corrupt(
       landmarkfer corrupt faces
       landmarkfer train --cache faces --set 'data.also=["faces-corrupted"]'
       landmarkfer corrupt faces --corruption mask --out masked --seed 1
+      landmarkfer corrupt faces --corruption reframed --out faces-reframed
     """  # noqa: D301 (click wants the character, not a backslash)
     if preview is not None:
         from landmarkfer.reporting.corruption_sheet import write_corruption_sheet
@@ -71,6 +79,7 @@ def corrupt(
                 folder,
                 corruptions or tuple(CORRUPTIONS),
                 seed=seed,
+                crop=crop,
                 workers=workers,
                 landmarker=landmarker,
                 progress=progress,

@@ -48,6 +48,12 @@ class LossSettings(BaseModel):
         ge=0,
         description="times the log prior, added to the logits in the loss; 1 is usual",
     )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="each image is given twice, as two of its versions ('data.also'), differently augmented; "
+        "times the divergence of their probabilities; 0: once",
+    )
 
 
 class SamplingSettings(BaseModel):

@@ -33,8 +33,9 @@ class BatchLoader:
 
     Args:
         faces: The batch of all faces.
-        rows: int64 `[n]`, the rows to draw from.
-        batch_size: Faces per batch.
+        rows: int64 `[n]`, the rows to draw from; or `[n, V]`, V versions of each image, of which a batch has
+            two: those of one draw lie half a batch apart, and are different ones where V > 1. Needs a seed.
+        batch_size: Draws per batch.
         seed: Shuffles if given; the order of `rows` if None. A shuffled epoch drops its last, smaller batch
             (batch statistics of a few faces are noise), unless it is the only one.
         position: Shuffled batches that were handed out before, in this epoch and all earlier ones.
@@ -73,9 +74,20 @@ class BatchLoader:
             rng = np.random.default_rng([self._seed, epoch])
             order = rng.permutation(len(rows)) if self._order is None else self._order.order(rng)
             rows = rows[torch.as_tensor(order)]
+            if rows.ndim == 2:
+                rows = _two_versions(rows, rng)
         for batch in range(first, len(self)):
             self._position += self._seed is not None
-            yield self._faces.rows(rows[batch * self._batch_size : (batch + 1) * self._batch_size])
+            drawn = rows[batch * self._batch_size : (batch + 1) * self._batch_size]
+            yield self._faces.rows(drawn if drawn.ndim == 1 else drawn.t().flatten())
+
+
+def _two_versions(rows: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Two of the versions of each image, `[n, V] -> [n, 2]`, different ones where V > 1."""
+    n, versions = rows.shape
+    first = rng.integers(versions, size=n)
+    second = (first + rng.integers(1, max(2, versions), size=n)) % versions
+    return rows.gather(1, torch.from_numpy(np.stack([first, second], axis=1)))
 
 
 class FaceDataModule(pl.LightningDataModule):
@@ -83,9 +95,10 @@ class FaceDataModule(pl.LightningDataModule):
 
     Args:
         dataset: The cache in memory.
-        train_rows: The rows that are trained on; all of them have a usable input.
+        train_rows: The rows that are trained on, `[n]` or `[n, V]` (see `BatchLoader`); all of them have a
+            usable input.
         val_rows: All validation images: undetected ones count in the validation figures too.
-        batch_size: Faces per training batch.
+        batch_size: Draws per training batch.
         seed: Of the training order.
         steps: Training steps that were taken before.
         order: See `BatchLoader`.

@@ -16,19 +16,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.framing import training_frame
 from landmarkfer.errors import CacheError, SettingsError
-from landmarkfer.extraction.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from landmarkfer.extraction.corruptions import CORRUPTIONS, SEVERITIES, corrupt, drawing
 from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_image
 from landmarkfer.extraction.detectors import DETECTORS, detector_identity
 from landmarkfer.extraction.encode import stored_image
 from landmarkfer.extraction.pipeline import ExtractionSummary, Tally, extract, start_workers
+from landmarkfer.extraction.reframe import reframe
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
 from landmarkfer.face.alignment import crop_landmarks
+from landmarkfer.face.frame import Frame
 from landmarkfer.progress import SILENT, Progress, counted
 
 CLEAN = "clean"
+REFRAMED = "reframed"
+"""No corruption: training copies may be images as `predict` sees faces of photographs; see `reframe`."""
 _BLOCK = 64  # images that a worker reads together, since a part of a cache is read as a whole
 _PART_ROWS = 128  # small, since an interrupted copy loses its unfinished shard
 
@@ -88,18 +93,20 @@ class CorruptedReader:
     Attributes:
         cache: The cache's folder.
         rows: Numbers of the rows that are read, ascending.
+        frame: Of the training images; needed where any is to be `reframed`.
     """
 
     cache: Path
     rows: tuple[int, ...]
+    frame: Frame | None = None
     _opened: LandmarkCache | None = field(default=None, init=False, repr=False)
     _known: pd.DataFrame = field(init=False, repr=False)
     _block: tuple[int, list[bytes | None], NDArray[np.float32]] | None = field(
         default=None, init=False, repr=False
     )
 
-    def __reduce__(self) -> tuple[type["CorruptedReader"], tuple[Path, tuple[int, ...]]]:
-        return CorruptedReader, (self.cache, self.rows)
+    def __reduce__(self) -> tuple[type["CorruptedReader"], tuple[Path, tuple[int, ...], Frame | None]]:
+        return CorruptedReader, (self.cache, self.rows, self.frame)
 
     def read(self, key: Key) -> bytes:
         """Return an image file's bytes; see `Reader.read`."""
@@ -110,6 +117,13 @@ class CorruptedReader:
         if name == CLEAN:
             return data
         pixels = decode_image(data).pixels
+        if name == REFRAMED:
+            if landmarks is None:
+                return data
+            assert self.frame is not None
+            rng = drawing(f"{name}/{severity}/{image_id}")
+            framed = reframe(pixels, landmarks, self.frame, int(severity), rng)
+            return stored_image(DecodedImage(framed, plain=False), None)
         grey = bool((pixels[..., :1] == pixels).all())
         found = corrupt(pixels[..., 0] if grey else pixels, name, int(severity), landmarks, image_id)
         if grey:
@@ -151,10 +165,18 @@ def drawn_source(
     cache: LandmarkCache, rows: NDArray[np.int64], corruptions: Sequence[str], seed: int
 ) -> Source:
     """The images of some rows of a cache, each corrupted in one way at one severity, drawn, for `extract`."""
-    variants(corruptions)  # which knows their names
+    variants([name for name in corruptions if name != REFRAMED])  # which knows their names
+    frame = None
+    if REFRAMED in corruptions:
+        frame = training_frame(cache, rows)
+        if frame is None or cache.manifest.settings.get("crop"):
+            raise CacheError(
+                f"{cache.path} has no frame to bring its faces into: its training images are not squares of "
+                "one size, or aligned crops, or show no face; leave 'reframed' out."
+            )
     rng = np.random.default_rng(seed)
     drawn = zip(rng.choice(list(corruptions), len(rows)), rng.choice(SEVERITIES, len(rows)), strict=True)
-    reader = CorruptedReader(cache.path, tuple(map(int, rows)))
+    reader = CorruptedReader(cache.path, tuple(map(int, rows)), frame)
     kind = f"{', '.join(corruptions)} drawn with seed {seed}"
     return _source(cache, reader, _known_images(cache, rows), list(drawn), kind)
 
@@ -250,6 +272,7 @@ def make_training_copies(
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     *,
     seed: int = 0,
+    crop: int | None = None,
     workers: int | None = None,
     landmarker: Path | None = None,
     progress: Progress = SILENT,
@@ -259,8 +282,9 @@ def make_training_copies(
     Args:
         cache: A complete cache that holds images.
         folder: Of the new cache. What is finished there is reused, what was interrupted resumes.
-        corruptions: Keys of `CORRUPTIONS` that are drawn from.
+        corruptions: Keys of `CORRUPTIONS`, and `reframed`, that are drawn from.
         seed: Of the draw.
+        crop: Side in pixels of the aligned faces that are stored instead of images; as the cache if None.
         workers: Number of worker processes; by default one per core.
         landmarker: The model file of the `landmarker` detector.
         progress: Reports every row.
@@ -270,8 +294,8 @@ def make_training_copies(
 
     Raises:
         SettingsError: There is no corruption of a name.
-        CacheError: There is no such image, or the detector is not to be had here, or the folder holds
-            something else.
+        CacheError: There is no such image, or no frame for `reframed`, or the detector is not to be had here,
+            or the folder holds something else.
         DetectorError: The detector cannot be started.
     """
     rows = np.flatnonzero(cache.frame(["split"])["split"] != "test")
@@ -279,6 +303,8 @@ def make_training_copies(
         raise CacheError(f"{cache.path} holds nothing but test images, which are not to be trained on.")
     source = drawn_source(cache, rows, corruptions, seed)
     settings = _settings_of(cache, landmarker)
+    if crop is not None:
+        settings = settings.model_copy(update={"crop": crop})
     return extract(source, folder, settings, workers=workers, landmarker=landmarker, progress=progress)
 
 

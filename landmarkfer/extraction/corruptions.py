@@ -218,9 +218,13 @@ def corrupt(image: Pixels, name: str, severity: int, landmarks: Floats | None, i
         )
     if landmarks is not None and not np.isfinite(landmarks).all():
         landmarks = None
-    digest = hashlib.sha256(f"{name}/{image_id}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-    return CORRUPTIONS[name](image, severity, landmarks, rng)
+    return CORRUPTIONS[name](image, severity, landmarks, drawing(f"{name}/{image_id}"))
+
+
+def drawing(what: str) -> np.random.Generator:
+    """A generator that draws for one thing, of this name, always the same."""
+    digest = hashlib.sha256(what.encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
 def _at(values: Sequence[Any], severity: int) -> Any:

@@ -82,6 +82,17 @@ class Frame(BaseModel):
         points = to_pixels(landmarks, width, height)
         if np.all(np.abs(_deviation(whole.place(points, 1)[:, :2], self.array)) <= self._typical):
             return whole
+        return self.square_of_face(landmarks, width, height)
+
+    def square_of_face(self, landmarks: NDArray[np.floating], width: int, height: int) -> Square:
+        """The square of an image that the similarity transform of its face to the mean landmarks makes.
+
+        Args:
+            landmarks: `[478, 3]` fractions of the image.
+            width: Width of the image in pixels.
+            height: Height of the image in pixels.
+        """
+        points = to_pixels(landmarks, width, height)
         turn, moved, mean = _similarity(points[:, :2].astype(np.float64), self.array)
         side = 1 / abs(turn)
         along = np.array([turn.real, -turn.imag]) * side  # the frame's x axis, in the image

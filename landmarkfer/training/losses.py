@@ -64,6 +64,19 @@ def log_prior(counts: Tensor) -> Tensor:
     return torch.where(counts > 0, (counts.clamp_min(1) / counts.sum()).log(), 0.0).float()
 
 
+def divergence(first: Tensor, second: Tensor) -> Tensor:
+    """Mean of both Kullback-Leibler divergences between two predictions of each face, a scalar.
+
+    What R-Drop minimises between two dropout masks (Liang et al. 2021, https://arxiv.org/abs/2106.14448).
+
+    Args:
+        first: Logits `[B, C]`.
+        second: Logits `[B, C]` of other versions of the same faces.
+    """
+    log_p, log_q = log_softmax(first, dim=1), log_softmax(second, dim=1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1).mean() / 2
+
+
 class CrossEntropy(nn.CrossEntropyLoss):
     """PyTorch's cross-entropy, and for targets `[B, C]` the same mean as for labels.
 

@@ -21,6 +21,7 @@ from landmarkfer.training.calibrate import calibrate
 from landmarkfer.training.callbacks import WholeCheckpointIO, build_callbacks
 from landmarkfer.training.losses import build_loss
 from landmarkfer.training.memory import keep_freed_memory
+from landmarkfer.training.offline_augmentation import image_versions
 from landmarkfer.training.samplers import build_sampler
 from landmarkfer.training.setup import Training
 from landmarkfer.training.task import ExpressionTask
@@ -49,7 +50,10 @@ def fit_network(
     # Lightning restores its loaders only in the middle of an epoch, so the data start at the right step.
     steps = run.read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
     rows = training.usable_rows
-    sampler = build_sampler(settings.sampling, dataset.faces.labels.numpy()[rows], len(dataset.classes))
+    if settings.loss.consistency:
+        rows = image_versions(dataset.frame["id"], rows)
+    labels = dataset.faces.labels.numpy()[rows.reshape(len(rows), -1)[:, 0]]
+    sampler = build_sampler(settings.sampling, labels, len(dataset.classes))
     data = FaceDataModule(
         dataset, rows, training.splits.val, settings.fit.batch_size, settings.seed, steps, sampler
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.cache import LandmarkCache
@@ -70,3 +71,21 @@ def add_augmented(
         frame = pd.concat([dataset.frame, further.frame.iloc[of_training]], ignore_index=True)
         dataset = replace(dataset, faces=faces, frame=frame)
     return dataset, np.concatenate(rows)
+
+
+def image_versions(ids: pd.Series, rows: Rows) -> NDArray[np.int64]:
+    """The versions of each image: an original and its offline augmentations.
+
+    Args:
+        ids: Of all rows of a dataset.
+        rows: The rows to take.
+
+    Returns:
+        Rows `[n, V]` of n images, in the order in which they first occur; an image of fewer versions than
+        others has its first one again.
+    """
+    image, _ = pd.factorize(ids.iloc[rows])
+    version = pd.Series(image).groupby(image).cumcount().to_numpy()
+    found = np.full((image.max() + 1, version.max() + 1), -1)
+    found[image, version] = rows
+    return np.where(found < 0, found[:, :1], found)

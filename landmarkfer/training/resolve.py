@@ -79,6 +79,11 @@ def _check_agreement(settings: TrainSettings) -> None:
                 f"'{changed[0]}' is for networks, and model '{name}' is fitted at once; leave it out."
             )
         return
+    if settings.loss.consistency and settings.mixing.mixup:
+        raise SettingsError(
+            "'loss.consistency' compares two versions of one image, which 'mixing.mixup' would blend with "
+            "others; set one of them to 0."
+        )
     if "image" in kind.inputs:
         weights_file(settings.model.keywords.get("weights", "none"))
     given = settings.augment.model_dump(exclude={"mirror"})

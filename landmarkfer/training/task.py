@@ -23,6 +23,7 @@ from landmarkfer.errors import DivergedError
 from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.losses import divergence
 from landmarkfer.training.mixup import mix_batch
 from landmarkfer.training.optim import build_optimiser, build_schedule, current_stage, frozen_groups
 
@@ -33,7 +34,8 @@ class ExpressionTask(pl.LightningModule):
     Args:
         model: The model, with its statistics set.
         loss: From logits `[B, C]` and labels, `[B]` or soft `[B, C]`, to a scalar.
-        settings: Of the run.
+        settings: Of the run. With `loss.consistency`, a training batch's second half is its first half again,
+            in other versions.
         steps_per_epoch: Optimiser steps of an epoch, for the schedule.
     """
 
@@ -123,6 +125,8 @@ class ExpressionTask(pl.LightningModule):
         logits = self.model(batch).float()
         loss = self.loss(logits, batch.labels if targets is None else targets)
         train = stage == "train"
+        if train and self._settings.loss.consistency:
+            loss = loss + self._settings.loss.consistency * divergence(*logits.chunk(2))
         mean_loss = self.train_loss if train else self.val_loss
         metrics = self.train_metrics if train else self.val_metrics
         mean_loss.update(loss.detach(), len(batch))

@@ -97,6 +97,38 @@ class TestLoader:
         assert not self.survives_writing(faces, views)
 
 
+class TestVersions:
+    """Rows `[n, V]`: each draw is two versions of one image."""
+
+    ROWS = np.arange(60).reshape(3, 20).T  # versions of image i are i, 20 + i and 40 + i
+
+    def test_a_batch_holds_two_different_versions_of_each_of_its_images(self):
+        loader = BatchLoader(numbered(60), self.ROWS, 8, seed=1)
+        assert len(loader) == 2
+        seen = set()
+        for batch in order(loader) + order(loader):
+            first, second = np.reshape(batch, (2, 8))
+            assert (first % 20 == second % 20).all()
+            assert (first != second).all()
+            assert len(set(first % 20)) == 8
+            seen |= {(a // 20, b // 20) for a, b in zip(first, second, strict=True)}
+        assert len(seen) == 6, "every pair of versions is drawn, either way round"
+
+    def test_an_image_of_one_version_is_given_twice(self):
+        (batch,) = order(BatchLoader(numbered(20), np.arange(4)[:, None], 4, seed=1))
+        assert batch[:4] == batch[4:] and sorted(batch[:4]) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("position", range(4))
+    def test_resuming_gives_exactly_the_remaining_batches(self, position):
+        whole = BatchLoader(numbered(60), self.ROWS, 8, seed=1)
+        unbroken = order(whole) + order(whole)
+        resumed = BatchLoader(numbered(60), self.ROWS, 8, seed=1, position=position)
+        rest = []
+        while len(rest) < 4 - position:
+            rest += order(resumed)
+        assert rest == unbroken[position:]
+
+
 class TestModule:
     def test_missing_faces_validate_but_never_train(self, dataset):
         missing = set(np.flatnonzero(~dataset.faces.has_face.numpy()))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.framing import training_frame
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.extraction import corrupt as corrupted
@@ -175,6 +176,31 @@ class TestTrainingCopies:
         assert keys[0] == keys[1] != keys[2]
         with pytest.raises(CacheError, match=r"drawn with seed 0 of .*drawn with seed 1 of"):
             make_training_copies(cache, copies.cache.path, CHOSEN, seed=1)
+
+    def test_reframed_images_show_the_face_as_the_frame_does(self, cache, tmp_path):
+        rows = np.flatnonzero(cache.frame()["split"] != "test")
+        frame = training_frame(cache, rows)
+        source = drawn_source(cache, rows, ["reframed"], 0)
+        assert len({entry.key.split("/")[1] for entry in source.entries}) > 2
+        reader = pickle.loads(pickle.dumps(source.reader))
+        again = make_training_copies(cache, tmp_path / "copies", ["reframed"], crop=64, workers=1).cache
+        assert again.manifest.settings == {**cache.manifest.settings, "crop": 64}
+        before, after = [], []
+        for entry, points, found in zip(
+            source.entries, cache.landmarks(rows), again.landmarks(), strict=True
+        ):
+            picture = pixels(reader.read(entry.key))
+            assert picture.shape == (frame.size, frame.size, 3)
+            np.testing.assert_array_equal(picture, pixels(source.reader.read(entry.key)))
+            before.append(np.abs(points[:, :2] - frame.array).mean())
+            after.append(np.abs(found[:, :2] - frame.array).mean())
+        assert np.nanmean(after) < np.nanmean(before)
+        assert np.nanmean(after) < 0.05
+
+    def test_without_a_frame_nothing_is_reframed(self, make_pictured_rows, tmp_path):
+        crops = write_cache(tmp_path / "crops", make_pictured_rows(), settings={"crop": 24})
+        with pytest.raises(CacheError, match="no frame to bring its faces into"):
+            drawn_source(crops, np.arange(len(crops)), ["reframed"], 0)
 
     def test_what_cannot_be_done(self, cache, tmp_path, make_rows):
         with pytest.raises(SettingsError, match="no corruption 'fog'"):

@@ -4,10 +4,11 @@ import pytest
 import torch
 from kornia.losses import focal_loss
 from torch import nn
+from torch.nn.functional import kl_div
 from torchvision.ops import sigmoid_focal_loss
 
 from landmarkfer.config.train import LossSettings
-from landmarkfer.training.losses import build_loss, class_weights, log_prior
+from landmarkfer.training.losses import build_loss, class_weights, divergence, log_prior
 
 COUNTS = torch.tensor([60, 30, 10])
 NAMES = ["cross_entropy", "focal"]
@@ -236,3 +237,14 @@ class TestLogitAdjustment:
         loss = build_loss(LossSettings(logit_adjustment=1), COUNTS)
         assert "offset" in loss.state_dict()
         assert loss.double().offset.dtype == torch.float64
+
+
+class TestDivergence:
+    def test_it_is_the_mean_of_both_divergences(self):
+        first, second = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
+        p, q = first.softmax(dim=1), second.softmax(dim=1)
+        both = (kl_div(p.log(), q, reduction="batchmean") + kl_div(q.log(), p, reduction="batchmean")) / 2
+        torch.testing.assert_close(divergence(first, second), both)
+        assert divergence(first, first + 3).item() == pytest.approx(0, abs=1e-6), (
+            "logits of the same prediction"
+        )

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,8 +16,9 @@ from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.progress import SILENT
 from landmarkfer.training.fit import resume, train
-from landmarkfer.training.offline_augmentation import add_augmented
+from landmarkfer.training.offline_augmentation import add_augmented, image_versions
 from landmarkfer.training.resolve import resolve
+from landmarkfer.training.task import ExpressionTask
 
 IMAGES = ImageInfo(size=24, channels=1)
 SETTINGS = resolve(TrainSettings())
@@ -75,6 +77,13 @@ def test_what_is_no_copy(dataset, pictured_cache, make_rows, tmp_path):
         add_augmented(dataset, np.array([1, 2]), [pictured_cache], SETTINGS, None, SILENT)
 
 
+def test_versions_of_an_image_are_found_by_its_id():
+    ids = pd.Series(["a", "b", "c", "b", "c", "b", "d"])
+    assert image_versions(ids, np.array([2, 1, 3, 4, 5])).tolist() == [[2, 4, 2], [1, 3, 5]]
+    assert image_versions(ids, np.array([6, 0])).tolist() == [[6], [0]]
+    assert image_versions(ids, np.array([5, 0])).tolist() == [[5], [0]], "an original without usable input"
+
+
 class TestRuns:
     """Trainings whose settings name further caches."""
 
@@ -115,6 +124,30 @@ class TestRuns:
         run.config_file.write_text(json.dumps(saved))
         with pytest.raises(RunError, match="copies has changed since run 'run' started"):
             resume(run)
+
+    def test_with_consistency_an_epoch_draws_each_image_once_as_two_versions(
+        self, image_settings, copies, tmp_path, monkeypatch
+    ):
+        batches = []
+        original = ExpressionTask.training_step
+
+        def noted(self, batch, number):
+            batches.append(batch.labels.tolist())
+            return original(self, batch, number)
+
+        monkeypatch.setattr(ExpressionTask, "training_step", noted)
+        changes = {"fit.epochs": 2, "data.also": [str(copies.path)]}
+        train(image_settings(name="plain", **changes), runs_root=tmp_path)
+        draws = len(batches)
+        batches.clear()
+        run = train(image_settings(name="run", **changes, **{"loss.consistency": 1.0}), runs_root=tmp_path)
+        assert len(batches) == pytest.approx(draws / 2, abs=2), "an epoch draws images, not their versions"
+        for labels in batches:
+            half = len(labels) // 2
+            assert labels[:half] == labels[half:]
+        whole = run.weights_file.read_bytes()
+        run.weights_file.unlink()
+        assert resume(run).weights_file.read_bytes() == whole
 
     def test_classical_models_too(self, tiny_cache, copies, tmp_path):
         settings = {"model.name": "landmark-svm", "cache": str(tiny_cache.path)}

@@ -47,6 +47,11 @@ def test_settings_are_checked_before_any_data_is_read(overrides, reason):
         resolve(load_settings(overrides=overrides))
 
 
+def test_versions_of_an_image_are_not_blended_with_others():
+    with pytest.raises(SettingsError, match=r"'loss.consistency' compares .* set one of them to 0"):
+        resolve(load_settings(overrides={"loss.consistency": 1.0, "mixing.mixup": 0.2}))
+
+
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -6,7 +6,7 @@ from landmarkfer.config.train import LossSettings, TrainSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.models import build_model
-from landmarkfer.training.losses import build_loss
+from landmarkfer.training.losses import build_loss, divergence
 from landmarkfer.training.task import ExpressionTask
 
 
@@ -39,6 +39,22 @@ class TestTask:
         assert not torch.equal(task.training_step(batch(), 0), first)
         step, task._settings = 4, task._settings.model_copy(update={"seed": 2})
         assert not torch.equal(task.training_step(batch(), 0), first)
+
+    def test_consistency_adds_the_divergence_of_the_halves_in_training_alone(self, task, monkeypatch):
+        monkeypatch.setattr(ExpressionTask, "global_step", 0)
+        halves = batch().rows(torch.tensor([*range(6), *range(6, 12)]))
+        plain, valid = task.training_step(halves, 0), task._step(halves, "val")
+        logits = []
+        task.model.register_forward_hook(lambda module, args, output: logits.append(output))
+        task._settings = load_settings(
+            overrides={"augment.mirror": 0, "augment.shape_jitter": 0, "seed": 1, "loss.consistency": 2.0}
+        )
+        more = task.training_step(halves, 0)
+        torch.testing.assert_close(more - plain, 2 * divergence(logits[0][:6], logits[0][6:]))
+        assert (more - plain) > 0.01
+        task.eval()
+        assert torch.equal(task._step(halves, "val"), task._step(halves, "val"))
+        assert valid.isfinite()
 
     def test_training_augments_and_validation_does_not(self, task, monkeypatch):
         monkeypatch.setattr(ExpressionTask, "global_step", 0)
