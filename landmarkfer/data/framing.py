@@ -3,11 +3,10 @@
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.preprocess import keypoints_in_image
-from landmarkfer.data.splits import Rows
 from landmarkfer.face.frame import Frame
 
 _ENOUGH = 5000
@@ -16,7 +15,7 @@ _LOOKED_AT = 64
 """Images that tell whether all are grey."""
 
 
-def training_frame(cache: LandmarkCache, rows: Rows) -> Frame | None:
+def training_frame(cache: LandmarkCache, rows: NDArray[np.int64]) -> Frame | None:
     """How faces lie in the training images of a cache.
 
     Args:
@@ -33,8 +32,6 @@ def training_frame(cache: LandmarkCache, rows: Rows) -> Frame | None:
     if len(sizes) != 1 or sizes[0, 0] != sizes[0, 1] or not len(found):
         return None
     found = np.sort(found)[:: max(1, len(found) // _ENOUGH)]
-    points = keypoints_in_image(
-        cache.landmarks(found), np.repeat(sizes.astype(np.float32), len(found), 0), None
-    )
+    points = cache.landmarks(found)[..., :2]
     images = [Image.open(io.BytesIO(data)) for data in cache.faces(found[:_LOOKED_AT]) if data is not None]
     return Frame.of(points, int(sizes[0, 0]), grey=all(image.mode in ("1", "L", "I;16") for image in images))
