@@ -19,7 +19,7 @@ from landmarkfer.inference.onnx import METADATA
 from landmarkfer.runs.folder import RunFolder
 
 FIGURES = Path("experiments/results/shipped-models.csv")
-PHOTOGRAPHS = Path("experiments/results/photographs.csv")
+PHOTOGRAPHS = "experiments/results/photographs*.csv"  # a table for each detector
 CORRUPTED = Path("experiments/results/shipped-models-robustness.csv")
 PAGE = Path("experiments/results/shipped-models.md")
 ROOT = Path("landmarkfer/shipped")
@@ -114,9 +114,10 @@ def card(model: str, figures: pd.DataFrame) -> str:
 
 def _photographs(run: str) -> list[str]:
     """What `experiments/photographs.py` found; nothing where the run is not in it."""
-    if not PHOTOGRAPHS.exists():
+    tables = [pd.read_csv(path) for path in sorted(Path().glob(PHOTOGRAPHS))]
+    if not tables:
         return []
-    table = pd.read_csv(PHOTOGRAPHS)
+    table = pd.concat(tables)
     table = table[table["model"] == f"{run}, in the frame"].set_index(["images_of", "metric"])
     if table.empty:
         return []

@@ -6,11 +6,11 @@ The photographs are a zip with `labels.csv` (`image,emotion,person`). Its people
 whatever is chosen is chosen on one half, and the page shows the other. Contempt is no class of FER2013: such
 photographs are left out and counted. A photograph without a face counts as wrong. Intervals are of a
 bootstrap over people, since photographs of one person are alike; differences are to the first model named, on
-the same photographs. Writes `experiments/results/photographs.csv` and `photographs.md`.
+the same photographs. Writes `experiments/results/photographs.csv` and `photographs.md`, of models of the
+landmarker `photographs-landmarker.csv` and so on.
 """
 
 import argparse
-import io
 import os
 import shlex
 import tempfile
@@ -25,17 +25,16 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 import landmarkfer as lf
-from landmarkfer.data.row import Row
 from landmarkfer.extraction.detectors import Detector, create_detector
 from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.open_inputs import open_inputs
+from landmarkfer.extraction.process import open_images
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
-from landmarkfer.inference.find import FaceFinder, FoundFace
+from landmarkfer.inference.find import FaceFinder, FoundFace, without_colour
 from landmarkfer.inference.frame import FaceArrays, frame_faces
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.metrics.classification import scores_from_confusion
@@ -93,7 +92,7 @@ def read_photographs(archive: Path, folder: Path, seed: int) -> Photographs:
 def find_faces(
     paths: Sequence[str], frame: Frame, settings: ExtractSettings, progress: Progress
 ) -> list[FoundFace]:
-    """The largest face of each photograph, as it is and in the frame."""
+    """The largest face of each photograph, as it is and in the frame; `row.face` is an aligned crop of it."""
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     found = joblib.Parallel(os.cpu_count(), return_as="generator")(
         joblib.delayed(_find)(part, frame, settings) for part in parts
@@ -106,8 +105,15 @@ def _find(paths: Sequence[str], frame: Frame, settings: ExtractSettings) -> list
     if settings.detector not in _DETECTORS:
         _DETECTORS[settings.detector] = create_detector(settings.detector)
     finder = FaceFinder(frame, with_image=True, wanted="largest")
-    found = finder(source.entries, source.reader, _DETECTORS[settings.detector], settings)
-    return [faces[0] for faces in found]
+    framed = settings.model_copy(update={"crop": None})
+    found = [
+        faces[0] for faces in finder(source.entries, source.reader, _DETECTORS[settings.detector], framed)
+    ]
+    for face, opened in zip(found, open_images(source.entries, source.reader), strict=True):
+        if settings.crop is not None and opened.image is not None and face.row.landmarks is not None:
+            pixels = without_colour(opened.image.pixels) if frame.grey else opened.image.pixels
+            face.row.face = encode(aligned_crop(pixels, face.row.landmarks, settings.crop))
+    return found
 
 
 _DETECTORS: dict[str | None, Detector] = {}  # of this process
@@ -118,14 +124,8 @@ def arrays_of(faces: Sequence[FoundFace], model: Predictor, how: str) -> FaceArr
     rows = [face.row if how == AS_DETECTED else face.given for face in faces]
     crop = model.extraction.crop
     if crop is not None and model.info.images is not None:
-        rows = [row if row.face is None else replace(row, face=_cropped(row, crop)) for row in rows]
+        rows = [replace(row, face=face.row.face) for row, face in zip(rows, faces, strict=True)]
     return replace(frame_faces(rows, model.info.images), crop=crop)
-
-
-def _cropped(row: Row, crop: int) -> bytes:
-    assert row.face is not None
-    pixels = np.asarray(Image.open(io.BytesIO(row.face)).convert("RGB"))
-    return encode(aligned_crop(pixels, row.landmarks, crop))
 
 
 @dataclass(frozen=True)
@@ -302,13 +302,14 @@ def main() -> None:
         parser.error("give the photographs with --photos, or set LANDMARKFER_PHOTOS.")
     models = [lf.load(name) for name in given.models]
     frames = {model.info.frame for model in models} - {None}
-    if len(frames) != 1 or len({model.extraction.detector for model in models}) > 1:
-        parser.error("the models must be of one detector and one frame.")
+    crops = {model.extraction.crop for model in models} - {None}
+    if len(frames) != 1 or len({model.extraction.detector for model in models}) > 1 or len(crops) > 1:
+        parser.error("the models must be of one detector, one frame and one size of aligned crops.")
     (frame,) = frames
     classes = models[0].classes
     with tempfile.TemporaryDirectory() as folder, show_progress() as progress:
         photos = read_photographs(given.photos, given.keep or Path(folder), given.seed)
-        settings = models[0].extraction.model_copy(update={"crop": None})
+        settings = models[0].extraction.model_copy(update={"crop": next(iter(crops), None)})
         memory = joblib.Memory(given.keep, verbose=0)
         faces = memory.cache(find_faces, ignore=["progress"])(photos.paths, frame, settings, progress)
         told = []
@@ -317,7 +318,8 @@ def main() -> None:
                 told.append(answers(photos, faces, model, AS_DETECTED))
             told.append(answers(photos, faces, model, IN_FRAME))
     table = measured(photos, faces, told, classes)
-    table.to_csv(RESULTS / "photographs.csv", index=False, float_format="%.6f")
+    name = "photographs" if settings.detector == "facemesh" else f"photographs-{settings.detector}"
+    table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6f")
     reported = ~photos.chosen
     missing = sum(face.row.status != "ok" for face in np.array(faces, object)[reported])
     header = Header(
@@ -334,7 +336,7 @@ def main() -> None:
             "disgust are few: what balanced accuracy and macro-F1 say depends on them."
         ),
     )
-    write_page(RESULTS / "photographs.md", RESULTS / "photographs.csv", header, page(table, classes))
+    write_page(RESULTS / f"{name}.md", RESULTS / f"{name}.csv", header, page(table, classes))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """From images to the faces that a model is given: found, and brought into the frame of its training images.
 
-A face is found in the image as it is, then the square that shows it as the training images show theirs
-(`face.frame`) is cut out at their size and colour, and its landmarks are detected again in that, as those of
-the training images were. Where a model looks at aligned crops, the crop is taken of the image itself, so that
-it is resampled once. So a model sees of a large photograph what it saw in training. NumPy alone: it runs in
-worker processes that load no torch.
+A face is found in the image, without colour if the training images have none, then the square that shows it
+as the training images show theirs (`face.frame`) is cut out at their size, and its landmarks are detected
+again in that, as those of the training images were. Where a model looks at aligned crops, the crop is taken
+of the image itself, so that it is resampled once. So a model sees of a large photograph what it saw in
+training. NumPy alone: it runs in worker processes that load no torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,6 +87,8 @@ class FaceFinder:
         faces: list[FoundFace] = []
         with failures_noted(row, detector):
             pixels = opened.image.pixels
+            if self.frame is not None and self.frame.grey:
+                pixels = without_colour(pixels)
             for result, box in self._found(row.id, detector, pixels, settings):
                 own = replace(row)
                 set_face(own, result)
@@ -129,7 +131,7 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
 
     Args:
         row: Of a face that was found.
-        pixels: Its image, `uint8 [H, W, 3]`.
+        pixels: Its image, `uint8 [H, W, 3]`, in the frame's colour.
         frame: Of the model.
         detector: Detects its landmarks again.
         settings: How those of the training images were detected.
@@ -140,7 +142,7 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
     height, width = pixels.shape[:2]
     assert row.landmarks is not None
     square = frame.square(row.landmarks, width, height)
-    cut = _coloured(square.cut(pixels, frame.size), frame)
+    cut = square.cut(pixels, frame.size)
     given = Row(id=row.id, width=frame.size, height=frame.size)
     set_face(given, detect_face(detector, cut, settings))
     if given.landmarks is None:
@@ -152,14 +154,12 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
         # Those of the image are the more accurate, unless both are of the same pixels.
         same = np.array_equal(cut, pixels)
         crop = aligned_crop(pixels, given.landmarks if same else row.landmarks, settings.crop)
-        given.face = encode(_coloured(crop, frame))
+        given.face = encode(crop)
     return given
 
 
-def _coloured(pixels: np.ndarray, frame: Frame) -> np.ndarray:
-    """Pixels `[H, W, 3]` in the colour of a frame."""
-    if not frame.grey:
-        return pixels
+def without_colour(pixels: np.ndarray) -> np.ndarray:
+    """Grey pixels `[H, W, 3]`."""
     return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
 
 
