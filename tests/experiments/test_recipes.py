@@ -83,11 +83,15 @@ def small(path: Path, cache: Path) -> TrainSettings:
         changed["fit.epochs"] = 1
     if settings.distillation.predictions:
         changed["distillation.predictions"] = str(cache.parent / "said.parquet")
-    for branch in ("image", "encoder"):
-        if (wanted := getattr(settings.branches, branch)) is not None:
+    if settings.data.also:
+        changed["data.also"] = [str(cache)]
+    first = {"init": settings.init}
+    first |= {f"branches.{name}": getattr(settings.branches, name) for name in ("image", "encoder")}
+    for setting, wanted in first.items():
+        if wanted is not None:
             recipe = path.with_name(f"{wanted.removesuffix('-s0')}.toml")
             (run,) = train_multirun([small(recipe, cache)], runs_root=cache.parent / "runs")
-            changed[f"branches.{branch}"] = str(run.path)
+            changed[setting] = str(run.path)
     if path.stem in DEPTHS:
         changed["model.depth"] = DEPTHS[path.stem]
     if "image" in kind.inputs and issubclass(kind, FaceModel):
