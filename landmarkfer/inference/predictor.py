@@ -11,14 +11,14 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
-from landmarkfer.errors import SourceError
+from landmarkfer.errors import SettingsError, SourceError
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detect import Box
 from landmarkfer.extraction.detectors import Detector, create_detector
@@ -155,6 +155,7 @@ class Predictor:
         else:
             source = open_inputs(images)
             total, crop = len(source.entries), self.extraction.crop
+            _check_search(faces, boxes, workers)
             finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes)
             found = self._found(source, finder, skip, workers)
             pictures = Pictures(_SourcePixels(source))
@@ -168,7 +169,7 @@ class Predictor:
 
         Args:
             landmarks: `[N, 478, 3]`, MediaPipe's: x and y as fractions of the image's width and height, z on
-                x's scale; NaN where there is no face. Without sizes, of square images, or in pixels.
+                x's scale; NaN or zeros where there is no face. Without sizes, of square images, or in pixels.
             sizes: `[N, 2]` or `[2]`, width and height of the images in pixels.
             **options: `least_confidence`, `accuracy`, `coverage`, `prior`, `batch_size`; see `stream`.
 
@@ -202,7 +203,9 @@ class Predictor:
                 f"sizes must be [{len(points)}, 2] or [2], width and height, not {list(given.shape)}."
             )
         sides = np.broadcast_to(given, (len(points), 2)).copy()
-        found = np.isfinite(points).all(axis=(1, 2))
+        # Points that all lie on a line are how some tools say that there is no face: zeros.
+        flat = np.ptp(points[..., :2], axis=1).min(axis=1) <= 0
+        found = np.isfinite(points).all(axis=(1, 2)) & ~flat
         rows = [
             Row(
                 id=f"face-{number}",
@@ -325,6 +328,18 @@ class Predictor:
             blendshapes=seen.blendshapes,
             given_boxes=_given_boxes(faces),
         )
+
+
+def _check_search(faces: object, boxes: object, workers: object) -> None:
+    if faces not in get_args(Wanted):
+        raise SettingsError(f"faces must be {' or '.join(map(repr, get_args(Wanted)))}, not {faces!r}.")
+    if boxes is not None and not isinstance(boxes, Mapping):
+        raise SettingsError(
+            "boxes must be lists of x0, y0, x1, y1 by the source of their image, such as "
+            f"{{'photo.jpg': [(10, 20, 90, 110)]}}, not of type {type(boxes).__name__}."
+        )
+    if not isinstance(workers, int) or workers < 1:
+        raise SettingsError(f"workers must be a whole number from 1 on, not {workers!r}.")
 
 
 def _given_boxes(faces: Sequence[FoundFace]) -> NDArray[np.float64] | None:

@@ -228,6 +228,8 @@ def test_landmarks_that_are_known(run_of, cache):
             model.predict_landmarks(same).probabilities[known], expected.probabilities[known], atol=1e-3
         )
     assert len(model.predict_landmarks(landmarks[:0])) == 0
+    none = model.predict_landmarks(np.stack([np.zeros((478, 3)), np.full((478, 3), np.nan)]))
+    assert none.statuses == ("no_face", "no_face") and none.labels == [None, None]
     with pytest.raises(SourceError, match=r"must be \[N, 478, 3\], not \[478, 3\]"):
         model.predict_landmarks(landmarks[0])
     with pytest.raises(SourceError, match="sizes must be"):
@@ -250,6 +252,13 @@ def test_mistakes_are_told(run_of, tmp_path):
         with pytest.raises(SourceError, match=message):
             model.predict(given)
     assert len(model.predict([])) == 0
+    for options, message in (
+        ({"faces": "first"}, "faces must be 'all' or 'largest', not 'first'"),
+        ({"boxes": [[0, 0, 9, 9]]}, "boxes must be lists of x0, y0, x1, y1 by the source"),
+        ({"workers": 0}, "workers must be a whole number from 1 on"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            model.predict(np.zeros((8, 8, 3), np.uint8), **options)
 
 
 class TestExtractionOfRun:
