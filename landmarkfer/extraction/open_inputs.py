@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from landmarkfer.errors import SourceError
-from landmarkfer.extraction.decode import upright_pixels
+from landmarkfer.extraction.decode import UnreadableImage, upright_pixels
 from landmarkfer.extraction.open_source import FolderReader, open_source
 from landmarkfer.extraction.sources import Entry, Key, Reader, Source
 
@@ -42,6 +42,8 @@ class InputReader:
     def read(self, key: Key) -> bytes | np.ndarray:
         """Return an image file's bytes, or pixels; see `Reader.read`."""
         item = self.items[int(key)]
+        if item is None:
+            raise UnreadableImage("its path is missing")
         if isinstance(item, tuple):
             reader, inner = item
             return reader.read(inner)
@@ -60,11 +62,12 @@ def open_inputs(given: Any) -> Source:
     Args:
         given: A path or `file:` URL, a folder, a glob pattern, a `.zip`, a CSV of pixels or a `.txt` list of
             paths, the bytes of an image file, a file opened for reading bytes, a PIL image, an array uint8
-            `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, a Series or a DataFrame with one column of paths, or any
-            iterable of these.
+            `[H, W]`, `[H, W, 3]` or `[N, H, W, 3]`, an array, a Series or a DataFrame's one column of paths,
+            or any iterable of these.
 
     Returns:
-        The source, without labels. A file of a list that is not there is an image that cannot be read.
+        The source, without labels. A file of a list that is not there, and a missing value in a list, is an
+        image that cannot be read.
 
     Raises:
         SourceError: There is nothing at a path that is given alone, or what is given is none of these.
@@ -79,12 +82,15 @@ def open_inputs(given: Any) -> Source:
         listed.add(given)
     elif hasattr(given, "columns"):
         for item in _paths_of(given):
-            listed.add(item)
+            listed.add_of_list(item)
+    elif isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OU":
+        for item in given.tolist():
+            listed.add_of_list(item)
     elif isinstance(given, _ONE) or not isinstance(given, Iterable):
         listed.add(given)
     else:
         for item in given:
-            listed.add(item)
+            listed.add_of_list(item)
     return Source("inputs", "inputs", listed.entries, listed.reader)
 
 
@@ -92,6 +98,13 @@ class _Listed:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.reader = InputReader()
+
+    def add_of_list(self, item: Any) -> None:
+        """As `add`; what is missing, such as NaN in a column of paths, is an image that cannot be read."""
+        if item is None or type(item).__name__ == "NAType" or (isinstance(item, float) and item != item):
+            self._append(None, None)
+        else:
+            self.add(item)
 
     def add(self, item: Any) -> None:
         """Append all the images of one thing.
@@ -179,7 +192,7 @@ def read_list(path: str) -> list[str]:
     return [name if name.startswith(_URL) else found for name, found in zip(names, known, strict=True)]
 
 
-def _paths_of(table: Any) -> list[str]:
+def _paths_of(table: Any) -> list[Any]:
     """The paths in a DataFrame: of its only column, or the one that is named as paths are.
 
     Raises:
@@ -192,7 +205,7 @@ def _paths_of(table: Any) -> list[str]:
             f"a table has the columns {', '.join(map(str, columns))}; give the column of paths, as "
             "table['path']."
         )
-    return [str(value) for value in table[named[0] if len(named) == 1 else columns[0]]]
+    return list(table[named[0] if len(named) == 1 else columns[0]])
 
 
 def _images_of(array: np.ndarray) -> list[np.ndarray]:

@@ -2,6 +2,7 @@ import io
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -48,6 +49,23 @@ def test_a_file_whose_name_looks_like_a_pattern(folder):
     odd = folder / "in" / "odd[1].png"
     odd.write_bytes(png(9))
     assert read(open_inputs(odd)) == {odd.as_posix(): png(9)}
+
+
+def test_a_missing_path_costs_its_row_alone(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = pd.DataFrame({"path": ["in/a.png", None, "in/b.png"], "age": [1, 2, 3]})
+    arrays = (
+        table["path"].to_numpy(),
+        table["path"].astype("string"),
+        ["in/a.png", float("nan"), "in/b.png"],
+    )
+    for given in (table, table["path"], *arrays):
+        source = open_inputs(given)
+        assert [entry.id for entry in source.entries] == ["in/a.png", "image-1", "in/b.png"]
+        assert source.reader.read(source.entries[2].key) == png(0)
+        with pytest.raises(UnreadableImage, match="its path is missing"):
+            source.reader.read(source.entries[1].key)
+    assert len(open_inputs(np.array(["in/a.png", "in/b.png"])).entries) == 2
 
 
 def test_an_open_file_is_one_image(folder):

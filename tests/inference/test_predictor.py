@@ -245,7 +245,7 @@ def test_mistakes_are_told(run_of, tmp_path):
         (str(tmp_path / "*.jpg"), "no file matches"),
         (tmp_path, "holds no images"),
         (3, "is of type int"),
-        ([None], "is of type NoneType"),
+        ([3.5], "is of type float"),
         (np.zeros((4, 478, 3), np.float32), "landmarks go to predict_landmarks"),
         (np.zeros((8, 8, 4), np.uint8), "is no image"),
     ):
