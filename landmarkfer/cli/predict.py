@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 )
 @click.option("--draw", is_flag=True, help="Write annotated images to OUT/images.")
 @click.option("--crops", is_flag=True, help="Write the faces, upright and of one size, to OUT/crops.")
+@click.option("--overwrite", is_flag=True, help="Replace a finished prediction in OUT.")
 @click.option("--extras", is_flag=True, help="Add the 52 blendshapes (of the landmarker) to the table.")
 @click.option("--faces", type=click.Choice(["all", "largest"]), default="all", help="Of each image. [all]")
 @click.option(
@@ -48,6 +49,7 @@ def predict(
     draw: bool,
     crops: bool,
     extras: bool,
+    overwrite: bool,
     device: str,
     workers: int | None,
     landmarker: Path | None,
@@ -78,7 +80,7 @@ def predict(
         raise click.UsageError("--draw, --crops, --extras and --format write files; add --out FOLDER.")
     source = open_inputs(listed(inputs))
     wanted = prediction_options(source, **options)
-    outputs = Outputs(table, draw, crops, extras)
+    outputs = Outputs(table, draw, crops, extras, overwrite)
     wanted["workers"] = workers_for(workers, len(source.entries))
     predictor = load_predictor(model, device=device, landmarker=landmarker)
     print_model(predictor)

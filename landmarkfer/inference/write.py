@@ -2,7 +2,7 @@
 
 `predictions.csv` grows image by image. Beside it lies `predictions.state.json` until the end: what is being
 predicted, and how many bytes of the table are whole. The same call resumes from there; another one is
-refused.
+refused, and so is any where a finished table lies, unless it is to be overwritten.
 """
 
 import hashlib
@@ -36,12 +36,14 @@ class Outputs:
         draw: Whether annotated images are, into `images/`.
         crops: Whether the faces are, upright and of one size, into `crops/`.
         extras: Whether the table has blendshapes.
+        overwrite: Whether a finished prediction in the folder is replaced; without, it is refused.
     """
 
     table: TableFormat = "csv"
     draw: bool = False
     crops: bool = False
     extras: bool = False
+    overwrite: bool = False
 
 
 class PredictionWriter:
@@ -58,7 +60,8 @@ class PredictionWriter:
         done: Images that an earlier, interrupted call has written.
 
     Raises:
-        SourceError: The folder cannot be written, or another prediction was interrupted in it.
+        SourceError: The folder cannot be written, another prediction was interrupted in it, or a finished
+            one lies there and is not to be overwritten.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class PredictionWriter:
             if not self.done:  # what an earlier prediction wrote would stand beside this one's table
                 for name in ("images", "crops"):
                     remove_earlier(self.folder / name, [], self._sources)
+                self._write_state()  # from here on, the table is an interrupted one
         except OSError as error:
             raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
         return self
@@ -168,9 +172,12 @@ class PredictionWriter:
         try:
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
+            self._check_nothing_is_lost()
             return fresh
         except ValueError:
-            return fresh  # killed while the first state was written
+            return fresh  # damaged
+        if not state["images"]:
+            return fresh
         if state.get("identity") != self._identity:
             raise SourceError(
                 f"another prediction was interrupted in {self.folder}; resume it with its own inputs and "
@@ -179,6 +186,15 @@ class PredictionWriter:
         if not self.table_file.is_file() or self.table_file.stat().st_size < state["bytes"]:
             return fresh
         return state
+
+    def _check_nothing_is_lost(self) -> None:
+        tables = [self.table_file.with_suffix(f".{name}") for name in get_args(TableFormat)]
+        there = [path.name for path in tables if path.is_file() and path.stat().st_size]
+        if there and not self._outputs.overwrite:
+            raise SourceError(
+                f"{self.folder} holds {there[0]} already; give another --out, or --overwrite to replace it "
+                "and the pictures beside it."
+            )
 
     def _write_state(self) -> None:
         state = {

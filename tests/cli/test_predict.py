@@ -76,7 +76,9 @@ def test_lists_globs_and_the_standard_input(invoke, photos, tmp_path):
         (("-",), {"input": f"{photos / 'happy.png'}\n{photos / 'none.png'}\n"}),
         ((f"{photos}/happy.png", (photos / "none.png").as_uri()), {}),
     ):
-        result = invoke(*given, "--run", "landmarks", "--out", "out", "--format", "jsonl", **options)
+        result = invoke(
+            *given, "--run", "landmarks", "--out", "out", "--format", "jsonl", "--overwrite", **options
+        )
         assert result.exit_code == 0, result.output
         rows = [
             json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.synthetic import make_face, make_faceless
-from landmarkfer.errors import SourceError
+from landmarkfer.errors import SettingsError, SourceError
 from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.predictor import Predictor
@@ -120,6 +120,13 @@ def test_a_state_whose_table_is_gone_starts_anew(predictor, photos, tmp_path):
         write_predictions(predictor, source, tmp_path, OPTIONS, Outputs())
 
 
+def test_a_call_that_failed_before_its_first_rows_stands_in_no_ones_way(predictor, photos, tmp_path):
+    with pytest.raises(SettingsError):
+        write_predictions(predictor, open_inputs(photos), tmp_path, {"coverage": 2}, Outputs())
+    done = write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs())
+    assert (done.resumed, done.images) == (0, 5)
+
+
 def test_pictures(predictor, photos, tmp_path):
     done = write_predictions(
         predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs(draw=True, crops=True)
@@ -138,9 +145,15 @@ def test_no_images_and_a_folder_that_cannot_be_written(predictor, tmp_path):
         write_predictions(predictor, open_inputs([]), tmp_path / "file", OPTIONS, Outputs())
 
 
-def test_what_an_earlier_prediction_wrote_is_replaced(predictor, photos, tmp_path):
+def test_what_an_earlier_prediction_wrote_is_replaced_if_that_is_wanted(predictor, photos, tmp_path):
     write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, Outputs("parquet", draw=True))
     (tmp_path / "images" / "own.jpg").touch()
-    write_predictions(predictor, open_inputs(photos / "1.png"), tmp_path, OPTIONS, Outputs(draw=True))
+    before = sorted(path.read_bytes() for path in tmp_path.rglob("*.*"))
+    for outputs in (Outputs(), Outputs("parquet", draw=True), Outputs("jsonl")):
+        with pytest.raises(SourceError, match=r"predictions.parquet already; .* or --overwrite"):
+            write_predictions(predictor, open_inputs(photos), tmp_path, OPTIONS, outputs)
+    assert sorted(path.read_bytes() for path in tmp_path.rglob("*.*")) == before
+    outputs = Outputs(draw=True, overwrite=True)
+    write_predictions(predictor, open_inputs(photos / "1.png"), tmp_path, OPTIONS, outputs)
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["00000-1.jpg", "own.jpg"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "predictions.csv"]
