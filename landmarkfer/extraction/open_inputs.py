@@ -27,6 +27,7 @@ _LISTED = (".zip", ".csv")
 _PATTERN = frozenset("*?[")
 _LIST = ".txt"
 _URL = "file:"
+_WEB = ("http://", "https://")
 _EXPECTED = (
     "a path, a folder, a glob pattern, a .zip, a .txt list of paths, bytes of an image file, a PIL image, an "
     "array uint8 [H, W], [H, W, 3] or [N, H, W, 3], a column of paths, or a list of these"
@@ -42,8 +43,8 @@ class InputReader:
     def read(self, key: Key) -> bytes | np.ndarray:
         """Return an image file's bytes, or pixels; see `Reader.read`."""
         item = self.items[int(key)]
-        if item is None:
-            raise UnreadableImage("its path is missing")
+        if isinstance(item, UnreadableImage):
+            raise item
         if isinstance(item, tuple):
             reader, inner = item
             return reader.read(inner)
@@ -102,7 +103,7 @@ class _Listed:
     def add_of_list(self, item: Any) -> None:
         """As `add`; what is missing, such as NaN in a column of paths, is an image that cannot be read."""
         if item is None or type(item).__name__ == "NAType" or (isinstance(item, float) and item != item):
-            self._append(None, None)
+            self._append(None, UnreadableImage("its path is missing"))
         else:
             self.add(item)
 
@@ -138,6 +139,8 @@ class _Listed:
                 raise SourceError(f"no file matches {path}.")
             for name in found:
                 self._append(Path(name).as_posix(), (_FILES, name))
+        elif path.startswith(_WEB):
+            self._append(path, UnreadableImage("it lies in the web, and landmarkfer opens no connection"))
         elif path.lower().endswith(_LIST):
             for name in read_list(path):
                 self._add_path(_local_path(name))

@@ -58,6 +58,8 @@ def open_source(
         return tables.open_pixel_csv(path)
     elif zipfile.is_zipfile(path):
         listed = _list_zip(path)
+    elif path.suffix.lower() == ".zip":
+        raise SourceError(f"{path} is damaged or no zip archive; copy or download it again.")
     else:
         raise SourceError(
             f"{path} is neither a folder, nor a .zip, nor a .csv; unpack other archives, and give the folder "

@@ -68,6 +68,19 @@ def test_a_missing_path_costs_its_row_alone(folder, monkeypatch):
     assert len(open_inputs(np.array(["in/a.png", "in/b.png"])).entries) == 2
 
 
+def test_a_web_address_is_not_opened():
+    source = open_inputs(["https://example.org/a.jpg"])
+    assert [entry.id for entry in source.entries] == ["https://example.org/a.jpg"]
+    with pytest.raises(UnreadableImage, match="landmarkfer opens no connection"):
+        source.reader.read(source.entries[0].key)
+
+
+def test_a_damaged_archive_is_told(tmp_path):
+    (tmp_path / "all.zip").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(SourceError, match=r"all.zip is damaged or no zip archive"):
+        open_inputs(tmp_path / "all.zip")
+
+
 def test_an_open_file_is_one_image(folder):
     path = next(iter(sorted((folder / "in").glob("*.png"))))
     with path.open("rb") as file:
