@@ -246,6 +246,7 @@ def test_mistakes_are_told(run_of, tmp_path):
         (tmp_path, "holds no images"),
         (3, "is of type int"),
         ([3.5], "is of type float"),
+        (None, "is of type NoneType"),
         (np.zeros((4, 478, 3), np.float32), "landmarks go to predict_landmarks"),
         (np.zeros((8, 8, 4), np.uint8), "is no image"),
     ):

@@ -18,7 +18,7 @@ from landmarkfer.inference.load import SHIPPED
 CLEAR = {"fusion": 0.01, "landmarks": 0.04}
 SIZES = {"fusion": 0.2, "landmarks": 0.4}
 MIRRORED = {"fusion": 0.2, "landmarks": 0.4}
-FILES = {"fusion": 0.1, "landmarks": 0.15}
+FILES = {"fusion": 0.05, "landmarks": 0.1}
 # How a file of each EXIF orientation stores an upright picture.
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
