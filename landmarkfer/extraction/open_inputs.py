@@ -76,17 +76,15 @@ def open_inputs(given: Any) -> Source:
     if isinstance(given, Source):
         return given
     listed = _Listed()
+    if hasattr(given, "columns"):
+        given = _paths_of(given)
+    elif isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OU":
+        given = given.tolist()
     if isinstance(given, str | os.PathLike):
         given = _local_path(given)
         if not os.path.exists(given) and not _is_pattern(given):
             raise SourceError(f"{os.fspath(given)} does not exist; give {_EXPECTED}.")
         listed.add(given)
-    elif hasattr(given, "columns"):
-        for item in _paths_of(given):
-            listed.add_of_list(item)
-    elif isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OU":
-        for item in given.tolist():
-            listed.add_of_list(item)
     elif isinstance(given, _ONE) or not isinstance(given, Iterable):
         listed.add(given)
     else:

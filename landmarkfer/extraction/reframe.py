@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from landmarkfer.face.frame import Frame
+from landmarkfer.face.geometry import rotate
 
 _ENLARGED = (1.5, 2.0, 3.0, 4.0, 6.0)
 """Size of the photograph's face over that of the training image, by severity."""
@@ -59,6 +60,5 @@ def _found(points: NDArray[np.floating], side: float, rng: np.random.Generator) 
     """Where a detection that is a little off finds a face's points `[N, 2]`."""
     centre = points.mean(axis=0)
     turn, scale = rng.normal(0, _TURN), np.exp(rng.normal(0, _SCALE))
-    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    shifted: NDArray[np.floating] = (points - centre) @ matrix.T + centre + rng.normal(0, _SHIFT, 2) * side
-    return shifted
+    moved: NDArray[np.floating] = centre + scale * rotate(points - centre, turn)
+    return moved + rng.normal(0, _SHIFT, 2) * side
