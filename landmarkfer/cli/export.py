@@ -22,6 +22,10 @@ def export(run: str, out: Path | None, cache: str | None, int8: bool) -> None:
       landmarkfer export mlp-s0 --out mlp.onnx --int8
       landmarkfer predict photo.jpg --run mlp.onnx
     """  # noqa: D301 (click wants the character, not a backslash)
+    from landmarkfer.errors import extras_named
+
+    with extras_named():  # before torch, of another extra: this one brings both
+        import onnxscript  # noqa: F401
     from landmarkfer.evaluation.exported import export_run
     from landmarkfer.progress import counted
     from landmarkfer.runs.folder import find_run

@@ -59,8 +59,7 @@ def predict(
 
     INPUT is a file, a folder, a glob pattern, a .zip, a .txt list of paths, a file: URL, or - for a list or
     an image from the standard input. An image without a face, or that cannot be read, gets a row that says
-    so. With
-    --out the table is written as it is made, and the same command resumes after an interruption.
+    so. With --out the table is written as it is made, and the same command resumes after an interruption.
 
     \b
     Examples:
@@ -69,8 +68,11 @@ def predict(
       landmarkfer predict 'photos/*.jpg' --run landmarks --abstain 0.8
       landmarkfer predict photos.zip --run my-run --prior even --out out
     """  # noqa: D301 (click wants the character, not a backslash)
+    from collections import Counter
+
     from landmarkfer.cli.predict_options import listed, prediction_options, workers_for
     from landmarkfer.cli.predict_report import print_faces, print_model, print_written
+    from landmarkfer.errors import SourceError
     from landmarkfer.extraction.open_inputs import open_inputs
     from landmarkfer.inference.load import load_predictor
     from landmarkfer.inference.write import Outputs, write_predictions
@@ -90,3 +92,6 @@ def predict(
         else:
             written = write_predictions(predictor, source, out, wanted, outputs, progress)
     print_faces(faces) if out is None else print_written(written)
+    counts = Counter(faces.statuses) if out is None else written.counts
+    if set(counts) == {"unreadable"}:
+        raise SourceError("none of the images could be read.")

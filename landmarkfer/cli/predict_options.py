@@ -24,15 +24,20 @@ def listed(inputs: Sequence[str]) -> list[Any]:
 
 
 def _standard_input() -> list[Any]:
-    """Paths, one a line, or the bytes of one image file."""
+    """Paths, one a line or with NUL behind each, as `find -print0` writes; or the bytes of one image file."""
     content = sys.stdin.buffer.read()
     try:
-        names = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return [content]
+    if "\0" in text:
+        names = text.removesuffix("\0").split("\0")
+        # Of image files, only uncompressed ones can be such a text, and they hold one NUL after another.
+        return names if all(names) else [content]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise SourceError("the standard input is empty; pipe a list of paths or an image into it.")
-    return names if "\0" not in names[0] else [content]
+    return names
 
 
 def workers_for(wanted: int | None, images: int) -> int:

@@ -85,7 +85,7 @@ def print_written(written: Written) -> None:
 def _cells(face: Face, layout: _Layout) -> list[Text]:
     image = Text(_ending(face.source, layout.image))
     if face.status != "ok" or face.confidence is None:
-        reason = "no face" if face.status == "no_face" else face.error or "unreadable"
+        reason = face.error or ("no face" if face.status == "no_face" else "unreadable")
         reason = reason if len(reason) <= layout.reason else f"{reason[: layout.reason - 1]}…"
         return [image, Text("-"), Text(reason, "yellow"), Text(""), Text(""), Text("")]
     filled = round(layout.bar * face.confidence)

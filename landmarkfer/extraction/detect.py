@@ -55,6 +55,10 @@ class FaceResult:
         return self.landmarks is not None
 
 
+NO_FACE = FaceResult(None, None, None, None, 0, 0, None, "")
+"""What is found where nothing was tried."""
+
+
 def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings | None = None) -> FaceResult:
     """Find the face of an image.
 
@@ -70,7 +74,7 @@ def detect_face(detector: Detector, image: np.ndarray, settings: ExtractSettings
     height, width = image.shape[:2]
     faces, attempts = _search(detector, image, settings)
     if not faces:
-        return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+        return replace(NO_FACE, attempts=" ".join(attempts))
     return _complete(
         detector, image, settings, _choose(faces, settings.keep, width, height), len(faces), attempts
     )
@@ -122,7 +126,7 @@ def detect_in_box(
         attempts.append(f"box*{scale}@{lenient:g}={len(faces)}")
         if faces:
             return _complete(detector, image, settings, faces[0], 1, attempts)
-    return FaceResult(None, None, None, None, 0, 0, None, " ".join(attempts))
+    return replace(NO_FACE, attempts=" ".join(attempts))
 
 
 def _search(

@@ -70,7 +70,7 @@ def open_source(
     if not listed.entries:
         raise SourceError(
             f"{path} holds no images ({counted(listed.ignored, 'other file')}); images end in "
-            f"{', '.join(sorted(IMAGE_SUFFIXES)[:8])} and the like."
+            ".jpg, .png, .webp, .bmp, .gif, .tif and the like."
         )
     places, remark = read_layout([entry.id for entry in listed.entries], layout)
     listed.entries = [

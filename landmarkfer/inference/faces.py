@@ -9,7 +9,7 @@ An image in which no face was found, or that cannot be read, has its row too, an
 | `x0`, `y0`, `x1`, `y1` | bounds of the landmarks, in pixels of the upright image |
 | `detector_score` | score of the face detector, where it gives one |
 | `yaw`, `pitch`, `roll` | of the head, in degrees; see `face.pose` |
-| `status`, `error` | `ok`, `no_face` or `unreadable`, and why it cannot be read |
+| `status`, `error` | `ok`, `no_face` or `unreadable`, and why |
 | `label`, `confidence` | the most probable class and its probability |
 | `intensity` | of the expression, 0 to 1: the probability that the face is not neutral |
 | `p_<class>` | probability of each class |
@@ -75,7 +75,7 @@ class Faces(Sequence[Face]):
         classes: Class names in the order of the probabilities, C of them.
         sources: Path of each face's image, or `image-N`.
         statuses: Of each row.
-        errors: Why an image is unreadable.
+        errors: Why an image is unreadable, or has no face where more is known than that.
         landmarks: float32 `[N, 478, 3]`, fractions of the image.
         sizes: float32 `[N, 2]`, width and height of the upright images in pixels.
         scores: float64 `[N]`, of the face detector.

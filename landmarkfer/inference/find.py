@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from landmarkfer.data.row import Row
-from landmarkfer.extraction.detect import Box, FaceResult, detect_face, detect_faces, detect_in_box
+from landmarkfer.extraction.detect import NO_FACE, Box, FaceResult, detect_face, detect_faces, detect_in_box
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
@@ -29,6 +29,7 @@ Wanted = Literal["all", "largest"]
 """Which faces of an image."""
 MOST_FACES = 50
 """Faces that one image is searched for."""
+_LEAST_BOX = 2
 MOST_MOVED = 0.7
 """How far the landmarks of a doubtful face may move when it is found again: RMS, in RMS radii of the face."""
 
@@ -58,8 +59,8 @@ class FaceFinder:
         frame: Of the model; None gives it the images as they are.
         with_image: Whether the model looks at pixels.
         wanted: Which faces of an image.
-        boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none. None
-            searches the images instead.
+        boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none, and
+            is not searched. None searches the images instead.
     """
 
     frame: Frame | None
@@ -84,6 +85,9 @@ class FaceFinder:
         row = opened.row
         if opened.image is None:
             return [FoundFace(row, row)]
+        if self.boxes is not None and row.id not in self.boxes:
+            row.status, row.error = "no_face", "no box is given for this image"
+            return [FoundFace(row, row)]
         faces: list[FoundFace] = []
         with failures_noted(row, detector):
             pixels = opened.image.pixels
@@ -92,6 +96,7 @@ class FaceFinder:
             for result, box in self._found(row.id, detector, pixels, settings):
                 own = replace(row)
                 set_face(own, result)
+                own.error = None if box is None else _fault(box, pixels)
                 face = FoundFace(own, own, len(faces), box)
                 if self.frame is not None and result.landmarks is not None:
                     face.given = framed(own, pixels, self.frame, detector, settings)
@@ -111,8 +116,10 @@ class FaceFinder:
         """The faces of an image, and the boxes that were given for them."""
         search = self._search(settings)
         if self.boxes is not None:
-            own = self.boxes.get(name, ())
-            return [(detect_in_box(detector, pixels, box, search), box) for box in own]
+            return [
+                (NO_FACE if _fault(box, pixels) else detect_in_box(detector, pixels, box, search), box)
+                for box in self.boxes[name]
+            ]
         if self.wanted == "largest":
             result = detect_face(detector, pixels, search)
             return [(result, None)] if result.found else []
@@ -156,6 +163,19 @@ def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, setti
         crop = aligned_crop(pixels, given.landmarks if same else row.landmarks, settings.crop)
         given.face = encode(crop)
     return given
+
+
+def _fault(box: Box, pixels: np.ndarray) -> str | None:
+    """Why there can be no face in a box, such as one in fractions; None where there can."""
+    x0, y0, x1, y1 = box
+    height, width = pixels.shape[:2]
+    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+        what = "lies outside the image"
+    elif min(x1 - x0, y1 - y0) < _LEAST_BOX:
+        what = f"is smaller than {_LEAST_BOX} pixels"
+    else:
+        return None
+    return f"the box {what}; boxes are x0, y0, x1, y1 in pixels of the upright image"
 
 
 def without_colour(pixels: np.ndarray) -> np.ndarray:

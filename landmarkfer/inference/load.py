@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from landmarkfer.errors import RunError, extras_named
-from landmarkfer.extraction.detectors import default_detector
+from landmarkfer.extraction.detectors import DETECTORS, default_detector
 from landmarkfer.inference.onnx import SUFFIX, OnnxNetwork
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.runs.folder import RunFolder, find_run, is_run
@@ -27,8 +27,8 @@ def load_predictor(
 
     Args:
         model: A run, its folder or its name; an ONNX file of `landmarkfer export`; or the name of a model
-            that ships. None is the first of `SHIPPED` that there is for the installed detector. A run goes
-            before a model that ships of the same name.
+            that ships, `fusion-facemesh` where it is to be that of one detector. None is the first of `SHIPPED`
+            that there is for the installed detector. A run goes before a model that ships of the same name.
         device: Where a run's network predicts; `auto` is CUDA where there is one, else the CPU.
         landmarker: The model file of the `landmarker` detector, where the model's landmarks are of it.
 
@@ -40,8 +40,10 @@ def load_predictor(
         return Predictor(OnnxNetwork(model), landmarker)
     if model is None:
         return Predictor(OnnxNetwork(default_file()), landmarker)
-    if isinstance(model, str) and model in SHIPPED and not is_run(model):
-        return Predictor(OnnxNetwork(shipped_file(model)), landmarker)
+    if isinstance(model, str) and not is_run(model):
+        name, _, detector = model.partition("-")
+        if name in SHIPPED and detector in ("", *DETECTORS):
+            return Predictor(OnnxNetwork(shipped_file(name, detector or None)), landmarker)
     run = model if isinstance(model, RunFolder) else find_run(model)
     with extras_named():
         from landmarkfer.inference.torch_network import TorchNetwork

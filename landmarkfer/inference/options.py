@@ -113,6 +113,8 @@ def _prior_weights(info: ModelInfo, prior: Mapping[str, float] | str | None) -> 
         if prior != EVEN:
             raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")
         prior = dict.fromkeys(info.classes, 1.0)
+    if not isinstance(prior, Mapping):
+        raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")
     if set(prior) != set(info.classes):
         raise SettingsError(
             f"prior must give a share for each of {', '.join(info.classes)}; it has {', '.join(prior)}."

@@ -58,7 +58,7 @@ class Crop:
 def plot_images(drawings: Iterable[Drawing], columns: int) -> "Figure":
     """Images in a grid, with what was predicted above each."""
     shown = list(drawings)
-    titles = [f"{Path(one.source).name}\n{shortened(one.title)}" for one in shown]
+    titles = [f"{shortened(Path(one.source).name, 32)}\n{shortened(one.title)}" for one in shown]
     return faces_figure([one.annotated() for one in shown], titles, columns)
 
 

@@ -118,7 +118,7 @@ class _Text:
         """Draw a caption above the box, else below it, else in its upper part."""
         font = self._font(caption)
         texts = [caption]
-        longer = f"{caption} | {details}"
+        longer = f"{caption} (or {details})"
         room = self.size[0] if self.alone or self.box is None else 1.5 * (self.box[2] - self.box[0])
         if details and self.pen.textlength(longer, font=font) + 4 <= min(room, self.size[0]):
             texts.insert(0, longer)
@@ -129,7 +129,7 @@ class _Text:
             for text in texts
             for y in (y0 - height, y1, y0)
         ]
-        chosen = next((n for n, place in enumerate(places) if self._is_free(place)), 0)
+        chosen = int(np.argmin([self._covered(place) for place in places]))  # the first of equal ones
         text, place = texts[chosen // 3], places[chosen]
         self.pen.rectangle(place, fill=_BOX)
         self.pen.text((place[0] + 2, place[1] + 1), text, fill=_TEXT, font=font)
@@ -148,7 +148,7 @@ class _Text:
             self._inside(x, y, width, every) for x, y in ((x0, y1 + 3), (x1 + 3, y0), (x0 - width - 3, y0))
         ]
         # Not over the face itself, as a caption may lie: they would hide its mouth.
-        place = next((one for one in places if not any(_overlap(one, other) for other in self.taken)), None)
+        place = next((one for one in places if not any(_shared(one, other) for other in self.taken)), None)
         if place is None:
             return
         left, top = place[:2]
@@ -176,13 +176,15 @@ class _Text:
         top = min(max(0.0, y), max(0.0, self.size[1] - height - 1))
         return left, top, left + width, top + height
 
-    def _is_free(self, place: _Rectangle) -> bool:
-        """Whether a place covers no other face and no text."""
-        return all(one == self.box or not _overlap(place, one) for one in self.taken)
+    def _covered(self, place: _Rectangle) -> float:
+        """How much a place covers of other faces and of texts, in pixels."""
+        return sum(_shared(place, one) for one in self.taken if one != self.box)
 
 
-def _overlap(one: _Rectangle, other: _Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _shared(one: _Rectangle, other: _Rectangle) -> float:
+    """The area that two rectangles share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    return max(0.0, width) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
 
 
 def faces_figure(pictures: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 4) -> "Figure":

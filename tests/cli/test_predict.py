@@ -84,14 +84,29 @@ def test_lists_globs_and_the_standard_input(invoke, photos, tmp_path):
             json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
         ]
         assert [row["status"] for row in rows] == ["ok", "no_face"]
-    picture = invoke("-", "--run", "landmarks", input=(photos / "happy.png").read_bytes())
-    assert "image-0" in picture.stdout and "1 face;" in picture.stdout
+    with Image.open(photos / "happy.png") as image:
+        image.save(tmp_path / "happy.bmp")
+    for path in (photos / "happy.png", tmp_path / "happy.bmp"):
+        picture = invoke("-", "--run", "landmarks", input=path.read_bytes())
+        assert "image-0" in picture.stdout and "1 face;" in picture.stdout
+    found = invoke("-", "--run", "landmarks", input=f"{photos / 'happy.png'}\0{photos / 'none.png'}\0")
+    assert "1 face; 1 happy, 1 image without a face" in found.stdout
+
+
+def test_where_nothing_can_be_read_the_command_fails(invoke, photos, tmp_path):
+    for options in ((), ("--out", "out")):
+        result = invoke(photos / "torn.jpg", tmp_path / "gone.png", "--run", "landmarks", *options)
+        assert result.exit_code == 1 and "none of the images could be read" in str(result.exception)
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 2
+    assert invoke(photos / "torn.jpg", photos / "none.png", "--run", "landmarks").exit_code == 0
 
 
 def test_boxes(invoke, photos, tmp_path):
     (tmp_path / "boxes.csv").write_text(f"source,x0,y0,x1,y1\n{photos / 'happy.png'},40,40,180,180\n")
     result = invoke(photos / "happy.png", "--run", "landmarks", "--boxes", "boxes.csv")
     assert result.exit_code == 0 and "1 face;" in result.stdout
+    result = invoke(photos, "--run", "landmarks", "--boxes", "boxes.csv")
+    assert "no box is given for this image" in result.stdout
 
 
 @pytest.mark.parametrize(

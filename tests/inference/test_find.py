@@ -170,6 +170,22 @@ def test_given_boxes(frame, detector):
     assert right.row.landmarks[:, 0].mean() > 0.6 and right.box == boxes["image-0"][0]
     assert empty.row.status == "no_face" and empty.box == boxes["image-0"][1]
     assert [face.row.status for face in answer[1]] == ["no_face"], "an image without a box has no face"
+    assert empty.row.error is None and answer[1][0].row.error == "no box is given for this image"
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((0.1, 0.1, 0.4, 0.5), "the box is smaller than 2 pixels"),
+        ((600, 10, 700, 60), "the box lies outside the image"),
+        ((-50, -60, -1, 90), "the box lies outside the image"),
+    ],
+)
+def test_a_box_that_cannot_hold_a_face_is_told(frame, detector, box, reason):
+    finder = FaceFinder(frame, with_image=False, boxes={"image-0": [box]})
+    ((face,),) = find(finder, [pasted((make_face("happy", 1, 160).image, 30, 30))], detector)
+    assert face.row.status == "no_face" and face.row.landmarks is None and face.box == box
+    assert face.row.error == f"{reason}; boxes are x0, y0, x1, y1 in pixels of the upright image"
 
 
 def test_it_travels_to_workers(frame):

@@ -30,6 +30,15 @@ def test_a_run_goes_before_a_model_that_ships(tiny_settings, tmp_path, monkeypat
     assert len(model.classes) == 3
 
 
+def test_the_model_of_one_detector():
+    for detector in ("facemesh", "landmarker"):
+        if shipped_folder("landmarks", detector).is_dir():
+            model = lf.load(f"landmarks-{detector}")
+            assert (model.name, model.extraction.detector) == ("landmarks", detector)
+    with pytest.raises(RunError, match="'landmarks-other' is no run"):
+        lf.load("landmarks-other")
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_models_that_ship(name):
     for detector in ("facemesh", "landmarker"):

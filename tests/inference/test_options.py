@@ -51,6 +51,7 @@ def test_another_prior(info):
         ({"coverage": 1.0}, "coverage must be a whole percent"),
         ({"batch_size": -1}, "batch_size must be a whole number"),
         ({"prior": "flat"}, "prior must be 'even' or a share for each class"),
+        ({"prior": [0.2, 0.3, 0.5]}, "prior must be 'even' or a share for each class"),
         ({"prior": {"happy": 1}}, "a share for each of happy, sad, neutral; it has happy"),
         ({"prior": {"happy": -1, "sad": 1, "neutral": 1}}, "numbers from 0 on"),
         ({"prior": {"happy": 0, "sad": 0, "neutral": 0}}, "numbers from 0 on"),

@@ -50,7 +50,7 @@ def test_one_face_has_all_its_texts(texts, side):
     picture = np.zeros((side, side, 3), np.uint8)
     image = annotate_image(picture, [note(0.3 * side, 0.25 * side, 0.4 * side)])
     assert image.size == (max(side, 240),) * 2
-    assert [text for text, *_ in texts] == ["surprise 70 % | happy, neutral", "surprise", "happy", "neutral"]
+    assert [text for text, *_ in texts] == ["surprise 70 % (or happy, neutral)", "surprise", "happy", "neutral"]
     assert inside(texts, image) and not overlaps(texts)
 
 
@@ -74,6 +74,13 @@ def test_crowded_bars_are_left_out_and_captions_are_not(texts):
     written = [text for text, *_ in texts]
     assert sum(text == "surprise 70 %" for text in written) == 5
     assert written.count("neutral") < 5
+
+
+def test_a_caption_without_room_covers_the_least_of_other_faces(texts):
+    notes = [note(20 + 50 * (n % 3), 40 + 50 * (n // 3), 48) for n in range(9)]
+    annotate_image(np.zeros((240, 260, 3), np.uint8), notes)
+    tops = [y0 for text, _, y0, *_ in texts if text == "surprise 70 %"]
+    assert 90 <= tops[3] < 105, "over its own forehead, not over the chin above"
 
 
 @pytest.mark.parametrize("size", [(400, 300), (64, 40), (30, 900)])
