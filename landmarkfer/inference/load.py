@@ -27,8 +27,9 @@ def load_predictor(
 
     Args:
         model: A run, its folder or its name; an ONNX file of `landmarkfer export`; or the name of a model
-            that ships, `fusion-facemesh` where it is to be that of one detector. None is the first of `SHIPPED`
-            that there is for the installed detector. A run goes before a model that ships of the same name.
+            that ships, `fusion-facemesh` where it is to be that of one detector. None is the first of
+            `SHIPPED` that there is for the installed detector. A run goes before a model that ships of the
+            same name.
         device: Where a run's network predicts; `auto` is CUDA where there is one, else the CPU.
         landmarker: The model file of the `landmarker` detector, where the model's landmarks are of it.
 
