@@ -249,7 +249,8 @@ def main(fer2013: Path, landmarker: Path | None, seed: int, out: Path) -> None:
     files = {path.parent.name: path for path in _shipped(known)}
     tables = []
     for name, path in files.items():
-        tables.append(measure(name, load_predictor(path, landmarker=landmarker), wanted, seed))
+        model = load_predictor(path, landmarker=landmarker if name.endswith("landmarker") else None)
+        tables.append(measure(name, model, wanted, seed))
         click.echo(f"{name}\n{tables[-1].drop(columns='model').to_string(index=False)}")
     out.mkdir(parents=True, exist_ok=True)
     csv = out / "false-faces.csv"
