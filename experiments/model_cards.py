@@ -74,7 +74,8 @@ def card(model: str, figures: pd.DataFrame) -> str:
         "FER2013 (Goodfellow et al. 2013), its 28,709 training images, of which a tenth validates; "
         "pixel-identical images stay on one side. The epoch, the temperature, the prediction sets and the "
         "thresholds of abstention were chosen on the validation images. The figures below are of the ONNX "
-        "file that ships; the test images chose nothing.",
+        "file that ships; the test images chose nothing. This run was chosen among several on photographs of "
+        "other people than those below, and on the validation images.",
         "",
         "## Accuracy",
         "",
@@ -114,7 +115,7 @@ def card(model: str, figures: pd.DataFrame) -> str:
 
 def _photographs(run: str) -> list[str]:
     """What `experiments/photographs.py` found; nothing where the run is not in it."""
-    tables = [pd.read_csv(path) for path in sorted(Path().glob(PHOTOGRAPHS))]
+    tables = [pd.read_csv(path).assign(page=path.with_suffix(".md")) for path in Path().glob(PHOTOGRAPHS)]
     if not tables:
         return []
     table = pd.concat(tables)
@@ -126,7 +127,7 @@ def _photographs(run: str) -> list[str]:
         "",
         f"On {int(table.loc[('report', 'accuracy'), 'images']):,} photographs of people of whom none trained "
         "or chose anything, each brought into the frame of FER2013 "
-        "(`experiments/results/photographs.md`):",
+        f"(`{table['page'].iloc[0]}`):",
         "",
         "| photographs | number | accuracy | balanced accuracy | macro-F1 | sets of 90 % hold the label |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
