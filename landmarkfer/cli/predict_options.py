@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rich_click as click
+
 from landmarkfer.errors import SettingsError, SourceError
+from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
     from landmarkfer.extraction.detect import Box
@@ -84,6 +87,8 @@ def read_prior(texts: Sequence[str]) -> dict[str, float] | str | None:
     shares = {}
     for text in texts:
         name, _, share = text.partition("=")
+        if name in shares:
+            raise SettingsError(f"--prior gives {name} twice; give each class one share.")
         try:
             shares[name] = float(share)
         except ValueError:
@@ -109,14 +114,23 @@ def read_boxes(path: Path, sources: Sequence[str]) -> dict[str, list["Box"]]:
             f"{path} has no column {lacking[0]}; it needs {', '.join(_BOX_COLUMNS)}, and has "
             f"{', '.join(map(str, table))}."
         )
+    # An image without a face has a row without a box in the tables that `predict` itself writes.
+    table = table[table[_BOX_COLUMNS[1:]].notna().any(axis=1)]
     corners = table[_BOX_COLUMNS[1:]].apply(pd.to_numeric, errors="coerce")
     wrong = corners.isna().any(axis=1) | (corners.x1 <= corners.x0) | (corners.y1 <= corners.y0)
     if wrong.any():
-        line = int(wrong.to_numpy().argmax()) + 2
+        line = int(table.index[wrong][0]) + 2
         raise SourceError(f"{path}, line {line}: a box needs numbers x0 < x1 and y0 < y1, in pixels.")
     boxes: dict[str, list[Box]] = {}
     for name, (x0, y0, x1, y1) in zip(table["source"], corners.to_numpy(float).tolist(), strict=True):
         boxes.setdefault(str(name), []).append((x0, y0, x1, y1))
+    unknown = [name for name in boxes if name not in set(sources)]
+    if 0 < len(unknown) < len(boxes):
+        click.echo(
+            f"{path} also has boxes of {counted(len(unknown), 'image')} that are not among the inputs, the "
+            f"first '{unknown[0]}'.",
+            err=True,
+        )
     if not boxes.keys() & set(sources):
         raise SourceError(
             f"{path} names none of the images; its first source is '{next(iter(boxes), '')}', and the first "

@@ -89,9 +89,9 @@ def decode_image(data: bytes) -> DecodedImage:
                     raise UnreadableImage("an EPS file is a program, which is not run")
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
+                image.load()  # before its EXIF data, which Pillow may load it for, and leave half a picture
                 upright = _is_upright(image)
                 plain = upright and _is_plain(image)
-                image.load()
                 pixels = np.asarray(_to_rgb(image if upright else ImageOps.exif_transpose(image)))
         except UnreadableImage:
             raise

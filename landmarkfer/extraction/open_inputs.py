@@ -28,6 +28,7 @@ _PATTERN = frozenset("*?[")
 _LIST = ".txt"
 _URL = "file:"
 _WEB = ("http://", "https://")
+_IN_WEB = "lies in the web, and landmarkfer opens no connection"
 _EXPECTED = (
     "a path, a folder, a glob pattern, a .zip, a .txt list of paths, bytes of an image file, a PIL image, an "
     "array uint8 [H, W], [H, W, 3] or [N, H, W, 3], a column of paths, or a list of these"
@@ -82,6 +83,8 @@ def open_inputs(given: Any) -> Source:
         given = given.tolist()
     if isinstance(given, str | os.PathLike):
         given = _local_path(given)
+        if given.startswith(_WEB):
+            raise SourceError(f"{given} {_IN_WEB}; download it first.")
         if not os.path.exists(given) and not _is_pattern(given):
             raise SourceError(f"{os.fspath(given)} does not exist; give {_EXPECTED}.")
         listed.add(given)
@@ -132,13 +135,14 @@ class _Listed:
 
     def _add_path(self, path: str) -> None:
         if _is_pattern(path) and not os.path.exists(path):
-            found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+            every = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+            found = [name for name in every if not _is_in_circle(name)]
             if not found:
                 raise SourceError(f"no file matches {path}.")
             for name in found:
                 self._append(Path(name).as_posix(), (_FILES, name))
         elif path.startswith(_WEB):
-            self._append(path, UnreadableImage("it lies in the web, and landmarkfer opens no connection"))
+            self._append(path, UnreadableImage(f"it {_IN_WEB}"))
         elif path.lower().endswith(_LIST):
             for name in read_list(path):
                 self._add_path(_local_path(name))
@@ -153,6 +157,12 @@ class _Listed:
 
 
 _FILES: Reader = FolderReader("")
+
+
+def _is_in_circle(path: str) -> bool:
+    """Whether a path leads through a link to a folder above it, which `**` follows again and again."""
+    links = (folder for folder in Path(path).parents if folder.is_symlink())
+    return any(link.parent.resolve().is_relative_to(link.resolve()) for link in links)
 
 
 def _is_pattern(path: str | os.PathLike[str]) -> bool:

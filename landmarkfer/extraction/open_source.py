@@ -81,6 +81,10 @@ def open_source(
     return listed
 
 
+_STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/")
+"""Where a shell opens what another process writes."""
+
+
 @dataclass
 class FolderReader:
     """Reads files below a folder; keys are paths relative to it."""
@@ -90,7 +94,10 @@ class FolderReader:
     def read(self, key: Key) -> bytes:
         """Return a file's bytes; see `Reader.read`."""
         try:
-            with open(os.path.join(self.root, str(key)), "rb") as file:
+            path = os.path.join(self.root, str(key))
+            if not os.path.isfile(path) and os.path.exists(path) and not path.startswith(_STREAMS):
+                raise UnreadableImage("it is no file")  # reading a pipe would wait for ever
+            with open(path, "rb") as file:
                 if os.fstat(file.fileno()).st_size > MAX_BYTES:
                     raise UnreadableImage(f"the file is larger than {MAX_BYTES >> 20} MiB")
                 return file.read()

@@ -1,4 +1,4 @@
-"""How a head is turned, from its landmarks: yaw, pitch and roll in degrees.
+"""How a head is turned, from its landmarks: yaw, pitch and roll in degrees; and whether they form a head.
 
 The angles are those of the rotation that brings the canonical face nearest to the landmarks (Kabsch 1976),
 over points that expressions hardly move: the bridge and the tip of the nose, the corners of the eyes,
@@ -66,3 +66,25 @@ def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
     roll = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
     angles[there] = np.degrees(np.stack([-yaw, -pitch, roll], axis=1))
     return angles
+
+
+def misfit(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far points are from the canonical face, turned, scaled and shifted as fits best (Umeyama 1991).
+
+    Args:
+        points: `[N, 478, 3]` in square pixels (`geometry.to_pixels`), NaN where there is no face.
+
+    Returns:
+        `[N]`, RMS distance over the RMS radius of the points: from 0 to 1, NaN without a face.
+    """
+    canonical = CANONICAL - CANONICAL.mean(axis=0, dtype=np.float64)
+    canonical /= np.sqrt(np.square(canonical).sum(axis=1).mean())
+    centred = points - points.mean(axis=1, keepdims=True, dtype=np.float64)
+    radius = np.sqrt(np.square(centred).sum(axis=2).mean(axis=1))
+    found = np.full(len(points), np.nan)
+    there = np.isfinite(radius) & (radius > 0)
+    shared = (centred[there] / radius[there, None, None]).transpose(0, 2, 1) @ canonical / N_LANDMARKS
+    u, shares, v = np.linalg.svd(shared)
+    shares[:, 2] *= np.linalg.det(u @ v)  # a mirror image is no turn
+    found[there] = np.sqrt(np.clip(1 - np.square(shares.sum(axis=1)), 0, 1))
+    return found

@@ -85,7 +85,7 @@ class FaceFinder:
         row = opened.row
         if opened.image is None:
             return [FoundFace(row, row)]
-        if self.boxes is not None and row.id not in self.boxes:
+        if self.boxes is not None and not self.boxes.get(row.id):
             row.status, row.error = "no_face", "no box is given for this image"
             return [FoundFace(row, row)]
         faces: list[FoundFace] = []

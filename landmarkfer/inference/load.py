@@ -4,7 +4,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from landmarkfer.errors import RunError, extras_named
+from landmarkfer.errors import RunError, SettingsError, extras_named
 from landmarkfer.extraction.detectors import DETECTORS, default_detector
 from landmarkfer.inference.onnx import SUFFIX, OnnxNetwork
 from landmarkfer.inference.predictor import Predictor
@@ -35,20 +35,37 @@ def load_predictor(
 
     Raises:
         RunError: There is no such model, or it is damaged.
+        SettingsError: The device is none on which the model predicts.
         MissingExtra: A run needs torch, which is not installed.
     """
-    if isinstance(model, str | os.PathLike) and os.fspath(model).endswith(SUFFIX):
-        return Predictor(OnnxNetwork(model), landmarker)
-    if model is None:
-        return Predictor(OnnxNetwork(default_file()), landmarker)
-    if isinstance(model, str) and not is_run(model):
-        name, _, detector = model.partition("-")
-        if name in SHIPPED and detector in ("", *DETECTORS):
-            return Predictor(OnnxNetwork(shipped_file(name, detector or None)), landmarker)
-    run = model if isinstance(model, RunFolder) else find_run(model)
+    file = _export_of(model)
+    if file is not None:
+        if device not in ("auto", "cpu"):
+            raise SettingsError(f"{file} predicts on the CPU alone; leave the device {device} out.")
+        return Predictor(OnnxNetwork(file), landmarker)
+    assert model is not None
+    try:
+        run = model if isinstance(model, RunFolder) else find_run(model)
+    except RunError as error:
+        names = " and ".join(f"'{name}'" for name in SHIPPED)
+        raise RunError(f"{str(error).removesuffix('.')}; the models that ship are {names}.") from error
     with extras_named():
         from landmarkfer.inference.torch_network import TorchNetwork
     return Predictor(TorchNetwork.of_run(run, device), landmarker)
+
+
+def _export_of(model: RunFolder | str | os.PathLike[str] | None) -> Path | None:
+    """The ONNX file that a model is; None of a run."""
+    if model is None:
+        return default_file()
+    if isinstance(model, RunFolder):
+        return None
+    if os.fspath(model).endswith(SUFFIX):
+        return Path(model)
+    name, _, detector = os.fspath(model).partition("-")
+    if isinstance(model, str) and name in SHIPPED and detector in ("", *DETECTORS) and not is_run(model):
+        return shipped_file(name, detector or None)
+    return None
 
 
 def default_file() -> Path:

@@ -94,7 +94,7 @@ def confidence_for(info: ModelInfo, accuracy: float) -> float:
 def _percent(name: str, value: Any) -> int:
     percent = round(100 * value) if isinstance(value, int | float | np.number) and math.isfinite(value) else 0
     if not 1 <= percent <= 99 or abs(100 * value - percent) > 1e-6:
-        raise SettingsError(f"{name} must be a whole percent from 0.01 to 0.99, not {value!r}.")
+        raise SettingsError(f"{name} must be a whole percent from 0.01 to 0.99, such as 0.8, not {value!r}.")
     return percent
 
 

@@ -251,7 +251,8 @@ def write_predictions(
         KeyboardInterrupt: The call was interrupted; the message says what is stored.
     """
     identity = {name: value for name, value in options.items() if name not in ("workers", "batch_size")}
-    identity |= {"model": predictor.info.model_dump(exclude={"card"}), "extras": outputs.extras}
+    identity |= {"model": predictor.info.model_dump(exclude={"card"})}
+    identity |= {"extras": outputs.extras, "pictures": [outputs.draw, outputs.crops]}
     writer = PredictionWriter(
         folder,
         [entry.id for entry in source.entries],

@@ -107,6 +107,11 @@ def test_boxes(invoke, photos, tmp_path):
     assert result.exit_code == 0 and "1 face;" in result.stdout
     result = invoke(photos, "--run", "landmarks", "--boxes", "boxes.csv")
     assert "no box is given for this image" in result.stdout
+    invoke(photos, "--run", "landmarks", "--out", "out")
+    again = invoke(photos, "--run", "landmarks", "--boxes", "out/predictions.csv")
+    assert again.exit_code == 0 and "2 faces;" in again.stdout, again.output
+    one = invoke(photos / "happy.png", "--run", "landmarks", "--boxes", "out/predictions.csv")
+    assert "also has boxes of 1 image that are not among the inputs" in one.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,6 +123,8 @@ def test_boxes(invoke, photos, tmp_path):
         (["--coverage", "2"], "coverage must be a whole percent"),
         (["--prior", "flat"], "prior must be 'even'"),
         (["--prior", "happy=much"], "is no share; write CLASS=SHARE"),
+        (["--prior", "happy=1", "--prior", "happy=2"], "--prior gives happy twice"),
+        (["--device", "banana"], "predicts on the CPU alone"),
         (["--boxes", "boxes.csv"], "names none of the images; its first source is 'other.png'"),
     ],
 )

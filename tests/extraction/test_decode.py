@@ -45,6 +45,15 @@ def test_exif_orientation_is_applied(orientation, expected):
     assert image.plain == (orientation == 1)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.95])
+def test_a_flipped_byte_of_a_png_is_no_picture(share):
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    data = bytearray(encoded(pixels))
+    data[int(share * len(data))] ^= 0xFF
+    with pytest.raises(UnreadableImage, match="damaged"):
+        decode_image(bytes(data))
+
+
 def test_damaged_exif_data_does_not_cost_the_pixels():
     image = decode_image(encoded(CORNERS, exif=b"Exif\0\0MM\0*\0\0\xff\xff garbage"))
     np.testing.assert_array_equal(image.pixels, CORNERS)

@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -72,6 +73,20 @@ def test_a_web_address_is_not_opened():
     source = open_inputs(["https://example.org/a.jpg"])
     assert [entry.id for entry in source.entries] == ["https://example.org/a.jpg"]
     with pytest.raises(UnreadableImage, match="landmarkfer opens no connection"):
+        source.reader.read(source.entries[0].key)
+
+
+def test_a_pattern_does_not_run_in_circles(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "in" / "loop").symlink_to(folder / "in", target_is_directory=True)
+    names = [entry.id for entry in open_inputs("in/../in/**/*.png").entries]
+    assert names == ["in/../in/a.png", "in/../in/b.png", "in/../in/sub/c.png"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    source = open_inputs([tmp_path / "pipe.jpg"])
+    with pytest.raises(UnreadableImage, match="it is no file"):
         source.reader.read(source.entries[0].key)
 
 

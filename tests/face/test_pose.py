@@ -5,7 +5,7 @@ from scipy.spatial.transform import Rotation
 from landmarkfer.data.synthetic.motion import turn
 from landmarkfer.face.geometry import roll_angle
 from landmarkfer.face.landmarks import CANONICAL, LEFT_EYE_CORNERS, MIRROR, OUTER_LIPS_RING, RIGHT_EYE_CORNERS
-from landmarkfer.face.pose import STEADY, head_angles
+from landmarkfer.face.pose import STEADY, head_angles, misfit
 
 NOSE_TIP = 1
 
@@ -60,6 +60,24 @@ def test_a_missing_face_has_no_angle():
 def test_steady_points_are_distinct_and_mirror_into_themselves():
     assert len(set(STEADY)) == len(STEADY)
     assert set(MIRROR[list(STEADY)].tolist()) == set(STEADY)
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (80, 20, 0), (0, 0, 170)])
+def test_a_turned_face_fits_and_a_mirror_image_does_not(angles):
+    face = turned(*angles)
+    found = misfit(np.stack([face, face * [-1, 1, 1], np.full((478, 3), np.nan), np.zeros((478, 3))]))
+    assert found[0] == pytest.approx(0, abs=1e-6) and found[1] > 0.5 and np.isnan(found[2:]).all()
+
+
+def test_misfit_is_the_distance_that_a_fit_leaves():
+    rng = np.random.default_rng(0)
+    face = turned(20, 5, 40) + rng.normal(0, 3, (478, 3))
+    centred, canonical = face - face.mean(axis=0), CANONICAL - CANONICAL.mean(axis=0, dtype=float)
+    turn, rest = Rotation.align_vectors(centred, canonical)
+    fitted = turn.apply(canonical)
+    fitted *= (fitted * centred).sum() / np.square(fitted).sum()
+    expected = np.sqrt(np.square(centred - fitted).sum() / np.square(centred).sum())
+    assert rest > 0 and misfit(face[None])[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_another_shape_is_refused():

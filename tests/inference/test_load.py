@@ -3,7 +3,7 @@
 import pytest
 
 import landmarkfer as lf
-from landmarkfer.errors import RunError
+from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.inference import load
 from landmarkfer.inference.load import SHIPPED, load_predictor, shipped_file, shipped_folder
 
@@ -37,6 +37,10 @@ def test_the_model_of_one_detector():
             assert (model.name, model.extraction.detector) == ("landmarks", detector)
     with pytest.raises(RunError, match="'landmarks-other' is no run"):
         lf.load("landmarks-other")
+    with pytest.raises(RunError, match="the models that ship are 'fusion' and 'landmarks'"):
+        lf.load("nowhere")
+    with pytest.raises(SettingsError, match="predicts on the CPU alone"):
+        lf.load("landmarks", device="cuda")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

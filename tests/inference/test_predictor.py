@@ -234,8 +234,21 @@ def test_landmarks_that_are_known(run_of, cache):
         model.predict_landmarks(landmarks[0])
     with pytest.raises(SourceError, match="sizes must be"):
         model.predict_landmarks(landmarks, sizes[:3])
+    for sides in ((0, 0), (-5, 5), (np.nan, 9)):
+        with pytest.raises(SourceError, match="sizes must be above 0"):
+            model.predict_landmarks(landmarks, sides)
     with pytest.raises(RunError, match="looks at pixels"):
         lf.load(run_of("fusion")).predict_landmarks(landmarks)
+
+
+def test_points_that_form_no_face(run_of, cache):
+    model = lf.load(run_of("mlp"))
+    face = cache.landmarks([0])[0]
+    random = np.random.default_rng(0).uniform(0, 1, (478, 3))
+    others = [face * [1, -1, 1], face * [1, 1, 0], face * [1, 1, -1], face[:, [1, 0, 2]], face[::-1], random]
+    faces = model.predict_landmarks(np.stack([face, *others]))
+    assert faces.statuses == ("ok", *["no_face"] * len(others))
+    assert all(error.startswith("the points do not form a face") for error in faces.errors[1:])
 
 
 def test_mistakes_are_told(run_of, tmp_path):
@@ -256,6 +269,11 @@ def test_mistakes_are_told(run_of, tmp_path):
     for options, message in (
         ({"faces": "first"}, "faces must be 'all' or 'largest', not 'first'"),
         ({"boxes": [[0, 0, 9, 9]]}, "boxes must be lists of x0, y0, x1, y1 by the source"),
+        ({"boxes": {"image-0": (0, 0, 9, 9)}}, "those of 'image-0' are"),
+        (
+            {"boxes": {"other": [(0, 0, 9, 9)]}},
+            "boxes name none of the images: their first source",
+        ),
         ({"workers": 0}, "workers must be a whole number from 1 on"),
     ):
         with pytest.raises(SettingsError, match=message):

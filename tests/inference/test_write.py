@@ -98,6 +98,9 @@ def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
         file.write("half a r")
     with pytest.raises(SourceError, match="another prediction was interrupted in"):
         write_predictions(predictor, open_inputs(photos / "0.png"), out, OPTIONS, Outputs())
+    for others in (Outputs(draw=True), Outputs(crops=True), Outputs(extras=True)):
+        with pytest.raises(SourceError, match="another prediction was interrupted in"):
+            write_predictions(predictor, source, out, OPTIONS, others)
     done = write_predictions(predictor, source, out, OPTIONS, Outputs())
     assert (done.images, done.resumed) == (5, 2)
     assert (out / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
