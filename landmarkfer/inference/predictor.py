@@ -216,12 +216,12 @@ class Predictor:
             raise SourceError(
                 f"sizes must be [{len(points)}, 2] or [2], width and height, not {list(given.shape)}."
             )
-        if not (np.isfinite(given).all() and (given > 0).all()):
-            raise SourceError("sizes must be above 0: the width and height of each image in pixels.")
         sides = np.broadcast_to(given, (len(points), 2)).copy()
         # Points that all lie on a line are how some tools say that there is no face: zeros.
         flat = np.ptp(points[..., :2], axis=1).min(axis=1) <= 0
         there = np.isfinite(points).all(axis=(1, 2)) & ~flat
+        if not (np.isfinite(sides[there]).all() and (sides[there] > 0).all()):
+            raise SourceError("sizes must be above 0: the width and height of each image in pixels.")
         odd = there & (misfit(to_pixels(points, sides[:, 0], sides[:, 1])) > MOST_MISFIT)
         found = there & ~odd
         rows = [
