@@ -58,7 +58,7 @@ def _export_of(model: RunFolder | str | os.PathLike[str] | None) -> Path | None:
     """The ONNX file that a model is; None of a run."""
     if model is None:
         return default_file()
-    if isinstance(model, RunFolder):
+    if not isinstance(model, str | os.PathLike):
         return None
     if os.fspath(model).endswith(SUFFIX):
         return Path(model)
