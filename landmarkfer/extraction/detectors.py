@@ -138,7 +138,7 @@ class FaceMeshDetector(_MediaPipeDetector):
         if not self.available():
             raise DetectorError(
                 f"the facemesh detector needs MediaPipe before 0.10.30, and {_mediapipe_version()} is "
-                "installed; use the detector landmarker, or pip install 'mediapipe<0.10.30'."
+                "installed; in `extract`, use --detector landmarker, or pip install 'mediapipe<0.10.30'."
             )
 
     @staticmethod
