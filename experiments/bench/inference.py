@@ -17,11 +17,11 @@ The sides of a comparison take turns, in changing order; medians count, and `sha
 alternative. Runs on photos count everything from the call to the last prediction, the start of the processes
 too (but not of `fer`'s); `cpu_ms_per_image` is processor time of all of them.
 
-For `fer`, whose requirements exclude ours, an environment of its own:
+For `fer`, whose requirements exclude ours, an environment of its own (OpenCV 5 brings no Haar cascades):
 
     uv venv --python 3.11 /tmp/fer
     uv pip install --python /tmp/fer/bin/python --no-deps fer
-    uv pip install --python /tmp/fer/bin/python tensorflow-cpu opencv-contrib-python-headless pillow \
+    uv pip install --python /tmp/fer/bin/python tensorflow-cpu "opencv-contrib-python-headless<5" pillow \
         requests "setuptools<81"
     python experiments/bench/inference.py --photos photos.zip --fer-python /tmp/fer/bin/python
 """
