@@ -68,8 +68,6 @@ def predict(
       landmarkfer predict 'photos/*.jpg' --run landmarks --abstain 0.8
       landmarkfer predict photos.zip --run my-run --prior even --out out
     """  # noqa: D301 (click wants the character, not a backslash)
-    from collections import Counter
-
     from landmarkfer.cli.predict_options import listed, prediction_options, workers_for
     from landmarkfer.cli.predict_report import print_faces, print_model, print_written
     from landmarkfer.errors import SourceError
@@ -92,6 +90,5 @@ def predict(
         else:
             written = write_predictions(predictor, source, out, wanted, outputs, progress)
     print_faces(faces) if out is None else print_written(written)
-    counts = Counter(faces.statuses) if out is None else written.counts
-    if set(counts) == {"unreadable"}:
+    if set(faces.statuses if out is None else written.counts) == {"unreadable"}:
         raise SourceError("none of the images could be read.")

@@ -124,16 +124,17 @@ def read_boxes(path: Path, sources: Sequence[str]) -> dict[str, list["Box"]]:
     boxes: dict[str, list[Box]] = {}
     for name, (x0, y0, x1, y1) in zip(table["source"], corners.to_numpy(float).tolist(), strict=True):
         boxes.setdefault(str(name), []).append((x0, y0, x1, y1))
-    unknown = [name for name in boxes if name not in set(sources)]
-    if 0 < len(unknown) < len(boxes):
+    known = set(sources)
+    unknown = [name for name in boxes if name not in known]
+    if len(unknown) == len(boxes):
+        raise SourceError(
+            f"{path} names none of the images; its first source is '{next(iter(boxes), '')}', and the first "
+            f"image is '{next(iter(sources), '')}'."
+        )
+    if unknown:
         click.echo(
             f"{path} also has boxes of {counted(len(unknown), 'image')} that are not among the inputs, the "
             f"first '{unknown[0]}'.",
             err=True,
-        )
-    if not boxes.keys() & set(sources):
-        raise SourceError(
-            f"{path} names none of the images; its first source is '{next(iter(boxes), '')}', and the first "
-            f"image is '{next(iter(sources), '')}'."
         )
     return boxes

@@ -1,14 +1,15 @@
-"""The options of a prediction that concern probabilities: checked against the model, and applied."""
+"""The options of a prediction, checked; those that concern probabilities against the model, and applied."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landmarkfer.errors import SettingsError
+from landmarkfer.inference.find import Wanted
 from landmarkfer.inference.network import ModelInfo
 from landmarkfer.metrics.sets import STATED
 
@@ -70,6 +71,31 @@ def check_options(
     )
 
 
+def check_search(faces: object, boxes: object, workers: object, sources: Sequence[str]) -> None:
+    """Check how faces are searched; arguments are those of `predictor.Predictor.stream`.
+
+    Raises:
+        SettingsError: One does not fit, or the boxes name none of the images.
+    """
+    if faces not in get_args(Wanted):
+        raise SettingsError(f"faces must be {' or '.join(map(repr, get_args(Wanted)))}, not {faces!r}.")
+    if boxes is not None:
+        form = "boxes must be lists of x0, y0, x1, y1 by the source of their image, such as {'photo.jpg': "
+        form += "[(10, 20, 90, 110)]}"
+        if not isinstance(boxes, Mapping):
+            raise SettingsError(f"{form}, not of type {type(boxes).__name__}.")
+        wrong = [name for name, each in boxes.items() if any(np.shape(box) != (4,) for box in each)]
+        if wrong:
+            raise SettingsError(f"{form}; those of {wrong[0]!r} are {boxes[wrong[0]]!r}.")
+        if boxes and not boxes.keys() & set(sources):
+            raise SettingsError(
+                f"boxes name none of the images: their first source is {next(iter(boxes))!r}, and the first "
+                f"image is {next(iter(sources), '')!r}."
+            )
+    if not isinstance(workers, int) or workers < 1:
+        raise SettingsError(f"workers must be a whole number from 1 on, not {workers!r}.")
+
+
 def confidence_for(info: ModelInfo, accuracy: float) -> float:
     """The least confidence at which a model's answers to its validation images had an accuracy.
 
@@ -109,9 +135,7 @@ def _prior_weights(info: ModelInfo, prior: Mapping[str, float] | str | None) -> 
         return None
     if info.prior is None:
         raise SettingsError(f"'{info.name}' does not state its training prior, so another cannot be set.")
-    if isinstance(prior, str):
-        if prior != EVEN:
-            raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")
+    if isinstance(prior, str) and prior == EVEN:
         prior = dict.fromkeys(info.classes, 1.0)
     if not isinstance(prior, Mapping):
         raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
-from landmarkfer.errors import SettingsError, SourceError
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detect import Box
 from landmarkfer.extraction.detectors import Detector, create_detector
@@ -27,26 +26,15 @@ from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.sources import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
-from landmarkfer.face.geometry import to_pixels
-from landmarkfer.face.pose import misfit
 from landmarkfer.inference.face import Pictures, Pixels
 from landmarkfer.inference.faces import Faces, decoded
 from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
-from landmarkfer.inference.frame import FaceArrays, cache_rows, check_landmarks, frame_faces
+from landmarkfer.inference.frame import FaceArrays, cache_rows, frame_faces
+from landmarkfer.inference.given import given_landmarks
 from landmarkfer.inference.network import ModelInfo, Network
-from landmarkfer.inference.options import Options, check_options
+from landmarkfer.inference.options import Options, check_options, check_search
 from landmarkfer.progress import Progress, shown
 
-MOST_MISFIT = 0.32
-"""How far points may be from the canonical face, see `face.pose.misfit`.
-
-Of FER2013's faces, 99.9 % are below 0.18 (facemesh) and 0.31 (landmarker); with z left out they are above it,
-and above 0.5 with y or z upside down, or x and y exchanged.
-"""
-_NO_MESH = (
-    "the points do not form a face: they must be MediaPipe's, in its order, y downwards, z on x's scale, "
-    "with the size of an oblong image"
-)
 _AT_ONCE = 16  # images whose pixels are held together
 _TASK = "predicting"
 
@@ -167,7 +155,7 @@ class Predictor:
         else:
             source = open_inputs(images)
             total, crop = len(source.entries), self.extraction.crop
-            _check_search(faces, boxes, workers, [entry.id for entry in source.entries])
+            check_search(faces, boxes, workers, [entry.id for entry in source.entries])
             finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes)
             found = self._found(source, finder, skip, workers)
             pictures = Pictures(_SourcePixels(source))
@@ -209,33 +197,7 @@ class Predictor:
 
     def _given_landmarks(self, landmarks: ArrayLike, sizes: ArrayLike | None) -> tuple[list[Row], FaceArrays]:
         self.network.check_landmarks_suffice()
-        points = np.asarray(landmarks, np.float32)
-        check_landmarks(points.shape)
-        given = np.asarray(1.0 if sizes is None else sizes, np.float32)
-        if given.shape not in ((), (2,), (len(points), 2)):
-            raise SourceError(
-                f"sizes must be [{len(points)}, 2] or [2], width and height, not {list(given.shape)}."
-            )
-        sides = np.broadcast_to(given, (len(points), 2)).copy()
-        # Points that all lie on a line are how some tools say that there is no face: zeros.
-        flat = np.ptp(points[..., :2], axis=1).min(axis=1) <= 0
-        there = np.isfinite(points).all(axis=(1, 2)) & ~flat
-        if not (np.isfinite(sides[there]).all() and (sides[there] > 0).all()):
-            raise SourceError("sizes must be above 0: the width and height of each image in pixels.")
-        odd = there & (misfit(to_pixels(points, sides[:, 0], sides[:, 1])) > MOST_MISFIT)
-        found = there & ~odd
-        rows = [
-            Row(
-                id=f"face-{number}",
-                status="ok" if there else "no_face",
-                error=_NO_MESH if odd[number] else None,
-                landmarks=points[number] if there else None,
-                width=sides[number, 0],
-                height=sides[number, 1],
-            )
-            for number, there in enumerate(found)
-        ]
-        return rows, FaceArrays(np.where(found[:, None, None], points, np.float32(np.nan)), sides)
+        return given_landmarks(landmarks, sizes)
 
     def _found(
         self, source: Source, finder: FaceFinder, skip: int, workers: int
@@ -347,26 +309,6 @@ class Predictor:
             blendshapes=seen.blendshapes,
             given_boxes=_given_boxes(faces),
         )
-
-
-def _check_search(faces: object, boxes: object, workers: object, sources: Sequence[str]) -> None:
-    if faces not in get_args(Wanted):
-        raise SettingsError(f"faces must be {' or '.join(map(repr, get_args(Wanted)))}, not {faces!r}.")
-    if boxes is not None:
-        form = "boxes must be lists of x0, y0, x1, y1 by the source of their image, such as {'photo.jpg': "
-        form += "[(10, 20, 90, 110)]}"
-        if not isinstance(boxes, Mapping):
-            raise SettingsError(f"{form}, not of type {type(boxes).__name__}.")
-        wrong = [name for name, each in boxes.items() if any(np.shape(box) != (4,) for box in each)]
-        if wrong:
-            raise SettingsError(f"{form}; those of {wrong[0]!r} are {boxes[wrong[0]]!r}.")
-        if boxes and not boxes.keys() & set(sources):
-            raise SettingsError(
-                f"boxes name none of the images: their first source is {next(iter(boxes))!r}, and the first "
-                f"image is {next(iter(sources), '')!r}."
-            )
-    if not isinstance(workers, int) or workers < 1:
-        raise SettingsError(f"workers must be a whole number from 1 on, not {workers!r}.")
 
 
 def _given_boxes(faces: Sequence[FoundFace]) -> NDArray[np.float64] | None:
