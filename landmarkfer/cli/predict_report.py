@@ -43,7 +43,8 @@ _WIDE_FROM = 130
 def print_model(predictor: Predictor) -> None:
     """Say which model predicts."""
     info = predictor.info
-    ships = isinstance(predictor.network, OnnxNetwork) and predictor.network.path.parents[1].name == "shipped"
+    network = predictor.network
+    ships = isinstance(network, OnnxNetwork) and network.path.parent.parent.name == "shipped"
     what = f"{SHIPPED[info.name]}, ships with landmarkfer" if ships and info.name in SHIPPED else info.kind
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"Model: {info.name} ({what}); detector: {predictor.extraction.detector}.", markup=False)

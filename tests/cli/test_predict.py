@@ -93,6 +93,13 @@ def test_lists_globs_and_the_standard_input(invoke, photos, tmp_path):
     assert "1 face; 1 happy, 1 image without a face" in found.stdout
 
 
+def test_an_export_in_the_current_folder(invoke, photos, tmp_path):
+    (tmp_path / "model.onnx").write_bytes((shipped_folder("landmarks") / "model.onnx").read_bytes())
+    result = invoke(photos / "happy.png", "--run", "model.onnx")
+    assert result.exit_code == 0 and "1 face; 1 happy" in result.stdout, result.output
+    assert "ships with landmarkfer" not in result.stderr
+
+
 def test_where_nothing_can_be_read_the_command_fails(invoke, photos, tmp_path):
     for options in ((), ("--out", "out")):
         result = invoke(photos / "torn.jpg", tmp_path / "gone.png", "--run", "landmarks", *options)
