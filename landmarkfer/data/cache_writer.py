@@ -197,9 +197,7 @@ def write_cache(
         if (row.status == "ok") != (row.landmarks is not None):
             raise ValueError(f"{row.id}: a row has the status 'ok' if and only if it has landmarks")
     manifest = Manifest(
-        source=SourceInfo(
-            kind="rows", name=source, listing=listing_hash((r.id, r.label, r.split, r.subset) for r in rows)
-        ),
+        source=SourceInfo(kind="rows", name=source, listing=listing_hash(rows)),
         detector=DetectorInfo(name=detector, version="none"),
         settings=settings or {},
         classes=sort_classes(row.label for row in rows if row.label is not None),

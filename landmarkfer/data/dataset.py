@@ -29,7 +29,7 @@ class FaceDataset:
 
     Attributes:
         faces: All rows as one batch.
-        frame: `id, label, split, subset, status, sha256`, a row per image.
+        frame: `id, label, split, subset, group, status, sha256`, a row per image.
         classes: Class names in the order of the labels' numbers.
     """
 
@@ -54,8 +54,8 @@ def label_images(
             which must then fit the cache.
 
     Returns:
-        `id, label, split, subset, status, sha256`, a row per image in the cache's order, the label missing
-        where its class takes no part; and the class names in the order of their numbers.
+        `id, label, split, subset, group, status, sha256`, a row per image in the cache's order, the label
+        missing where its class takes no part; and the class names in the order of their numbers.
 
     Raises:
         CacheError: The cache is not complete.
@@ -66,7 +66,7 @@ def label_images(
             f"{cache.path} is not complete ({len(cache)} of {counted(cache.manifest.rows, 'row')}); "
             "run the same `landmarkfer extract` again to finish it."
         )
-    frame = cache.frame(["id", "label", "split", "subset", "status", "sha256"])
+    frame = cache.frame(["id", "label", "split", "subset", "group", "status", "sha256"])
     merged = {part: name for name, parts in settings.merge.items() for part in parts}
     there = {merged.get(name, name) for name in cache.manifest.classes}
     if classes is None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Row:
         label: Class name, or None.
         split: `train`, `val`, `test` or None.
         subset: The data set's own name for the part it belongs to (FER2013: `train`, `public`, `private`).
+        group: The person, the sequence or the video it is of, which no split parts; None where unknown.
+        votes: How many annotators chose each class, in the order of the manifest's classes; None where the
+            data set does not give them.
         status: `ok` (a face was found), `no_face` or `unreadable`.
         error: Why the image is unreadable.
         width: Width of the upright image in pixels.
@@ -46,6 +49,8 @@ class Row:
     label: str | None = None
     split: str | None = None
     subset: str | None = None
+    group: str | None = None
+    votes: tuple[float, ...] | None = None
     status: Status = "ok"
     error: str | None = None
     width: int | None = None
@@ -62,9 +67,17 @@ class Row:
     face: bytes | None = None
 
 
-def listing_hash(entries: Iterable[tuple[str | None, ...]]) -> str:
-    """Hash the list of images of a source: tuples of id, label, split and subset, in order."""
+def listing_hash(images: Iterable[Any]) -> str:
+    """Hash what a source states of its images, in order: ids, labels, splits, subsets, groups and votes.
+
+    Args:
+        images: Rows, or anything else with these attributes.
+    """
     digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(json.dumps(entry).encode())
+    for image in images:
+        stated = [image.id, image.label, image.split, image.subset]
+        # Added only where they are known: most sources state neither, and their hashes are as they were.
+        if image.group is not None or image.votes is not None:
+            stated += [image.group, image.votes]
+        digest.update(json.dumps(stated).encode())
     return digest.hexdigest()

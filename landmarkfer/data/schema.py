@@ -26,6 +26,9 @@ SCHEMA_VERSION = 1
 HEAVY_COLUMNS = ("landmarks", "blendshapes", "face")
 """Columns that a table of rows leaves out unless asked, because they make up nearly all of its size."""
 
+LATER_COLUMNS = ("group", "votes")
+"""Columns that caches of version 0.1 do not have; they are read as null."""
+
 # Parquet readers do not read nulls in lists of fixed size back, so a column that can be null has plain lists.
 SCHEMA = pa.schema(
     [
@@ -33,6 +36,8 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("split", pa.string()),
         pa.field("subset", pa.string()),
+        pa.field("group", pa.string()),
+        pa.field("votes", pa.list_(pa.float32())),
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", pa.string()),
         pa.field("width", pa.int32()),
@@ -167,7 +172,9 @@ def rows_to_table(rows: Sequence[Row]) -> pa.Table:
         columns[name] = pa.array([getattr(row, name) for row in rows], SCHEMA.field(name).type)
 
     digest = hashlib.sha256(landmarks.tobytes())
-    scalars = [[getattr(row, name) for name in plain if name != "face"] for row in rows]
+    # A later column counts where it holds something, so that the same rows have the same digest as before.
+    empty = {name for name in LATER_COLUMNS if all(getattr(row, name) is None for row in rows)}
+    scalars = [[getattr(row, name) for name in plain if name not in {"face", *empty}] for row in rows]
     digest.update(json.dumps(scalars).encode())
     for row, scores in zip(rows, blendshapes, strict=True):
         digest.update(hashlib.sha256(row.face or b"").digest())

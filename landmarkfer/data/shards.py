@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from landmarkfer.data.row import Row
-from landmarkfer.data.schema import SCHEMA, rows_to_table
+from landmarkfer.data.schema import LATER_COLUMNS, SCHEMA, rows_to_table
 from landmarkfer.errors import CacheError
 
-_DICTIONARY = ["label", "split", "subset", "status", "error", "attempts"]
+_DICTIONARY = ["label", "split", "subset", "group", "status", "error", "attempts"]
 _FLOATS = ["landmarks.list.element", "blendshapes.list.element"]
 
 
@@ -41,7 +41,8 @@ def part_ids(path: Path) -> list[str] | None:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException):
         return None
-    if table.schema.names != SCHEMA.names:
+    names = table.schema.names
+    if names != [name for name in SCHEMA.names if name in names or name not in LATER_COLUMNS]:
         return None
     return table.column("id").to_pylist()
 
@@ -53,11 +54,17 @@ def read_part(path: Path, columns: Sequence[str]) -> pa.Table:
         CacheError: The part is damaged.
     """
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read(list(columns))
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        there = set(file.schema_arrow.names)
+        table = file.read([name for name in columns if name in there or name not in LATER_COLUMNS])
     except (OSError, pa.ArrowException) as error:
         raise CacheError(
             f"{path} is damaged ({error}); delete it and run the same `landmarkfer extract` again."
         ) from error
+    rows = file.metadata.num_rows
+    for place, name in enumerate(columns):
+        if name not in there:
+            table = table.add_column(place, SCHEMA.field(name), pa.nulls(rows, SCHEMA.field(name).type))
     return table.replace_schema_metadata()
 
 

@@ -1,20 +1,33 @@
-"""Which image trains, validates and tests; pixel-identical images always lie on the same side.
+"""Which image trains, validates and tests; images of a group always lie on the same side.
+
+A group is the images that are equal by pixels and those of a person or a sequence, where these are known.
 
 A split is three arrays of row numbers into a cache and is saved as ids, so that it can be read anywhere.
 """
 
+import logging
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from landmarkfer.config.data import SplitSettings
+from landmarkfer.data.labels import sort_classes
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.progress import counted
 
+logger = logging.getLogger(__name__)
+
 Rows = NDArray[np.int64]
+
+_FINEST = 20
+"""Folds of which those are joined that make up a share, where groups have to stay whole."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +47,12 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
     """Split a cache: its own test (and val) images are used, what is missing is carved out.
 
     Validation is carved from the training images, stratified by class; where the cache has no test images,
-    they are carved first. Images that are equal by pixels stay together within what is carved, and none of
-    them is on both sides of train and validation: a training image with a duplicate among the cache's own
-    validation images is left out. Rows without a label belong to no split.
+    they are carved first. Images that are equal by pixels, and those of one `group`, stay together within
+    what is carved. A training image with a duplicate among the cache's own validation images is left out.
+    Rows without a label belong to no split.
 
     Args:
-        frame: Columns `label`, `split` and `sha256`, a row per image.
+        frame: Columns `label`, `split`, `sha256` and, where it is known, `group`; a row per image.
         settings: Shares, folds and the seed.
         per_class: Training images of each class, drawn at random from those there are; 0 for all.
 
@@ -93,17 +106,30 @@ def has_duplicate_in(frame: pd.DataFrame, rows: Rows, others: Rows) -> NDArray[n
     return (hashes.iloc[rows].isin(hashes.iloc[others].dropna()) & hashes.iloc[rows].notna()).to_numpy()
 
 
-def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
-    """Group number of each row (equal pixels, equal number) and the label of each group's first image."""
+def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], bool]:
+    """Group number of each row, and whether groups are more than images that are equal by pixels."""
     hashes = frame["sha256"].iloc[rows].fillna(pd.Series(rows, index=rows).map("row-{}".format))
     number, _ = pd.factorize(hashes.to_numpy())
-    first = np.unique(number, return_index=True)[1]
-    return number, frame["label"].to_numpy(dtype=object)[rows[first]]
+    stated = frame["group"].iloc[rows].to_numpy() if "group" in frame else np.full(len(rows), None)
+    if pd.isna(stated).all():
+        return number, False
+    group, names = pd.factorize(stated)
+    known = group >= 0
+    size = len(rows) + len(names)
+    links = (np.ones(known.sum()), (number[known], len(rows) + group[known]))
+    _, joined = connected_components(coo_array(links, shape=(size, size)), directed=False)
+    return joined[number].astype(np.int64), True
 
 
 def _carve(frame: pd.DataFrame, rows: Rows, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    number, labels = _groups(frame, rows)
-    splitter = StratifiedShuffleSplit(1, test_size=share, random_state=int(rng.integers(2**31)))
+    number, several = _groups(frame, rows)
+    seed = int(rng.integers(2**31))
+    if several:
+        folds = min(_FINEST, len(np.unique(number)))
+        inside = _in_folds(frame, rows, number, folds, range(max(1, round(share * folds))), seed)
+        return rows[~inside], rows[inside]
+    labels = _label_of_each(frame, rows, number)
+    splitter = StratifiedShuffleSplit(1, test_size=share, random_state=seed)
     try:
         _, taken = next(splitter.split(labels, labels))
     except ValueError as error:
@@ -113,7 +139,11 @@ def _carve(frame: pd.DataFrame, rows: Rows, share: float, rng: np.random.Generat
 
 
 def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings) -> tuple[Rows, Rows]:
-    number, labels = _groups(frame, rows)
+    number, several = _groups(frame, rows)
+    if several:
+        inside = _in_folds(frame, rows, number, settings.folds, [settings.fold], settings.seed)
+        return rows[~inside], rows[inside]
+    labels = _label_of_each(frame, rows, number)
     rarest = pd.Series(labels).value_counts().min()
     if rarest < settings.folds:
         raise CacheError(
@@ -123,6 +153,53 @@ def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings) -> tuple[Row
     _, taken = list(splitter.split(labels, labels))[settings.fold]
     inside = np.isin(number, taken)
     return rows[~inside], rows[inside]
+
+
+def _label_of_each(frame: pd.DataFrame, rows: Rows, number: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The label of the first image of each group."""
+    first = np.unique(number, return_index=True)[1]
+    return frame["label"].to_numpy(dtype=object)[rows[first]]
+
+
+def _in_folds(
+    frame: pd.DataFrame,
+    rows: Rows,
+    number: NDArray[np.int64],
+    folds: int,
+    wanted: Iterable[int],
+    seed: int,
+) -> NDArray[np.bool_]:
+    """Whether each row lies in the wanted folds, which hold whole groups and similar shares of classes."""
+    labels = frame["label"].to_numpy(dtype=object)[rows]
+    people = len(np.unique(number))
+    if people < max(2, folds):
+        raise CacheError(
+            f"{counted(max(2, folds), 'part')} cannot be carved from {counted(people, 'group')} of images; "
+            "a group (a person, a sequence) is never divided."
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer images than folds, which is checked below
+        try:
+            parts = [taken for _, taken in splitter.split(rows, labels, number)]
+        except ValueError as error:
+            raise CacheError(_too_few(labels, 1 / folds)) from error
+    inside = np.zeros(len(rows), bool)
+    inside[np.concatenate([parts[fold] for fold in wanted])] = True
+    absent = sort_classes(set(labels) - set(labels[~inside]))
+    if absent:
+        raise CacheError(
+            f"no training image of '{absent[0]}' is left: all are of groups (people, sequences) "
+            "that validate or test; give another split.seed, or smaller shares."
+        )
+    lacking = sort_classes(set(labels) - set(labels[inside]))
+    if lacking:
+        logger.warning(
+            "no image of %s is in a part of %s that was carved by groups",
+            ", ".join(lacking),
+            counted(int(inside.sum()), "image"),
+        )
+    return inside
 
 
 def _too_few(labels: NDArray[np.object_], share: float) -> str:

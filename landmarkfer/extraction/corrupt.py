@@ -181,28 +181,27 @@ def drawn_source(
     return _source(cache, reader, _known_images(cache, rows), list(drawn), kind)
 
 
-_Known = tuple[str, str | None, str | None, str | None]
-
-
-def _known_images(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[_Known]:
-    """Id, label, split and subset of some rows."""
-    known = cache.frame(["id", "label", "split", "subset"]).iloc[rows]
-    return list(known.astype(object).where(known.notna(), None).itertuples(index=False, name=None))
+def _known_images(cache: LandmarkCache, rows: NDArray[np.int64]) -> list[Entry]:
+    """Entries of some rows, with all that the cache states of them and no key."""
+    known = cache.frame(["id", "label", "split", "subset", "group", "votes"]).iloc[rows]
+    stated = known.astype(object).where(known.notna(), None).itertuples(index=False, name=None)
+    return [
+        Entry(image_id, None, label, split, subset, group, None if votes is None else tuple(votes.tolist()))
+        for image_id, label, split, subset, group, votes in stated
+    ]
 
 
 def _source(
     cache: LandmarkCache,
     reader: CorruptedReader,
-    known: Sequence[_Known],
+    known: Sequence[Entry],
     wanted: Sequence[Variant],
     what: str,
 ) -> Source:
     """A source of a row for each known image, corrupted as wanted of it."""
     entries = [
-        Entry(image_id, f"{name}/{severity}/{place}", label, split, subset)
-        for place, ((image_id, label, split, subset), (name, severity)) in enumerate(
-            zip(known, wanted, strict=True)
-        )
+        image._replace(key=f"{name}/{severity}/{place}")
+        for place, (image, (name, severity)) in enumerate(zip(known, wanted, strict=True))
     ]
     # The kind is part of what a cache that is there must have in common with the one that is wanted.
     return Source(f"{what} of {cache.fingerprint[:16]}", cache.path.name, entries, reader)

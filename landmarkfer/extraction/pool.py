@@ -22,7 +22,7 @@ from types import FrameType, ModuleType, TracebackType
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import DetectorError
-from landmarkfer.extraction.sources import Entry
+from landmarkfer.extraction.sources import Entry, row_of
 from landmarkfer.extraction.worker import Job, serve
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,9 @@ class WorkerPool:
             self._workers[-1].give(part)
         if tried_alone:
             number, entry = batch[0]
-            error = f"the detector crashed on it twice ({reason})"
-            yield number, Row(entry.id, entry.label, entry.split, entry.subset, "unreadable", error)
+            row = row_of(entry)
+            row.status, row.error = "unreadable", f"the detector crashed on it twice ({reason})"
+            yield number, row
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from landmarkfer.extraction.detect import FaceResult, detect_face
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode, stored_image
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Entry, Reader
+from landmarkfer.extraction.sources import Entry, Reader, row_of
 from landmarkfer.face.alignment import aligned_crop
 
 # Decoding several small images in a row and then searching them is faster than by turns, because the code of
@@ -78,7 +78,7 @@ def open_images(entries: Sequence[Entry], reader: Reader) -> Iterator[OpenedImag
 
 
 def _open(entry: Entry, reader: Reader) -> OpenedImage:
-    row = Row(id=entry.id, label=entry.label, split=entry.split, subset=entry.subset)
+    row = row_of(entry)
     try:
         if entry.key is None:
             raise UnreadableImage("there is no such image in the source")

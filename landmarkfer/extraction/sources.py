@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from landmarkfer.data.labels import sort_classes
-from landmarkfer.data.row import listing_hash
+from landmarkfer.data.row import Row, listing_hash
 
 Key = str | int
 
@@ -23,6 +23,13 @@ class Entry(NamedTuple):
     label: str | None = None
     split: str | None = None
     subset: str | None = None
+    group: str | None = None
+    votes: tuple[float, ...] | None = None
+
+
+def row_of(entry: Entry) -> Row:
+    """An entry's row before anything was read."""
+    return Row(entry.id, entry.label, entry.split, entry.subset, entry.group, entry.votes)
 
 
 class Reader(Protocol):
@@ -64,5 +71,5 @@ class Source:
 
     @property
     def listing(self) -> str:
-        """Hash of ids, labels, splits and subsets."""
-        return listing_hash((e.id, e.label, e.split, e.subset) for e in self.entries)
+        """Hash of all that the source states of its images."""
+        return listing_hash(self.entries)

@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from landmarkfer.data.cache import LandmarkCache, cache_folder, find_cache
 from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.shards import part_ids
 from landmarkfer.errors import CacheError
 
 
@@ -166,3 +168,28 @@ def test_a_cache_says_what_is_in_it(tmp_path, rows_of):
         f"<LandmarkCache {tmp_path / 'c'}: 11 images, 4 without a face, 1 unreadable; mine; "
         f"{', '.join(cache.manifest.classes)}>"
     )
+
+
+def test_caches_of_version_0_1_have_no_groups_and_no_votes(tmp_path, rows_of):
+    cache = write_cache(tmp_path / "new", rows_of(9))
+    for part in cache.parts:  # as they were written then: without the columns that came later
+        table = pq.read_table(part)
+        metadata = table.schema.metadata
+        pq.write_table(table.drop_columns(["group", "votes"]).replace_schema_metadata(metadata), part)
+    old = LandmarkCache.open(cache.path)
+    assert old.frame(["id", "votes", "group"])[["votes", "group"]].isna().all(axis=None)
+    assert old.fingerprint == cache.fingerprint
+    assert part_ids(old.parts[0]) == [row.id for row in rows_of(9)]
+
+
+def test_groups_and_votes_are_read_back_and_part_of_what_a_cache_is(tmp_path, rows_of):
+    rows = rows_of(3)
+    plain = write_cache(tmp_path / "plain", rows)
+    rows[0].group, rows[2].votes = "person 1", (7.0, 3.0)
+    cache = write_cache(tmp_path / "grouped", rows)
+    frame = cache.frame(["group", "votes"])
+    assert frame["group"].tolist()[0] == "person 1"
+    assert frame["group"].isna().tolist() == [False, True, True]
+    assert frame["votes"].iloc[2].tolist() == [7.0, 3.0]
+    assert cache.fingerprint != plain.fingerprint
+    assert cache.manifest.source.listing != plain.manifest.source.listing

@@ -195,3 +195,77 @@ def test_saved_as_ids():
     frame = pd.DataFrame({"id": ["x/é.png", "y.png", "z.png"]})
     splits = Splits(np.array([2]), np.array([0]), np.array([], dtype=np.int64))
     assert splits.as_ids(frame["id"]) == {"train": ["z.png"], "val": ["x/é.png"], "test": []}
+
+
+def people_table(people=40, each=6, seed=0):
+    """Images of people, a few expressions each; some images are copies of another person's."""
+    rng = np.random.default_rng(seed)
+    count = people * each
+    frame = pd.DataFrame({"group": [f"person {number // each}" for number in range(count)]})
+    frame["label"] = rng.choice(["happy", "sad", "angry"], count, p=[0.6, 0.3, 0.1]).astype(object)
+    frame["sha256"] = [f"{number:064x}" for number in range(count)]
+    frame.loc[0, "sha256"] = frame.loc[each, "sha256"]  # a picture of person 1 that is also one of person 0
+    frame["split"] = None
+    frame["id"] = [f"{number}.png" for number in range(count)]
+    return frame
+
+
+def persons(frame, rows):
+    return set(frame["group"].iloc[rows].dropna())
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_person_is_never_on_two_sides(seed, folds):
+    frame = people_table(seed=seed)
+    splits = make_splits(frame, SplitSettings(seed=seed, validation=0.2, test=0.25, folds=folds))
+    assert_parts_of(frame, splits, np.arange(len(frame)))
+    train, val, test = (persons(frame, rows) for rows in (splits.train, splits.val, splits.test))
+    assert not train & val
+    assert not train & test
+    assert not val & test
+    assert sum({"person 0", "person 1"} <= part for part in (train, val, test)) == 1, "joined by an image"
+    assert len(splits.test) == pytest.approx(0.25 * len(frame), abs=13)
+    for rows in (splits.train, splits.val, splits.test):
+        assert set(frame["label"].iloc[rows]) == {"happy", "sad", "angry"}
+
+
+def test_images_of_nobody_are_groups_of_their_own():
+    frame = people_table()
+    frame.loc[frame.index[120:], "group"] = None
+    splits = make_splits(frame, SplitSettings(validation=0.2, test=0.25))
+    assert_parts_of(frame, splits, np.arange(len(frame)))
+    assert not persons(frame, splits.train) & persons(frame, splits.test)
+    assert frame["group"].iloc[splits.test].isna().any()
+    assert frame["group"].iloc[splits.train].isna().any()
+
+
+def test_the_folds_of_people_cover_every_image_once():
+    frame = people_table()
+    frame["split"] = "train"
+    frame.loc[frame["group"].isin([f"person {number}" for number in range(8)]), "split"] = "test"
+    folds = [make_splits(frame, SplitSettings(folds=4, fold=fold)).val for fold in range(4)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(folds)), np.flatnonzero(frame["split"] == "train"))
+
+
+def test_a_class_of_one_person_cannot_be_divided():
+    frame = people_table(people=4)
+    frame["label"] = np.where(frame["group"] == "person 3", "sad", "happy").astype(object)
+    with pytest.raises(CacheError, match="no training image of 'sad' is left"):
+        for seed in range(20):
+            make_splits(frame, SplitSettings(seed=seed, test=0.3))
+
+
+def test_more_folds_than_people_are_refused():
+    with pytest.raises(CacheError, match="9 parts cannot be carved from 4 groups of images"):
+        make_splits(people_table(people=6).assign(split="train"), SplitSettings(folds=9, test=0.2))
+
+
+def test_a_group_column_without_names_changes_nothing():
+    frame = table()
+    plain, grouped = (
+        make_splits(frame, SplitSettings()),
+        make_splits(frame.assign(group=None), SplitSettings()),
+    )
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(grouped, name))
