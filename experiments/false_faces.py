@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from landmarkfer.extraction.decode import decode_array, decode_image
-from landmarkfer.extraction.open_source import open_source
+from landmarkfer.extraction.sources.open import open_source
 from landmarkfer.inference.load import SHIPPED, load_predictor, shipped_file
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.progress import show_progress

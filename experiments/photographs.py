@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 import landmarkfer as lf
 from landmarkfer.extraction.detectors import Detector, create_detector
 from landmarkfer.extraction.encode import encode
-from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.process import open_images
 from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.inference.find import FaceFinder, FoundFace, without_colour

@@ -20,7 +20,7 @@ from landmarkfer.errors import LandmarkferError, SettingsError, extras_named
 
 if TYPE_CHECKING:
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.extraction.layouts import Layout
+    from landmarkfer.extraction.sources.tree.layouts import Layout
     from landmarkfer.face.graph import FaceGraph, build_graph
     from landmarkfer.inference.face import Face
     from landmarkfer.inference.faces import Faces
@@ -132,9 +132,9 @@ def extract(
     import logging
 
     from landmarkfer.data.cache import cache_folder
-    from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
     from landmarkfer.extraction.settings import make_settings
+    from landmarkfer.extraction.sources.open import open_source
     from landmarkfer.progress import shown
 
     settings = make_settings(options)

@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tune": ("optuna",),
     "export": ("onnx", "onnxscript"),
     "heif": ("pillow_heif",),
+    "video": ("av",),
     "tables": ("openpyxl",),
 }
 """The modules that each extra of the package brings, and a plain installation lacks."""

@@ -34,8 +34,8 @@ from _bench import memory_mb, write_page
 
 from landmarkfer.extraction import create_detector, detect_face, extract
 from landmarkfer.extraction.decode import decode_array, decode_image
-from landmarkfer.extraction.open_source import open_source
-from landmarkfer.extraction.sources import Source
+from landmarkfer.extraction.sources.entry import Source
+from landmarkfer.extraction.sources.open import open_source
 from landmarkfer.progress import Progress
 
 RESULTS = Path("experiments/results")

@@ -49,7 +49,7 @@ from landmarkfer.data.synthetic.faces import CLASSES, make_face
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.extraction.decode import UnreadableImage, decode_image
 from landmarkfer.extraction.detectors import create_detector, default_detector
-from landmarkfer.extraction.open_inputs import open_inputs
+from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.find import FaceFinder
 from landmarkfer.inference.frame import FaceArrays, frame_faces

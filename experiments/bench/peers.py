@@ -36,7 +36,7 @@ from scipy.stats import binomtest
 import landmarkfer
 from landmarkfer.data.labels import FER2013_CLASSES, canonical_label
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.extraction.open_source import open_source
+from landmarkfer.extraction.sources.open import open_source
 from landmarkfer.files import replacing
 from landmarkfer.inference.load import SHIPPED, shipped_file
 from landmarkfer.progress import Progress, show_progress

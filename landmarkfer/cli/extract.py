@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 if TYPE_CHECKING:
-    from landmarkfer.extraction.layouts import Layout
+    from landmarkfer.extraction.sources.tree.layouts import Layout
 
 
 class CropSize(click.ParamType):
@@ -87,9 +87,9 @@ def extract(
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.extract_report import interruption_text, print_summary
     from landmarkfer.data.cache import cache_folder
-    from landmarkfer.extraction.open_source import open_source
     from landmarkfer.extraction.pipeline import extract as run
     from landmarkfer.extraction.settings import make_settings
+    from landmarkfer.extraction.sources.open import open_source
     from landmarkfer.progress import show_progress
 
     settings = make_settings({name: value for name, value in options.items() if value is not None})

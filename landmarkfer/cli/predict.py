@@ -71,7 +71,7 @@ def predict(
     from landmarkfer.cli.predict_options import listed, prediction_options, workers_for
     from landmarkfer.cli.predict_report import print_faces, print_model, print_written
     from landmarkfer.errors import SourceError
-    from landmarkfer.extraction.open_inputs import open_inputs
+    from landmarkfer.extraction.sources.inputs import open_inputs
     from landmarkfer.inference.load import load_predictor
     from landmarkfer.inference.write import Outputs, write_predictions
     from landmarkfer.progress import show_progress

@@ -13,7 +13,7 @@ from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
     from landmarkfer.extraction.detect import Box
-    from landmarkfer.extraction.sources import Source
+    from landmarkfer.extraction.sources.entry import Source
 
 STANDARD_INPUT = "-"
 _BOX_COLUMNS = ["source", "x0", "y0", "x1", "y1"]

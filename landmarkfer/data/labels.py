@@ -1,11 +1,12 @@
 """Names of expressions: one table of aliases, one canonical order.
 
-Label orders and spellings differ in every data set (`angry`, `anger`, `0_Angry`), so classes travel by name.
-`canonical_label` brings a name to the one used here; `sort_classes` brings a set of names to one order: the
-seven of FER2013 in its order, then contempt, then all others sorted.
+Label orders and spellings differ in every data set (`angry`, `anger`, `0_Angry`, `Wut`), so classes travel by
+name. `canonical_label` brings a name to the one used here; `sort_classes` brings a set of names to one order:
+the seven of FER2013 in its order, then contempt, then all others sorted.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 FER2013_CLASSES: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -16,30 +17,47 @@ RAFDB_CLASSES: tuple[str, ...] = ("surprise", "fear", "disgust", "happy", "sad",
 
 CLASS_ORDER: tuple[str, ...] = (*FER2013_CLASSES, "contempt")
 
+# English first, then Spanish, French, Portuguese, Italian and German; accents do not matter.
+_SPELLINGS: dict[str, str] = {
+    "angry": "anger angry enojo enfado enojado enfadado colere raiva rabbia arrabbiato wut aerger wuetend",
+    "disgust": "disgust disgusted asco disgusto disgustado degout nojo ekel angeekelt",
+    "fear": "fear fearful afraid scared miedo temor peur medo paura angst aengstlich",
+    "happy": "happy happiness joy joyful alegria felicidad feliz joie heureux felicidade felice gioia freude "
+    "gluecklich froehlich",
+    "sad": "sad sadness tristeza triste tristesse tristezza trauer traurig",
+    "surprise": "surprise surprised sorpresa sorprendido surpresa surpreso sorpreso ueberraschung "
+    "ueberrascht",
+    "neutral": "neutral neutrality neutro neutre neutrale",
+    "contempt": "contempt contemptuous desprecio mepris desprezo disprezzo verachtung",
+}
 ALIASES: dict[str, str] = {
-    "anger": "angry",
-    "angry": "angry",
-    "disgust": "disgust",
-    "disgusted": "disgust",
-    "fear": "fear",
-    "fearful": "fear",
-    "afraid": "fear",
-    "scared": "fear",
-    "happy": "happy",
-    "happiness": "happy",
-    "joy": "happy",
-    "joyful": "happy",
-    "sad": "sad",
-    "sadness": "sad",
-    "surprise": "surprise",
-    "surprised": "surprise",
-    "neutral": "neutral",
-    "neutrality": "neutral",
-    "contempt": "contempt",
-    "contemptuous": "contempt",
+    spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()
 }
 
-_NUMBERED = re.compile(r"^(?:class)?\d+[\s_.-]+(?P<name>.+)$")
+_NUMBERED = re.compile(r"^(?:class|label|emotion)?[\s_.-]*\d+[\s_.-]+(?P<name>.+)$")
+_NUMBER = re.compile(r"^[+-]?\d+(?:\.0*)?$")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+_AROUND = re.compile(r"[\s_.-]+(?:faces?|expressions?|emotions?|images?|imgs?)$")
+"""Words after an expression that say nothing: `happy_faces`."""
+
+
+def label_key(text: str) -> str:
+    """What two spellings of one label have in common.
+
+    Args:
+        text: A label as a table or a folder spells it.
+
+    Returns:
+        The text in composed Unicode and lower case, without invisible characters and surrounding space, and
+        whole numbers as such: `3` for ` 3.0 ` and `03`.
+    """
+    visible = "".join(
+        " " if unicodedata.category(sign) == "Zs" else sign
+        for sign in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(sign) not in ("Cf", "Cc") or sign in "\t\n\r"
+    )
+    key = " ".join(visible.split()).lower()
+    return str(int(key.partition(".")[0])) if _NUMBER.match(key) else key
 
 
 def canonical_label(name: str) -> str:
@@ -51,11 +69,13 @@ def canonical_label(name: str) -> str:
     Returns:
         The canonical name where the alias table knows it, else the name itself in lower case.
     """
-    lowered = name.strip().lower()
-    if lowered in ALIASES:
-        return ALIASES[lowered]
-    numbered = _NUMBERED.match(lowered)
-    return ALIASES.get(numbered["name"], lowered) if numbered else lowered
+    key = label_key(name)
+    for candidate in _readings(key):
+        for spelling in (candidate, candidate.translate(_UMLAUTS)):
+            folded = _without_accents(spelling)
+            if folded in ALIASES:
+                return ALIASES[folded]
+    return key
 
 
 def is_known_label(name: str) -> bool:
@@ -64,6 +84,27 @@ def is_known_label(name: str) -> bool:
 
 
 def sort_classes(names: Iterable[str]) -> list[str]:
-    """Sort distinct class names: those of `CLASS_ORDER` first and in its order, then the others by name."""
+    """Sort distinct class names: those of `CLASS_ORDER` first and in its order, then the others by name.
+
+    Numbers come in the order of their values.
+    """
     rank = {name: position for position, name in enumerate(CLASS_ORDER)}
-    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
+
+    def place(name: str) -> tuple[int, int, str]:
+        return rank.get(name, len(rank)), int(name) if name.isdecimal() else -1, name
+
+    return sorted(set(names), key=place)
+
+
+def _readings(key: str) -> Iterable[str]:
+    """A name, and what is left of it without a number before it and a word like `faces` behind it."""
+    yield key
+    numbered = _NUMBERED.match(key)
+    plain = numbered["name"] if numbered else key
+    yield plain
+    yield _AROUND.sub("", plain)
+
+
+def _without_accents(text: str) -> str:
+    apart = unicodedata.normalize("NFD", text)
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))

@@ -25,7 +25,7 @@ from landmarkfer.extraction.encode import stored_image
 from landmarkfer.extraction.pipeline import ExtractionSummary, Tally, extract, start_workers
 from landmarkfer.extraction.reframe import reframe
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources import Entry, Key, Source
+from landmarkfer.extraction.sources.entry import Entry, Key, Source
 from landmarkfer.extraction.worker import Job
 from landmarkfer.face.alignment import crop_landmarks
 from landmarkfer.face.frame import Frame

@@ -25,6 +25,9 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 512 * 2**20
 """Larger files are not read."""
 
+BOX_MARGIN = 0.25
+"""What is cut out beyond a box on every side, as a share of its longer side."""
+
 # File names that count as images; anything else in a folder is left out and counted. HEIC needs the extra
 # `heif`: without it such files are rows that say so, rather than missing.
 IMAGE_SUFFIXES = frozenset(
@@ -122,6 +125,29 @@ def decode_array(values: np.ndarray) -> DecodedImage:
         raise UnreadableImage("the image has no pixels")
     rgb = np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else np.ascontiguousarray(values)
     return DecodedImage(rgb, plain=False)
+
+
+def cut_out(pixels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The part of an image that a box marks, with a margin of `BOX_MARGIN` where the image has one.
+
+    Args:
+        pixels: `uint8 [H, W, 3]`.
+        box: `(x0, y0, x1, y1)` in pixels.
+
+    Raises:
+        UnreadableImage: The box lies outside of the image, or mostly so.
+    """
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = box
+    inside = max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
+    if inside < 0.5 * (x1 - x0) * (y1 - y0):
+        shown = ", ".join(f"{value:g}" for value in box)
+        raise UnreadableImage(f"its box ({shown}) lies outside of the image of {width} x {height} pixels")
+    margin = BOX_MARGIN * max(x1 - x0, y1 - y0)
+    left, top = max(0, round(x0 - margin)), max(0, round(y0 - margin))
+    return np.ascontiguousarray(
+        pixels[top : max(top + 1, round(y1 + margin)), left : max(left + 1, round(x1 + margin))]
+    )
 
 
 def upright_pixels(image: Image.Image) -> np.ndarray:

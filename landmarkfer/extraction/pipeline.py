@@ -23,10 +23,10 @@ from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_sa
 from landmarkfer.data.shards import part_ids
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction.detectors import detector_identity
-from landmarkfer.extraction.open_source import open_source
 from landmarkfer.extraction.pool import WorkerPool, interrupts_held
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Source
+from landmarkfer.extraction.sources.entry import Source
+from landmarkfer.extraction.sources.open import open_source
 from landmarkfer.extraction.worker import Job
 from landmarkfer.progress import SILENT, Progress
 

@@ -22,7 +22,7 @@ from types import FrameType, ModuleType, TracebackType
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import DetectorError
-from landmarkfer.extraction.sources import Entry, row_of
+from landmarkfer.extraction.sources.entry import Entry, row_of
 from landmarkfer.extraction.worker import Job, serve
 
 logger = logging.getLogger(__name__)

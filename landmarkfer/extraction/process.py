@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import LandmarkferError
-from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_array, decode_image
+from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, cut_out, decode_array, decode_image
 from landmarkfer.extraction.detect import FaceResult, detect_face
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode, stored_image
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Entry, Reader, row_of
+from landmarkfer.extraction.sources.entry import Entry, Reader, row_of
 from landmarkfer.face.alignment import aligned_crop
 
 # Decoding several small images in a row and then searching them is faster than by turns, because the code of
@@ -80,11 +80,15 @@ def open_images(entries: Sequence[Entry], reader: Reader) -> Iterator[OpenedImag
 def _open(entry: Entry, reader: Reader) -> OpenedImage:
     row = row_of(entry)
     try:
+        if entry.fault is not None:
+            raise UnreadableImage(entry.fault)
         if entry.key is None:
             raise UnreadableImage("there is no such image in the source")
         content = reader.read(entry.key)
-        data = content if isinstance(content, bytes) else None
+        data = content if isinstance(content, bytes) and entry.box is None else None
         image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
+        if entry.box is not None:
+            image = decode_array(cut_out(image.pixels, entry.box))
     except UnreadableImage as error:
         row.status, row.error = "unreadable", str(error)
         return OpenedImage(row)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Entry, Reader
+from landmarkfer.extraction.sources.entry import Entry, Reader
 
 if TYPE_CHECKING:
     from landmarkfer.extraction.detectors import Detector

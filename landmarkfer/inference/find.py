@@ -20,7 +20,7 @@ from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
 from landmarkfer.extraction.settings import ExtractSettings
-from landmarkfer.extraction.sources import Entry, Reader
+from landmarkfer.extraction.sources.entry import Entry, Reader
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import to_pixels

@@ -21,10 +21,10 @@ from landmarkfer.data.row import Row
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detect import Box
 from landmarkfer.extraction.detectors import Detector, create_detector
-from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources import Entry, Key, Source
+from landmarkfer.extraction.sources.entry import Entry, Key, Source
+from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.extraction.worker import Job
 from landmarkfer.inference.face import Pictures, Pixels
 from landmarkfer.inference.faces import Faces, decoded

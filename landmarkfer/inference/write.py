@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from landmarkfer.errors import SourceError
-from landmarkfer.extraction.sources import Source
+from landmarkfer.extraction.sources.entry import Source
 from landmarkfer.files import replacing
 from landmarkfer.inference.faces import PREDICTIONS_NAME, Faces
 from landmarkfer.inference.pictures import remove_earlier, save_crops, save_images

@@ -44,7 +44,7 @@ class OddReader:
 @pytest.fixture
 def odd_source(tmp_path, monkeypatch):
     """A function from keys to a source, with a list of the keys that were read as `source.read()`."""
-    from landmarkfer.extraction.sources import Entry, Source
+    from landmarkfer.extraction.sources.entry import Entry, Source
 
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "odd_reader.py").write_text(textwrap.dedent(ODD_READER).replace("\\\\", "\\"))

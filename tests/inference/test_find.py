@@ -11,9 +11,9 @@ from PIL import Image
 from landmarkfer.data.row import Row
 from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.extraction.detect import detect_face
-from landmarkfer.extraction.open_inputs import open_inputs
 from landmarkfer.extraction.process import make_rows
 from landmarkfer.extraction.settings import ExtractSettings
+from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import normalise

@@ -9,7 +9,7 @@ from PIL import Image
 
 from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.errors import SettingsError, SourceError
-from landmarkfer.extraction.open_inputs import open_inputs
+from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.inference.write import STATE_NAME, Outputs, write_predictions

@@ -3,7 +3,7 @@
 import pytest
 
 from landmarkfer.extraction import ExtractSettings, extract
-from landmarkfer.extraction.open_source import open_source
+from landmarkfer.extraction.sources.open import open_source
 
 pytestmark = pytest.mark.fer2013
 

@@ -47,7 +47,7 @@ def test_layout_is_that_of_an_ordinary_data_set(written):
 
 
 def test_the_source_reader_takes_it_as_it_is(written):
-    from landmarkfer.extraction.open_source import open_source
+    from landmarkfer.extraction.sources.open import open_source
 
     source = open_source(written)
     assert source.classes == list(CLASSES) and len(source.entries) == 30 and source.ignored == 0

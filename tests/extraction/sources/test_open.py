@@ -9,7 +9,8 @@ import pytest
 
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage
-from landmarkfer.extraction.open_source import FolderReader, open_source
+from landmarkfer.extraction.sources.containers.folder import FolderReader
+from landmarkfer.extraction.sources.open import open_source
 
 TREE = {
     "train/happy/x.jpg": b"1",
@@ -159,7 +160,8 @@ def test_a_folder_without_permission_stops_the_listing(stranger):
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("landmarkfer.extraction.open_source.MAX_BYTES", 3)
+    for reader in ("folder", "archive"):
+        monkeypatch.setattr(f"landmarkfer.extraction.sources.containers.{reader}.MAX_BYTES", 3)
     (tmp_path / "a.jpg").write_bytes(b"1234")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", b"1234")

@@ -13,10 +13,15 @@ from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.row import Row, listing_hash
 
 Key = str | int
+Box = tuple[float, float, float, float]
 
 
 class Entry(NamedTuple):
-    """One image of a source; `key` is what its reader finds it by, None if it is known not to be there."""
+    """One image of a source; `key` is what its reader finds it by, None if it is known not to be there.
+
+    `box` is `(x0, y0, x1, y1)` in pixels of the upright image: the part of the image that is meant. `fault`
+    is why an image is known not to be readable.
+    """
 
     id: str
     key: Key | None
@@ -25,6 +30,8 @@ class Entry(NamedTuple):
     subset: str | None = None
     group: str | None = None
     votes: tuple[float, ...] | None = None
+    box: Box | None = None
+    fault: str | None = None
 
 
 def row_of(entry: Entry) -> Row:
@@ -49,12 +56,16 @@ class Source:
     """A listed source.
 
     Attributes:
-        kind: `folder`, `zip`, `csv`, or one of the first two with `+labels`.
+        kind: `folder`, `zip`, `tar`, `csv`, `parquet`, `arrow`, `arrays`, or one of these with `+labels`.
         name: Name of the folder or file.
         entries: The images in the order of the rows.
         reader: Reads them.
         ignored: Number of files that are not images.
         remarks: Sentences for the user about how the source was read.
+        readings: Spellings of labels that became another class name: `{"Happiness": "happy"}`.
+        group_rule: What the groups are and where they come from, in words; None where there are none.
+        vote_classes: The classes of the votes, where there are votes.
+        holds: What has to exist as long as the source does, such as a temporary folder.
     """
 
     kind: str
@@ -63,11 +74,16 @@ class Source:
     reader: Reader
     ignored: int = 0
     remarks: list[str] = field(default_factory=list)
+    readings: dict[str, str] = field(default_factory=dict)
+    group_rule: str | None = None
+    vote_classes: tuple[str, ...] = ()
+    holds: object = field(default=None, repr=False, compare=False)
 
     @property
     def classes(self) -> list[str]:
-        """The class names that occur, in canonical order."""
-        return sort_classes(entry.label for entry in self.entries if entry.label is not None)
+        """The class names that occur, in canonical order; those of votes also where none has the majority."""
+        named = [entry.label for entry in self.entries if entry.label is not None]
+        return sort_classes([*named, *self.vote_classes])
 
     @property
     def listing(self) -> str:

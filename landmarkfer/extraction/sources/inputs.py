@@ -20,8 +20,9 @@ from PIL import Image
 
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage, upright_pixels
-from landmarkfer.extraction.open_source import FolderReader, open_source
-from landmarkfer.extraction.sources import Entry, Key, Reader, Source
+from landmarkfer.extraction.sources.containers.folder import FolderReader
+from landmarkfer.extraction.sources.entry import Entry, Key, Reader, Source
+from landmarkfer.extraction.sources.open import open_source
 
 _LISTED = (".zip", ".csv")
 _PATTERN = frozenset("*?[")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage
-from landmarkfer.extraction.open_inputs import open_inputs
+from landmarkfer.extraction.sources.inputs import open_inputs
 
 
 def png(value):

@@ -1,11 +1,12 @@
 import pytest
 
 from landmarkfer.errors import SourceError
-from landmarkfer.extraction.layouts import Place, canonical_split, read_layout
+from landmarkfer.extraction.sources.options import SourceOptions
+from landmarkfer.extraction.sources.tree.layouts import Place, canonical_split, read_layout
 
 
-def places(*paths, layout="auto"):
-    return read_layout(paths, layout)[0]
+def places(*paths, **options):
+    return read_layout(paths, SourceOptions(**options))[0]
 
 
 def test_class_folders():
@@ -65,7 +66,7 @@ def test_flat_images_are_unlabelled():
 
 
 def test_albums_are_not_taken_for_classes_and_the_user_is_told():
-    found, remark = read_layout(["2021/a.jpg", "holiday/b.jpg"])
+    found, (remark,) = read_layout(["2021/a.jpg", "holiday/b.jpg"])
     assert found == [Place(None, None, None)] * 2
     assert "The folders 2021, holiday are not named like expressions" in remark
     assert "--layout classes" in remark
@@ -81,7 +82,7 @@ def test_unlabelled_keeps_the_split():
 
 def test_classes_need_folders():
     with pytest.raises(SourceError, match="--layout unlabelled"):
-        read_layout(["a.jpg"], "classes")
+        places("a.jpg", layout="classes")
 
 
 @pytest.mark.parametrize(

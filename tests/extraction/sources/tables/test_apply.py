@@ -7,7 +7,7 @@ import pytest
 
 from landmarkfer.errors import MissingExtra, SourceError
 from landmarkfer.extraction.decode import UnreadableImage
-from landmarkfer.extraction.open_source import open_source
+from landmarkfer.extraction.sources.open import open_source
 
 
 def pixel_row(values):
@@ -70,7 +70,7 @@ def test_pixel_csv_with_other_columns_and_a_mark_at_its_start(tmp_path):
     ],
 )
 def test_a_bad_row_costs_only_itself(tmp_path, pixels, reason):
-    path = write_csv(tmp_path / "x.csv", ["emotion,pixels,Usage", f"9,{pixels},", f"3,{pixel_row(IMAGE)},"])
+    path = write_csv(tmp_path / "x.csv", ["emotion,pixels,Usage", f",{pixels},", f"3,{pixel_row(IMAGE)},"])
     source = open_source(path)
     assert [entry.label for entry in source.entries] == [None, "happy"]
     with pytest.raises(UnreadableImage, match=reason):
@@ -149,7 +149,10 @@ def test_conflicting_rows_for_one_image_keep_no_label(photos, tmp_path):
     lines = ["path,label", "a.jpg,happy", "a.jpg,sad", "c.jpg,fear", "c.jpg,Fearful"]
     source = open_source(photos, labels=write_csv(tmp_path / "t.csv", lines))
     assert [(e.id, e.label) for e in source.entries] == [("a.jpg", None), ("c.jpg", "fear")]
-    assert source.remarks == ["1 image with two different labels in t.csv, stored without any."]
+    assert source.remarks == [
+        "1 image with two different labels in t.csv, stored without any (a.jpg: happy, sad).",
+        "2 images that t.csv does not name, left out (d.jpg, sub/b.jpg).",
+    ]
 
 
 def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):

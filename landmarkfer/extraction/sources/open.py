@@ -1,0 +1,275 @@
+"""List a source of images, whatever it is, with what it states of each of them."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from landmarkfer.errors import SourceError
+from landmarkfer.extraction.sources.containers.archive import is_tar, list_tar, list_zip, unpack
+from landmarkfer.extraction.sources.containers.folder import list_folder
+from landmarkfer.extraction.sources.containers.listing import VIDEO_SUFFIXES, Listing, kinds_of, left_out
+from landmarkfer.extraction.sources.containers.video import VideoReader, list_frames
+from landmarkfer.extraction.sources.datasets.annotated import read_annotations
+from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pixel_csv
+from landmarkfer.extraction.sources.entry import Entry, Source
+from landmarkfer.extraction.sources.formats import format_of
+from landmarkfer.extraction.sources.labels import ReadLabels, read_labels
+from landmarkfer.extraction.sources.options import SourceOptions
+from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
+from landmarkfer.extraction.sources.tree.schemes import group_pattern, groups_by, recognised
+from landmarkfer.progress import SILENT, Progress, counted
+
+_TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zip", ".tsv.gz", ".csv.bz2", ".csv.xz")
+_ARRAYS = (".npz", ".npy")
+_PARQUET = (".parquet", ".pq")
+
+
+def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **options: Any) -> Source:
+    """List the images of a source.
+
+    Args:
+        path: A folder of images or videos, a `.zip` or tar of images, a CSV of pixels, Parquet files, a
+            folder of `datasets.save_to_disk`, or NumPy files.
+        progress: Reports what takes long.
+        **options: See `SourceOptions`: `layout`, `labels`, `label_names`, `split_names`, `path_column`,
+            `label_column`, `split_column`, `group_column`, `group_pattern`, `boxes`, `fps`.
+
+    Returns:
+        The source, with its images sorted by id (those of a table in its row order).
+
+    Raises:
+        SourceError: The source does not exist, cannot be listed, holds no image, or can be read in two ways.
+    """
+    if options.get("labels") is not None:
+        options["labels"] = Path(options["labels"])
+    chosen = SourceOptions(**options)
+    path = Path(path)
+    if chosen.labels is None and (chosen.path_column or chosen.label_column or chosen.split_column):
+        _check_columns(path)
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; give a folder of images, a .zip or a CSV of pixels.")
+    source = _opened(path, chosen, progress)
+    return _with_groups(source, chosen)
+
+
+def _check_columns(path: Path) -> None:
+    """Refuse columns of a table without the table, where the source is none itself."""
+    if path.is_dir() and not any(path.rglob("*.parquet")) and not any(path.rglob("*.arrow")):
+        raise SourceError(
+            "columns of a label table were given without the table; name it with --labels FILE."
+        )
+
+
+def _opened(path: Path, options: SourceOptions, progress: Progress) -> Source:
+    if path.is_dir():
+        from landmarkfer.extraction.sources.datasets.parquet import is_saved_dataset, open_saved_dataset
+
+        if is_saved_dataset(path):
+            return open_saved_dataset(path, options, progress)
+        return _of_files(list_folder(path), path, options, progress)
+    name = path.name.lower()
+    if name.endswith(_PARQUET):
+        return _of_parquet([path], path.name, path.parent, options, progress)
+    if name.endswith(_ARRAYS):
+        from landmarkfer.extraction.sources.datasets.arrays import open_arrays
+
+        return open_arrays([path], path.name, options)
+    if name.endswith(_TABLE_ENDINGS) and (name.endswith(".csv") or is_pixel_csv(path)):
+        return _of_csv(path, options, progress)
+    if zipfile.is_zipfile(path):
+        return _of_files(list_zip(path), path, options, progress)
+    if name.endswith(".zip"):
+        kind = format_of(path)
+        if kind == "zip archive":
+            raise SourceError(
+                f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so the copy is "
+                "not complete; copy or download it again."
+            )
+        raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")
+    if is_tar(path):
+        return _of_files(list_tar(path, progress), path, options, progress)
+    raise SourceError(
+        f"{path} is neither a folder, nor a .zip, nor a .csv, but a {format_of(path)}; unpack other "
+        f"archives, and "
+        "give the folder that holds the images."
+    )
+
+
+def _of_csv(path: Path, options: SourceOptions, progress: Progress) -> Source:
+    kind = format_of(path)
+    if kind not in ("text file", "text file (UTF-16)", "gzip file", "zip archive", "bzip2 file", "xz file"):
+        raise SourceError(f"{path} is named like a table and is a {kind}; copy or download it again.")
+    return open_pixel_csv(path, options, progress)
+
+
+def _of_parquet(
+    files: list[Path], name: str, root: Path, options: SourceOptions, progress: Progress
+) -> Source:
+    from landmarkfer.extraction.sources.datasets.parquet import open_image_tables
+
+    if options.labels is not None:
+        raise SourceError(
+            "--labels goes with a folder or .zip of images; Parquet files have their own labels."
+        )
+    return open_image_tables(files, name, "parquet", root, options, progress)
+
+
+def _of_files(listed: Listing, path: Path, options: SourceOptions, progress: Progress) -> Source:
+    """The source of a folder or an archive: image files, or else the data sets in it."""
+    videos = _take_videos(listed, path, options, progress)
+    if options.labels is not None:
+        from landmarkfer.extraction.sources.tables.apply import apply_label_table
+
+        if not listed.images and (held := _held(listed, path, options, progress)) is not None:
+            return held
+        return _keeping(apply_label_table(listed, options.labels, options), listed)
+    if not listed.images:
+        held = _held(listed, path, options, progress)
+        if held is not None:
+            return held
+        raise SourceError(_nothing(listed, path))
+    return _keeping(_of_tree(listed, videos, options, progress), listed)
+
+
+def _keeping(source: Source, listed: Listing) -> Source:
+    source.holds = listed.holds
+    return source
+
+
+def _take_videos(listed: Listing, path: Path, options: SourceOptions, progress: Progress) -> list[str]:
+    """Make the frames of videos images of the listing; return the videos."""
+    videos = listed.named(*VIDEO_SUFFIXES)
+    if options.fps is None or not videos:
+        return []
+    if listed.kind != "folder":
+        raise SourceError(f"{path} holds videos in an archive; unpack it to take frames of them.")
+    frames = list_frames(path, [str(listed.others[name]) for name in videos], options.fps, progress)
+    listed.images = sorted([*listed.images, *frames], key=lambda image: image[0])
+    listed.reader = VideoReader(str(path))
+    return videos
+
+
+def _held(listed: Listing, path: Path, options: SourceOptions, progress: Progress) -> Source | None:
+    """The data set in a folder or an archive without image files: Parquet, a CSV of pixels, or arrays."""
+    for endings in (_PARQUET, _TABLE_ENDINGS, _ARRAYS):
+        names = listed.named(*endings)
+        if not names:
+            continue
+        root, keeps = path, None
+        if listed.kind != "folder":
+            keeps = unpack(listed, names, progress)
+            root = keeps.path
+        files = [root / name for name in names]
+        if endings is _TABLE_ENDINGS:
+            files = [file for file in files if is_pixel_csv(file)]
+            if not files:
+                continue
+            if len(files) > 1:
+                shown = ", ".join(file.relative_to(root).as_posix() for file in files)
+                raise SourceError(
+                    f"{path} holds several CSVs of pixels ({shown}); give the one that is meant."
+                )
+            source = open_pixel_csv(files[0], options, progress)
+        elif endings is _PARQUET:
+            source = _of_parquet(files, path.name, root, options, progress)
+        else:
+            from landmarkfer.extraction.sources.datasets.arrays import open_arrays
+
+            source = open_arrays(files, path.name, options)
+        used = [file.relative_to(root).as_posix() for file in files]
+        source.ignored, remarks = left_out(listed, used)
+        source.remarks += remarks
+        source.holds = (source.holds, keeps, listed.holds)
+        return source
+    return None
+
+
+def _of_tree(listed: Listing, videos: list[str], options: SourceOptions, progress: Progress) -> Source:
+    """The source of image files, with what their paths state of them."""
+    ids = [image_id for image_id, _ in listed.images]
+    annotations = read_annotations(listed, progress) if options.layout == "auto" else None
+    used = list(videos)
+    if annotations is not None:
+        places, remarks = read_layout(ids, SourceOptions("unlabelled", options.split_names))
+        read = read_labels(
+            [annotations.labels.get(image_id) for image_id in ids],
+            ids,
+            options.label_names,
+            annotations.meaning,
+            f"the annotations of {annotations.title}",
+        )
+        remarks = [*remarks, annotations.remark]
+        used += annotations.files
+    else:
+        places, remarks = read_layout(ids, options)
+        read, places, remarks = _labels_of(ids, places, remarks, options)
+    ignored, more = left_out(listed, used)
+    groups = _videos_of(ids, videos)
+    entries = [
+        Entry(image_id, key, label, place.split, place.subset, group)
+        for (image_id, key), label, place, group in zip(
+            listed.images, read.labels, places, groups, strict=True
+        )
+    ]
+    source = Source(listed.kind, listed.name, entries, listed.reader, ignored)
+    source.remarks, source.readings = [*remarks, *read.remarks, *more], read.readings
+    source.group_rule = "the video" if videos else None
+    return source
+
+
+def _labels_of(
+    ids: list[str], places: list[Place], remarks: list[str], options: SourceOptions
+) -> tuple[ReadLabels, list[Place], list[str]]:
+    """The classes of folders; where none is a class, those that the file names state by a known scheme."""
+    if any(place.folder for place in places) or options.layout != "auto":
+        spelt = [place.folder for place in places]
+        return read_labels(spelt, ids, options.label_names, where="the folders"), places, remarks
+    scheme = recognised(ids)
+    if scheme is None or not scheme.labels:
+        return ReadLabels([None] * len(ids)), places, remarks
+    found = [match["label"].upper() if (match := scheme.pattern.search(name)) else None for name in ids]
+    meaning = {key.lower(): name for key, name in scheme.labels.items()}
+    meaning |= {str(int(key)): name for key, name in scheme.labels.items() if key.isdecimal()}
+    read = read_labels(found, ids, options.label_names, meaning, f"the names of {scheme.title}")
+    return read, places, [f"Labels are those that the file names of {scheme.title} state."]
+
+
+def _videos_of(ids: list[str], videos: list[str]) -> list[str | None]:
+    if not videos:
+        return [None] * len(ids)
+    known = set(videos)
+    return [name if (name := image_id.rpartition("#")[0]) in known else None for image_id in ids]
+
+
+def _with_groups(source: Source, options: SourceOptions) -> Source:
+    """Name the person or the sequence of each image by its path, where the source did not."""
+    ids = [entry.id for entry in source.entries]
+    if options.group_pattern is not None:
+        pattern = group_pattern(options.group_pattern)
+        groups = groups_by(pattern, ids)
+        if not any(groups):
+            raise SourceError(
+                f"the group pattern {options.group_pattern!r} matches no image; the first is {ids[0]}."
+            )
+        source.group_rule = f"the pattern {options.group_pattern}"
+    elif source.group_rule is None and (scheme := recognised(ids)) is not None:
+        groups = groups_by(scheme.pattern, ids)
+        source.group_rule = f"the file names, which are those of {scheme.title}"
+    else:
+        return source
+    source.entries = [
+        entry._replace(group=group) for entry, group in zip(source.entries, groups, strict=True)
+    ]
+    return source
+
+
+def _nothing(listed: Listing, path: Path) -> str:
+    """Why a folder or an archive without images is no source."""
+    archives = left_out(listed)[1]
+    hint = f" {archives[0]}" if archives else ""
+    what = f" ({kinds_of(list(listed.others))})" if listed.others else ""
+    return (
+        f"{path} holds no images ({counted(len(listed.others), 'other file')}); images end in "
+        f".jpg, .png, .webp, .bmp, .gif, .tif and the like{'; there are' + what if what else ''}.{hint}"
+    )

@@ -1,0 +1,1 @@
+"""What paths state of images: class, split and group."""
