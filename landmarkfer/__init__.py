@@ -12,7 +12,7 @@ MediaPipe; what is used loads what it needs.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from landmarkfer.errors import LandmarkferError, SettingsError, extras_named
 
 if TYPE_CHECKING:
     from landmarkfer.data.cache import LandmarkCache
-    from landmarkfer.extraction.sources.tree.layouts import Layout
+    from landmarkfer.extraction.sources.options import Layout
     from landmarkfer.face.graph import FaceGraph, build_graph
     from landmarkfer.inference.face import Face
     from landmarkfer.inference.faces import Faces
@@ -97,9 +97,15 @@ def extract(
     landmarker: str | os.PathLike[str] | None = None,
     layout: "Layout" = "auto",
     labels: str | os.PathLike[str] | None = None,
+    label_names: "Mapping[Any, str | None] | Sequence[str] | str | None" = None,
+    split_names: "Mapping[str, str | None] | Sequence[str] | str | None" = None,
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
+    group_pattern: str | None = None,
+    boxes: bool = True,
+    fps: float | None = None,
     progress: "Progress | bool" = False,
     **options: Any,
 ) -> "LandmarkCache":
@@ -109,15 +115,22 @@ def extract(
     searched in processes that are started anew, so a script needs its `if __name__ == "__main__":` guard.
 
     Args:
-        source: A folder or a `.zip` of images, or a CSV of pixels.
+        source: A folder, a `.zip` or a tar of images, a CSV of pixels, Parquet files, a folder of
+            `datasets.save_to_disk`, or NumPy files.
         cache: Folder of the cache, or a name under `./cache`; the source's name there if None.
         workers: Processes; one per core if None.
         landmarker: The model file of the `landmarker` detector.
         layout: Whether folder names are labels: `auto`, `classes` or `unlabelled`.
-        labels: A CSV or Parquet table of labels for the images of a folder or `.zip`.
+        labels: A table of labels for the images of a folder or an archive: CSV, JSON Lines, Excel, Parquet.
+        label_names: What labels or class folders mean: names by value, `"7=contempt"`, or a file of these.
+        split_names: What folders or values of a split column mean: `train`, `val`, `test` or None by name.
         path_column: The table's column of image paths.
         label_column: The table's column of labels.
         split_column: The table's column of splits.
+        group_column: The table's column of people or sequences.
+        group_pattern: A regular expression that names the person or sequence in a path, or a scheme's name.
+        boxes: Whether a table's box columns are used: a row is then a face of an image.
+        fps: Frames a second that are taken of videos.
         progress: True shows bars; or where to report to.
         **options: `detector`, `passes`, `retries`, `threshold`, `max_faces`, `keep`, `crop`; see
             `landmarkfer.extraction.settings.ExtractSettings`.
@@ -138,17 +151,24 @@ def extract(
     from landmarkfer.progress import shown
 
     settings = make_settings(options)
-    images = open_source(
-        source,
-        layout=layout,
-        labels=labels,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-    )
-    for remark in images.remarks:
-        logging.getLogger(__name__).warning(remark)
     with shown(progress) as report:
+        images = open_source(
+            source,
+            report,
+            layout=layout,
+            labels=labels,
+            label_names=label_names,
+            split_names=split_names,
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            group_pattern=group_pattern,
+            boxes=boxes,
+            fps=fps,
+        )
+        for remark in images.remarks:
+            logging.getLogger(__name__).warning(remark)
         summary = run(
             images,
             cache_folder(cache, Path(source)),

@@ -2,12 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich_click as click
 
-if TYPE_CHECKING:
-    from landmarkfer.extraction.sources.tree.layouts import Layout
+from landmarkfer.cli.source_options import SOURCE_OPTIONS, source_options
 
 
 class CropSize(click.ParamType):
@@ -49,60 +48,46 @@ class CropSize(click.ParamType):
 @click.option(
     "--crop", type=CropSize(), help="Store an aligned face of SIZE pixels instead of the image. [none]"
 )
-@click.option(
-    "--layout",
-    type=click.Choice(["auto", "classes", "unlabelled"]),
-    default="auto",
-    help="Whether folder names are labels. [auto]",
-)
-@click.option(
-    "--labels", type=click.Path(exists=True, path_type=Path), help="A CSV or Parquet table of labels."
-)
-@click.option("--path-column", help="The table's column of image paths.")
-@click.option("--label-column", help="The table's column of labels.")
-@click.option("--split-column", help="The table's column of splits.")
+@click.option("--dry-run", is_flag=True, help="Print how SOURCE is read, and detect nothing.")
+@source_options
 def extract(
     source: Path,
     cache: str | None,
     workers: int | None,
     landmarker: Path | None,
-    layout: "Layout",
-    labels: Path | None,
-    path_column: str | None,
-    label_column: str | None,
-    split_column: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Find the face and its 478 landmarks in every image of SOURCE and store them in a cache.
 
-    SOURCE is a folder or a .zip of images (class folders, with or without split folders above them), a CSV
-    with the columns emotion,pixels,Usage, or a folder with a table of labels (--labels). Interrupted, the
-    same command resumes; on a finished cache it detects nothing.
+    SOURCE is a folder, a .zip or a tar of images with class folders and split folders in any order, a CSV
+    with the columns emotion,pixels,Usage, Parquet files or a folder of Hugging Face datasets, NumPy files, or
+    a folder with a table of labels (--labels). How it is read is printed first; what can be read in two ways
+    is refused. Interrupted, the same command resumes; on a finished cache it detects nothing.
 
     \b
     Examples:
       landmarkfer extract photos/
+      landmarkfer extract photos/ --dry-run
       landmarkfer extract fer2013.zip --passes 7 --threshold 0.3
       landmarkfer extract photos.zip --labels labels.csv --cache faces
+      landmarkfer extract DATASET/ --label-names 1=surprise --label-names 2=fear
+      landmarkfer extract ck+/ --group-pattern ck+
     """  # noqa: D301 (click wants the character, not a backslash)
-    from landmarkfer.cli.extract_report import interruption_text, print_summary
+    from landmarkfer.cli.extract_report import interruption_text, print_source, print_summary
     from landmarkfer.data.cache import cache_folder
     from landmarkfer.extraction.pipeline import extract as run
     from landmarkfer.extraction.settings import make_settings
     from landmarkfer.extraction.sources.open import open_source
     from landmarkfer.progress import show_progress
 
+    reading = {name: options.pop(name) for name in SOURCE_OPTIONS}
     settings = make_settings({name: value for name, value in options.items() if value is not None})
-    images = open_source(
-        source,
-        layout=layout,
-        labels=labels,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-    )
-    for remark in images.remarks:
-        click.echo(remark, err=True)
+    with show_progress() as progress:
+        images = open_source(source, progress, **reading)
+    print_source(images)
+    if dry_run:
+        return
     folder = cache_folder(cache, source)
     try:
         with show_progress() as progress:

@@ -15,7 +15,7 @@ from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pi
 from landmarkfer.extraction.sources.entry import Entry, Source
 from landmarkfer.extraction.sources.formats import format_of
 from landmarkfer.extraction.sources.labels import ReadLabels, read_labels
-from landmarkfer.extraction.sources.options import SourceOptions
+from landmarkfer.extraction.sources.options import SourceOptions, make_options
 from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
 from landmarkfer.extraction.sources.tree.schemes import group_pattern, groups_by, recognised
 from landmarkfer.progress import SILENT, Progress, counted
@@ -41,9 +41,7 @@ def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **opt
     Raises:
         SourceError: The source does not exist, cannot be listed, holds no image, or can be read in two ways.
     """
-    if options.get("labels") is not None:
-        options["labels"] = Path(options["labels"])
-    chosen = SourceOptions(**options)
+    chosen = make_options(**options)
     path = Path(path)
     if chosen.labels is None and (chosen.path_column or chosen.label_column or chosen.split_column):
         _check_columns(path)
@@ -83,7 +81,7 @@ def _opened(path: Path, options: SourceOptions, progress: Progress) -> Source:
         kind = format_of(path)
         if kind == "zip archive":
             raise SourceError(
-                f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so the copy is "
+                f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so it is "
                 "not complete; copy or download it again."
             )
         raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")

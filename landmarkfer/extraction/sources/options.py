@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from landmarkfer.data.label_names import make_label_names
+from landmarkfer.extraction.sources.tree.splits import make_split_names
 
 Layout = Literal["auto", "classes", "unlabelled"]
 
@@ -40,3 +43,23 @@ class SourceOptions:
     group_pattern: str | None = None
     boxes: bool = True
     fps: float | None = None
+
+
+def make_options(**given: Any) -> SourceOptions:
+    """Options as a user gives them: names also as `VALUE=NAME`, the table also as text.
+
+    Args:
+        **given: The attributes of `SourceOptions`.
+
+    Raises:
+        SettingsError: A name is not of the form that it needs.
+    """
+    labels = given.get("labels")
+    return SourceOptions(
+        **{
+            **given,
+            "labels": None if labels is None else Path(labels),
+            "label_names": make_label_names(given.get("label_names")),
+            "split_names": make_split_names(given.get("split_names")),
+        }
+    )

@@ -5,10 +5,11 @@ words `val`, `valid`, `dev` and `eval`, which mean other things too, only beside
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from landmarkfer.data.labels import label_key
+from landmarkfer.errors import SettingsError
 
 SPLITS: dict[str, str] = {
     "train": "train",
@@ -108,6 +109,37 @@ def file_split(path: str, given: Mapping[str, str | None] | None = None) -> Stat
     """What a file name states that starts with a split and a number, such as `PublicTest_1.jpg`."""
     match = _FILE.match(path.rsplit("/", 1)[-1])
     return stated_split(match["name"], given) if match else None
+
+
+def make_split_names(given: Mapping[str, str | None] | Sequence[str] | str | None) -> dict[str, str | None]:
+    """Names of splits, as a user gives them.
+
+    Args:
+        given: Splits by name, or one or more texts `NAME=SPLIT`; an empty split, or None, is none.
+
+    Returns:
+        `train`, `val`, `test` or None, by `label_key`.
+
+    Raises:
+        SettingsError: A text is no `NAME=SPLIT`, or a split is unknown.
+    """
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    else:
+        texts = [given] if isinstance(given, str) else given or []
+        wrong = next((text for text in texts if "=" not in text), None)
+        if wrong is not None:
+            raise SettingsError(f"'{wrong}' is no NAME=SPLIT, such as Fold5=test.")
+        pairs = [(name, split) for name, _, split in (text.partition("=") for text in texts)]
+    found: dict[str, str | None] = {}
+    for name, split in pairs:
+        known = canonical_split(split) if split else None
+        if split and known is None:
+            raise SettingsError(
+                f"'{name}={split}' names no split; a split is train, val or test, or empty for none."
+            )
+        found[label_key(name)] = known
+    return found
 
 
 def looks_like_a_split(name: str) -> bool:
