@@ -46,6 +46,29 @@ class Progress:
 SILENT = Progress()
 
 
+class Patient(Progress):
+    """Passes on what takes longer than some seconds, so that short work shows nothing.
+
+    Args:
+        progress: Where to.
+        seconds: From when on a task is shown.
+    """
+
+    def __init__(self, progress: Progress, seconds: float = 2.0) -> None:
+        self._progress = progress
+        self._seconds = seconds
+        self._began: dict[str, float] = {}
+
+    def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Report where a task stands; see `Progress`."""
+        if time.monotonic() - self._began.setdefault(task, time.monotonic()) >= self._seconds:
+            self._progress(task, done, total, note)
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        self._progress.say(text)
+
+
 @contextmanager
 def show_progress(console: "Console | None" = None) -> Iterator[Progress]:
     """Show bars with rate and time left on a terminal; elsewhere a line every ten seconds, and at the end.

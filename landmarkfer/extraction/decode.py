@@ -1,8 +1,9 @@
 """Image files to upright 8-bit RGB pixels, `uint8 [H, W, 3]`, whatever the file holds.
 
 EXIF orientation is applied, palettes and CMYK are converted, 16-bit samples are scaled to 8, transparency is
-laid over white, and of an animation the first frame is taken. Whatever cannot be shown as such pixels raises
-`UnreadableImage` with the reason, so that one bad file costs one row and not a run.
+laid over white, and of an animation the first frame is taken, or the middle one where the first is blank.
+Whatever cannot be shown as such pixels raises `UnreadableImage` with the reason, so that one bad file costs
+one row and not a run.
 """
 
 import contextlib
@@ -93,6 +94,7 @@ def decode_image(data: bytes) -> DecodedImage:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImage(f"{image.width} x {image.height} pixels are too many: {_BOMB}")
                 image.load()  # before its EXIF data, which Pillow may load it for, and leave half a picture
+                _leave_blank_frame(image)
                 upright = _is_upright(image)
                 plain = upright and _is_plain(image)
                 pixels = np.asarray(_to_rgb(image if upright else ImageOps.exif_transpose(image)))
@@ -158,6 +160,7 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
     """
     try:
         image.load()
+        _leave_blank_frame(image)
         return np.asarray(_to_rgb(image if _is_upright(image) else ImageOps.exif_transpose(image)))
     except UnreadableImage:
         raise
@@ -166,6 +169,20 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
 
 
 _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a decompression bomb"
+
+
+def _leave_blank_frame(image: Image.Image) -> None:
+    """Go to the middle frame of an animation whose first has one colour."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and all(low == high for low, high in _extrema(image)):
+        image.seek(frames // 2)
+        image.load()
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    """The lowest and highest value of each channel."""
+    found = image.convert("RGB").getextrema()
+    return [pair for pair in found if isinstance(pair, tuple)]
 
 
 def _is_upright(image: Image.Image) -> bool:

@@ -18,7 +18,7 @@ from landmarkfer.extraction.sources.labels import ReadLabels, read_labels
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
 from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
 from landmarkfer.extraction.sources.tree.schemes import group_pattern, groups_by, recognised
-from landmarkfer.progress import SILENT, Progress, counted
+from landmarkfer.progress import SILENT, Patient, Progress, counted
 
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zip", ".tsv.gz", ".csv.bz2", ".csv.xz")
 _ARRAYS = (".npz", ".npy")
@@ -47,7 +47,7 @@ def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **opt
         _check_columns(path)
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a folder of images, a .zip or a CSV of pixels.")
-    source = _opened(path, chosen, progress)
+    source = _opened(path, chosen, Patient(progress))
     return _with_groups(source, chosen)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from landmarkfer.data.labels import canonical_label, is_known_label
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.listing import Listing, left_out
 from landmarkfer.extraction.sources.entry import Box, Entry, Key, Source
@@ -21,6 +22,8 @@ from landmarkfer.extraction.sources.tables.official import (
 from landmarkfer.extraction.sources.tables.read import Table, read_table
 from landmarkfer.extraction.sources.tables.splits import read_splits
 from landmarkfer.extraction.sources.tables.votes import VOTE_CLASSES, is_vote_table, read_votes
+from landmarkfer.extraction.sources.tree.folders import Tree
+from landmarkfer.extraction.sources.tree.split_folders import path_splits
 from landmarkfer.extraction.sources.tree.splits import StatedSplit
 from landmarkfer.progress import counted
 
@@ -54,6 +57,7 @@ class _Rows:
     remarks: list[str] = field(default_factory=list)
     group_rule: str | None = None
     vote_classes: tuple[str, ...] = ()
+    has_splits: bool = False
 
 
 def apply_label_table(listed: Listing, path: Path, options: SourceOptions) -> Source:
@@ -84,7 +88,9 @@ def apply_label_table(listed: Listing, path: Path, options: SourceOptions) -> So
             "another column."
         )
     names = [found or given for found, given in zip(matched, rows.paths, strict=True)]
+    about_splits = _complete_splits(names, rows, options, path.name)
     entries, remarks = _entries(names, keys, rows, listed, path.name)
+    remarks += about_splits + _other_folders(names, rows.labels.labels, path.name)
     remarks = rows.remarks + rows.labels.remarks + remarks + _unnamed(ids, set(names), path.name)
     ignored, more = left_out(listed, [*names, *_itself(listed, path)])
     return Source(
@@ -137,7 +143,8 @@ def _read(path: Path, ids: Sequence[str], options: SourceOptions) -> _Rows:
         remarks.append(
             f"Each row is a box ({columns}), cut out of its image with a margin; --no-boxes takes none."
         )
-    return _Rows(paths, labels, splits, groups, boxes, votes, remarks + more, rule, vote_classes)
+    stated = any(split is not None for split in splits)
+    return _Rows(paths, labels, splits, groups, boxes, votes, remarks + more, rule, vote_classes, stated)
 
 
 def _labels(
@@ -231,6 +238,48 @@ def _entries(
             f"{', ...' if len(missing) > 3 else ''}), stored as unreadable."
         )
     return entries, remarks
+
+
+def _complete_splits(names: Sequence[str], rows: _Rows, options: SourceOptions, table: str) -> list[str]:
+    """Take the splits that the paths state where the table states none.
+
+    Raises:
+        SourceError: The table would train on an image that its path calls test or validation.
+    """
+    try:
+        by_path = path_splits(Tree(names, options))
+    except SourceError:
+        if rows.has_splits:
+            return []
+        raise
+    if not any(by_path):
+        return []
+    for name, stated, path_split in zip(names, rows.splits, by_path, strict=True):
+        if stated is not None and path_split is not None and stated.split == "train" != path_split.split:
+            raise SourceError(
+                f"{table} has {name} in train, and its path says {path_split.split}; where the table is "
+                f"right, name "
+                "the folder with --split-names FOLDER= (no split)."
+            )
+    taken = sum(a is None and b is not None for a, b in zip(rows.splits, by_path, strict=True))
+    rows.splits = [stated or other for stated, other in zip(rows.splits, by_path, strict=True)]
+    return [f"{counted(taken, 'image')} of {table} without a split, taken from the path."] if taken else []
+
+
+def _other_folders(names: Sequence[str], labels: Sequence[str | None], table: str) -> list[str]:
+    """A remark on images whose folder is named like another expression than the table's label."""
+    other = []
+    for name, label in zip(names, labels, strict=True):
+        classes = {canonical_label(folder) for folder in name.split("/")[:-1] if is_known_label(folder)}
+        if label is not None and classes and label not in classes:
+            other.append(f"{name}: {label}")
+    if not other:
+        return []
+    return [
+        f"{counted(len(other), 'image')} with another label in {table} than their folder is named; the "
+        f"table's holds "
+        f"({'; '.join(other[:3])}{'; ...' if len(other) > 3 else ''})."
+    ]
 
 
 def _unnamed(ids: Sequence[str], named: set[str], table: str) -> list[str]:

@@ -90,3 +90,125 @@ def test_classes_need_folders():
 )
 def test_split_names(name, split):
     assert canonical_split(name) == split
+
+
+def refusal(*paths, **options):
+    with pytest.raises(SourceError) as caught:
+        places(*paths, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "split"),
+    [
+        ("happy/test/x.jpg", "happy", "test"),
+        ("set/Anger/Validation-Data/x.jpg", "angry", "val"),
+        ("Test_Aligned_Faces/Fear/x.png", "fear", "test"),
+        ("training_set/03-disgust/x.png", "disgust", "train"),
+        ("a/b/test2/c/Sadness/d/x.png", "sad", "test"),
+        ("FER2013Valid/neutral/x.png", "neutral", "val"),
+        ("public test/surprised/x.png", "surprise", "test"),
+        ("TESTSET/Happy Faces/x.png", "happy", "test"),
+        ("DevSet/contempt/x.png", "contempt", "val"),
+        ("tr\u200bain/ha\u200bppy\xa0/x.png", "happy", "train"),
+        ("imgs/mytrain_data/happy/x.png", "happy", None),
+    ],
+)
+def test_a_split_at_any_level_and_in_longer_names(path, label, split):
+    if split is None:
+        assert "the folder mytrain_data may be a split" in refusal(path)
+    else:
+        assert places(path, f"train/sad/{'y'}.jpg")[0] == Place(label, split, places(path)[0].subset)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("Ärger", "angry"),
+        ("A\u0308rger", "angry"),
+        ("überrascht", "surprise"),
+        ("dégoût", "disgust"),
+        ("Alegri\u0301a", "happy"),
+        ("TRISTEZA", "sad"),
+        ("7. Mépris", "contempt"),
+    ],
+)
+def test_class_folders_in_other_languages(name, label):
+    assert places(f"{name}/x.jpg") == [Place(label, None, None)]
+
+
+def test_what_holds_class_folders_is_no_class():
+    tree = ["happy/a.jpg", "sad/a.jpg", "copies/happy/a.jpg", "copies/deep/train/sad/a.jpg"]
+    found, remarks = read_layout(tree)
+    assert [place.label for place in found] == ["happy", "sad", "happy", "sad"]
+    assert "3 images are in no split folder" in remarks[0]
+
+
+def test_a_copy_of_the_tree_within_itself_is_said():
+    inner = [f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("joy", "fear") for i in "01"]
+    found, remarks = read_layout([*(f"set/{path}" for path in inner), *(f"set/set/{path}" for path in inner)])
+    assert [place.label for place in found] == ["happy", "happy", "fear", "fear"] * 4
+    assert any("8 images are there twice, as set/set/test/fear/0.png is" in remark for remark in remarks)
+
+
+def test_stray_images_beside_the_root_are_reported():
+    found, remarks = read_layout(["a/train/sad/1.jpg", "a/test/happy/1.jpg", "cover.png", "a/banner.png"])
+    assert [place.label for place in found] == ["sad", "happy", None, None]
+    assert remarks[1] == "2 images are in no class folder (cover.png, a/banner.png), stored without a label."
+
+
+def test_an_image_whose_name_and_folder_disagree_is_refused():
+    message = refusal("train/happy/test_004.jpg", "train/sad/1.jpg")
+    assert "train/happy/test_004.jpg is in train and its name says test" in message
+    assert "--split-names test=train" in message
+    decided = places("train/happy/test_004.jpg", split_names={"test": "train"})
+    assert decided == [Place("happy", "train", None)]
+    # A test folder has the last word; nothing of it is trained on.
+    assert places("test/happy/train_004.jpg")[0].split == "test"
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "message"),
+    [
+        (["train/test/happy/1.jpg"], {}, "names two splits; say which of the two holds"),
+        (["train_val/happy/1.jpg"], {}, "the folder train_val names two splits"),
+        (["happy/sad/1.jpg"], {}, "names two classes, happy and sad"),
+        (["happy/1.jpg", "sad/1.jpg", "misc/1.jpg"], {}, "the folder misc beside class folders"),
+        (["1/train/a.jpg", "2/test/b.jpg"], {}, "the folders 1, 2 hold split folders"),
+        (["train/p1/x/a.jpg", "test/p2/y/a.jpg"], {}, "the classes may be p1, p2, or the folders in them"),
+        (["contest/happy/1.jpg"], {}, "the folder contest may be a split"),
+    ],
+)
+def test_two_readings_are_refused_in_one_sentence(paths, options, message):
+    assert message in refusal(*paths, **options)
+
+
+def test_names_that_the_user_gives_decide():
+    tree = ["cinq/x.jpg", "six/x.jpg", "pile/x.jpg", "happy/x.jpg"]
+    names = {"cinq": "angry", "six": "sad", "pile": None}
+    assert [place.label for place in places(*tree, label_names=names)] == ["angry", "sad", None, "happy"]
+    assert places("contest/happy/1.jpg", split_names={"contest": None}) == [Place("happy", None, None)]
+    assert places("Fold5/happy/1.jpg", split_names={"fold5": "test"}) == [Place("happy", "test", None)]
+    assert [place.label for place in places("1/train/a.jpg", "2/test/b.jpg", layout="classes")] == ["1", "2"]
+    swapped = {"happy": "sad", "sad": "happy"}
+    assert [place.label for place in places("happy/a", "sad/a", label_names=swapped)] == ["sad", "happy"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["0", "1", "6"], ["0", "1", "6"]),
+        (["01", "02"], ["1", "2"]),
+        (["2019", "2020"], [None, None]),
+        (["0", "holiday"], [None, None]),
+    ],
+)
+def test_small_numbers_alone_are_classes(names, labels):
+    assert [place.label for place in places(*(f"{name}/x.jpg" for name in names))] == labels
+
+
+def test_one_folder_below_the_splits_is_no_class():
+    assert places("train/images/a.jpg", "test/images/b.jpg") == [
+        Place(None, "train", None),
+        Place(None, "test", None),
+    ]
