@@ -14,9 +14,10 @@ from landmarkfer.progress import counted
 # Folders of these names beside class folders may hold anything.
 _MEANINGLESS = frozenset(
     """
-    all any backup crop crops cropped data dataset datasets download downloads example examples face faces
-    file files image images img imgs misc mixed new other others photo photos pic pics picture pictures raw
-    rest sample samples temp thumbnails thumbs tmp unknown unlabeled unlabelled unsorted untitled various
+    all any archive archives backup crop crops cropped data dataset datasets download downloads example
+    examples face faces file files image images img imgs misc mixed new other others photo photos pic pics
+    picture pictures raw rest sample samples temp thumbnails thumbs tmp unknown unlabeled unlabelled unsorted
+    untitled various
     """.split()
 )
 _HIGHEST_NUMBER = 10

@@ -145,7 +145,9 @@ def test_what_holds_class_folders_is_no_class():
 
 
 def test_a_copy_of_the_tree_within_itself_is_said():
-    inner = [f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("joy", "fear") for i in "01"]
+    inner = [
+        f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("joy", "fear") for i in "01"
+    ]
     found, remarks = read_layout([*(f"set/{path}" for path in inner), *(f"set/set/{path}" for path in inner)])
     assert [place.label for place in found] == ["happy", "happy", "fear", "fear"] * 4
     assert any("8 images are there twice, as set/set/test/fear/0.png is" in remark for remark in remarks)
