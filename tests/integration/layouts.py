@@ -1,4 +1,4 @@
-"""Public data sets in miniature: the trees, names and columns in which they are passed on, with small images."""
+"""Public data sets in miniature: trees, names and columns as they are passed on, with small images."""
 
 import csv
 import io

@@ -56,4 +56,6 @@ def format_of(path: Path) -> str:
         return "text file (UTF-16)"
     if b"\0" not in head:
         return "text file"
+    if head.count(0) > len(head) // 4 and not head.translate(None, bytes(range(1, 128)) + b"\0"):
+        return "text file (UTF-16)"
     return "file of an unknown format"

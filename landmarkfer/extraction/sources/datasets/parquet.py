@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from landmarkfer.data.labels import canonical_label, label_key
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.entry import Entry, Key, Source
@@ -174,7 +175,11 @@ class _Listed:
         if not self.ids:
             raise SourceError(f"{name} holds no rows.")
         options = self.options
-        meaning: dict[str, str | None] = {number: label.lower() for number, label in self.names.items()}
+        given = options.label_names
+        meaning = {
+            number: given.get(label_key(label), canonical_label(label))
+            for number, label in self.names.items()
+        }
         read = read_labels(
             self.labels,
             self.ids,

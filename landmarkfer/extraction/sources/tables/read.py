@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DELIMITERS = (",", ";", "\t", "|")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _COMPRESSED = {"gzip file": gzip.decompress, "bzip2 file": bz2.decompress, "xz file": lzma.decompress}
+_NO_TABLES = ("web page", "XML", "pointer of Git LFS", "empty")
 _ENDING = re.compile(r"\.[a-z0-9]{2,5}$")
 
 
@@ -94,6 +95,8 @@ def read_table(path: Path, header: bool = True) -> Table:
         kind = format_of(path)
         if kind == "Parquet file" or suffix in (".parquet", ".pq"):
             return Table(path, _as_text(pd.read_parquet(path)))
+        if kind.startswith(_NO_TABLES):
+            raise ValueError("it has no columns")
         text, remark = decode_text(content_of(path))
         remarks = [remark] if remark else []
         if suffix in (".jsonl", ".ndjson", ".json"):

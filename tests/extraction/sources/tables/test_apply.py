@@ -1,7 +1,5 @@
-import pickle
 import sys
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,84 +8,9 @@ from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.open import open_source
 
 
-def pixel_row(values):
-    return " ".join(map(str, values))
-
-
-IMAGE = list(range(16))
-
-
 def write_csv(path, lines, newline="\n"):
     path.write_bytes(newline.join(lines).encode() + newline.encode())
     return path
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_pixel_csv(tmp_path, newline):
-    path = write_csv(
-        tmp_path / "fer2013.csv",
-        [
-            "emotion,pixels,Usage",
-            f"3,{pixel_row(IMAGE)},Training",
-            f'0,"{pixel_row(IMAGE[::-1])}",PublicTest',
-            f"6,{pixel_row(IMAGE)},PrivateTest",
-        ],
-        newline,
-    )
-    source = open_source(path)
-    assert [(e.id, e.label, e.split, e.subset) for e in source.entries] == [
-        ("row-0000000", "happy", "train", "train"),
-        ("row-0000001", "angry", "test", "public"),
-        ("row-0000002", "neutral", "test", "private"),
-    ]
-    assert source.classes == ["angry", "happy", "neutral"]
-    # In any order, as several workers ask.
-    keys = [entry.key for entry in source.entries]
-    np.testing.assert_array_equal(source.reader.read(keys[1]), np.arange(15, -1, -1).reshape(4, 4))
-    first = pickle.loads(pickle.dumps(source.reader)).read(keys[0])
-    assert first.dtype == np.uint8
-    np.testing.assert_array_equal(first, np.arange(16).reshape(4, 4), "row by row")
-
-
-def test_pixel_csv_with_other_columns_and_a_mark_at_its_start(tmp_path):
-    path = write_csv(
-        tmp_path / "x.csv", ["\ufeffemotion, Usage, pixels", f"Happiness, Training, {pixel_row(IMAGE)}"]
-    )
-    source = open_source(path)
-    assert source.entries[0].label == "happy"
-    assert source.reader.read(source.entries[0].key).shape == (4, 4)
-    source = open_source(write_csv(tmp_path / "y.csv", ["pixels", pixel_row(IMAGE)]))
-    assert (source.entries[0].label, source.entries[0].split) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("pixels", "reason"),
-    [
-        (pixel_row(IMAGE[:-1]), "15 pixel values, which is no square"),
-        (pixel_row([*IMAGE[:-1], 256]), "outside 0 to 255"),
-        (pixel_row([*IMAGE[:-1], "x"]), "no list of pixel values"),
-        ("", "0 pixel values"),
-    ],
-)
-def test_a_bad_row_costs_only_itself(tmp_path, pixels, reason):
-    path = write_csv(tmp_path / "x.csv", ["emotion,pixels,Usage", f",{pixels},", f"3,{pixel_row(IMAGE)},"])
-    source = open_source(path)
-    assert [entry.label for entry in source.entries] == [None, "happy"]
-    with pytest.raises(UnreadableImage, match=reason):
-        source.reader.read(source.entries[0].key)
-    assert source.reader.read(source.entries[1].key).shape == (4, 4)
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (["user.id,image,emotion", "1,a.jpg,happy"], "needs one named pixels; a table of labels goes with"),
-        (["emotion,pixels,Usage"], "has a header and no rows"),
-    ],
-)
-def test_a_csv_that_holds_no_images(tmp_path, lines, message):
-    with pytest.raises(SourceError, match=message):
-        open_source(write_csv(tmp_path / "x.csv", lines))
 
 
 @pytest.fixture
@@ -181,12 +104,6 @@ def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):
 def test_a_table_that_does_not_fit_is_one_sentence(photos, tmp_path, lines, options, message):
     with pytest.raises(SourceError, match=message):
         open_source(photos, labels=write_csv(tmp_path / "t.csv", lines), **options)
-
-
-def test_a_table_goes_with_images_not_with_a_csv_of_pixels(tmp_path):
-    path = write_csv(tmp_path / "x.csv", ["pixels", pixel_row(IMAGE)])
-    with pytest.raises(SourceError, match="has its own labels"):
-        open_source(path, labels=path)
 
 
 def test_an_excel_table_needs_an_extra(photos, tmp_path, monkeypatch):
