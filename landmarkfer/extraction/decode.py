@@ -172,17 +172,18 @@ _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a de
 
 
 def _leave_blank_frame(image: Image.Image) -> None:
-    """Go to the middle frame of an animation whose first has one colour."""
+    """Go to the middle frame of an animation if its first has one colour and the middle one shows something."""
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and all(low == high for low, high in _extrema(image)):
-        image.seek(frames // 2)
+    for place in (frames // 2, 0) if frames > 1 and _is_blank(image) else ():
+        image.seek(place)
         image.load()
+        if not _is_blank(image):
+            return
 
 
-def _extrema(image: Image.Image) -> list[tuple[float, float]]:
-    """The lowest and highest value of each channel."""
-    found = image.convert("RGB").getextrema()
-    return [pair for pair in found if isinstance(pair, tuple)]
+def _is_blank(image: Image.Image) -> bool:
+    pixels = np.asarray(image.convert("RGB"))
+    return bool((pixels == pixels[:1, :1]).all())
 
 
 def _is_upright(image: Image.Image) -> bool:

@@ -129,3 +129,59 @@ def test_what_is_interrupted_before_the_first_part_leaves_no_cache(invoke, blank
     assert result.exit_code == 130
     assert result.stderr.endswith("cache/photos holds 0 of 3 rows; the same command does the rest.\n")
     assert not (tmp_path / "cache/photos").exists()
+
+
+def test_a_dry_run_prints_how_the_source_is_read_and_no_more(invoke, blank, tmp_path):
+    (tmp_path / "photos/test/sad/more.zip").write_bytes(b"PK")
+    result = invoke(*blank, "--dry-run", "--group-pattern", r"(\w)\.jpg")
+    assert result.exit_code == 0, result.output
+    shown = lines(result.stdout)
+    assert "photos: 3 images (folder)" in shown
+    assert "happy 2 0 2" in shown
+    assert "sad 0 1 1" in shown
+    assert "all 2 1 3" in shown
+    assert any(
+        "Groups (people, sequences): 2, from the pattern (\\w)\\.jpg; 1 of them in more than one split (a)."
+        in line
+        for line in shown
+    )
+    assert "1 archive inside (test/sad/more.zip) is not opened" in result.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_is_understood_is_printed_before_detection(invoke, blank):
+    result = invoke(*blank, "--workers", "1")
+    assert result.stdout.index("photos: 3 images (folder)") < result.stdout.index("cache/photos is complete")
+
+
+def test_two_readings_stop_before_detection(invoke, blank, tmp_path):
+    (tmp_path / "photos/train/misc").mkdir()
+    (tmp_path / "photos/train/misc/x.jpg").write_text("no image")
+    result = invoke(*blank)
+    assert isinstance(result.exception, SourceError)
+    assert "the folder misc beside class folders" in str(result.exception)
+    assert not (tmp_path / "cache").exists()
+    decided = invoke(*blank, "--label-names", "misc=contempt", "--dry-run")
+    assert "contempt 1 0 1" in lines(decided.stdout)
+    assert "Labels read: misc as contempt." in lines(decided.stdout)
+
+
+def test_groups_and_splits_by_hand_reach_the_cache(invoke, blank, tmp_path):
+    options = ["--split-names", "test=val", "--group-pattern", r"/(\w)\.jpg", "--workers", "1"]
+    assert invoke(*blank, *options).exit_code == 0
+    frame = LandmarkCache.open(tmp_path / "cache/photos").frame()
+    assert frame[["split", "group"]].to_numpy().tolist() == [["val", "a"], ["train", "a"], ["train", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split-names", "fold1"], "is no NAME=SPLIT"),
+        (["--split-names", "fold1=middle"], "names no split; a split is train, val or test"),
+        (["--label-names", "nowhere.csv"], "gives no names of labels"),
+    ],
+)
+def test_names_that_name_nothing_are_refused(invoke, blank, arguments, message):
+    result = invoke(*blank, *arguments)
+    assert isinstance(result.exception, SettingsError)
+    assert message in str(result.exception)

@@ -200,3 +200,28 @@ def test_without_its_plug_in_a_heic_image_names_the_extra(monkeypatch):
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     with pytest.raises(UnreadableImage, match=r"landmarkfer\[heif\]"):
         decode_image(data)
+
+
+def animation(colours, suffix="GIF"):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in colours]
+    for number, frame in enumerate(frames[1:], start=1):
+        frame.putpixel((number, 0), (1, 2, 3))
+    file = io.BytesIO()
+    frames[0].save(file, suffix, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["GIF", "TIFF", "WEBP"])
+def test_a_blank_first_frame_gives_way_to_the_middle_one(suffix):
+    data = animation(["white", "red", "green", "blue", "black"], suffix)
+    middle = decode_image(data).pixels[5, 7]
+    assert middle[1] > 100 > max(middle[0], middle[2]), "the third of five is green"
+    assert decode_image(animation(["white"])).pixels.min() == 255
+
+
+def test_a_first_frame_that_shows_something_is_taken():
+    first = Image.new("RGB", (8, 6), "red")
+    first.putpixel((0, 0), (255, 255, 255))
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 6), "blue")])
+    assert decode_image(file.getvalue()).pixels[5, 7, 0] > 200

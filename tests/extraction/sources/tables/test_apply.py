@@ -134,3 +134,130 @@ def test_raf_db_list(tmp_path):
     table.write_text("train_00001.jpg 8\n")
     with pytest.raises(SourceError, match=r"line 1 .*a class from 1 to 7"):
         open_source(images, labels=table)
+
+
+def write_table(tmp_path, *lines):
+    return write_csv(tmp_path / "t.csv", ["path,label,split,person", *lines])
+
+
+def test_people_are_the_groups(photos, tmp_path):
+    table = write_table(tmp_path, "a.jpg,happy,train,Ann", "c.jpg,sad,test,Ben", "d.jpg,sad,test,")
+    source = open_source(photos, labels=table)
+    assert [entry.group for entry in source.entries] == ["Ann", "Ben", None]
+    assert source.group_rule == "the column person"
+    named = open_source(photos, labels=table, group_column="SPLIT")
+    assert [entry.group for entry in named.entries] == ["train", "test", "test"]
+    by_path = open_source(photos, labels=table, group_pattern=r"([ac])\.jpg")
+    assert [entry.group for entry in by_path.entries] == ["a", "c", None]
+
+
+def test_an_image_in_two_splits_is_tested_and_not_trained_on(photos, tmp_path):
+    source = open_source(
+        photos, labels=write_table(tmp_path, "a.jpg,happy,train,", "a.jpg,happy,test,", "c.jpg,sad,train,")
+    )
+    assert [(e.id, e.label, e.split) for e in source.entries] == [
+        ("a.jpg", "happy", "test"),
+        ("c.jpg", "sad", "train"),
+    ]
+    assert "1 image in two splits in t.csv (a.jpg); test goes before val" in source.remarks[0]
+
+
+def test_an_empty_label_beside_a_real_one_is_no_conflict(photos, tmp_path):
+    source = open_source(
+        photos, labels=write_table(tmp_path, "a.jpg,,train,", "a.jpg,happy,train,", "a.jpg,nan,train,")
+    )
+    assert [entry.label for entry in source.entries] == ["happy"]
+    assert not any("two different labels" in remark for remark in source.remarks)
+
+
+def test_rows_without_a_path_and_images_without_a_row_are_counted(photos, tmp_path):
+    source = open_source(
+        photos,
+        labels=write_table(tmp_path, ",happy,train,", "nan,sad,train,", "a.jpg,happy,,", "e.jpg,sad,,"),
+    )
+    assert [entry.id for entry in source.entries] == ["a.jpg", "e.jpg"]
+    assert "2 rows of t.csv without a path, left out." in source.remarks
+    assert "1 image of t.csv not in photos (e.jpg), stored as unreadable." in source.remarks
+    assert "3 images that t.csv does not name, left out (c.jpg, d.jpg, sub/b.jpg)." in source.remarks
+
+
+def test_the_path_states_the_split_where_the_table_does_not(tree, tmp_path):
+    root = tree("test/1.jpg", "train/2.jpg", "3.jpg")
+    table = write_csv(tmp_path / "t.csv", ["path,label", "1,happy", "2,sad", "3,sad"])
+    source = open_source(root, labels=table)
+    assert [(e.id, e.split) for e in source.entries] == [
+        ("3.jpg", None),
+        ("test/1.jpg", "test"),
+        ("train/2.jpg", "train"),
+    ]
+    assert "2 images of t.csv without a split, taken from the path." in source.remarks
+
+
+def test_a_table_that_would_train_on_a_test_folder_is_refused(tree, tmp_path):
+    root = tree("final_test/1.jpg", "other/2.jpg")
+    table = write_table(tmp_path, "final_test/1.jpg,happy,train,", "other/2.jpg,sad,train,")
+    with pytest.raises(SourceError, match=r"has final_test/1\.jpg in train, and its path says test"):
+        open_source(root, labels=table)
+    source = open_source(root, labels=table, split_names=["final_test="])
+    assert [entry.split for entry in source.entries] == ["train", "train"]
+
+
+def test_a_label_that_its_folder_contradicts_is_said(tree, tmp_path):
+    root = tree("happy/1.jpg", "sad/2.jpg")
+    table = write_csv(tmp_path / "t.csv", ["path,label", "1.jpg,fear", "2.jpg,Sadness"])
+    source = open_source(root, labels=table)
+    assert [entry.label for entry in source.entries] == ["fear", "sad"]
+    assert "1 image with another label in t.csv than their folder is named" in source.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "splits"),
+    [
+        (("1", "2"), {}, [None, None]),
+        (("1", "2"), {"split_names": {"1": "train", "2": "test"}}, ["train", "test"]),
+        (("train", "Holdout"), {"split_names": ["holdout=test"]}, ["train", "test"]),
+        (("Training", "PublicTest"), {}, ["train", "test"]),
+    ],
+)
+def test_split_columns(photos, tmp_path, values, options, splits):
+    table = write_table(
+        tmp_path, *(f"{p},happy,{v}," for p, v in zip(("a.jpg", "c.jpg"), values, strict=True))
+    )
+    source = open_source(photos, labels=table, **options)
+    assert [entry.split for entry in source.entries] == splits
+
+
+def test_a_split_that_nobody_names_is_refused(photos, tmp_path):
+    table = write_table(tmp_path, "a.jpg,happy,train,", "c.jpg,sad,holdout,")
+    with pytest.raises(
+        SourceError, match=r"values that name no split: holdout; .*--split-names 'holdout=train'"
+    ):
+        open_source(photos, labels=table)
+
+
+def test_numbers_of_a_table_are_named(photos, tmp_path):
+    table = write_table(tmp_path, "a.jpg,1,,", "c.jpg,2.0,,", "d.jpg,9,,")
+    with pytest.raises(SourceError, match=r"the column label of t\.csv has labels that name no class: 9"):
+        open_source(photos, labels=table, label_names={1: "surprise", 2: "fear"})
+    source = open_source(photos, labels=table, label_names=["1=surprise", "2=fear", "9="])
+    assert [entry.label for entry in source.entries] == ["surprise", "fear", None]
+
+
+def test_affectnet_numbers_are_known_by_its_columns(tree, tmp_path):
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,expression,valence,arousal"
+    table = write_csv(
+        tmp_path / "training.csv", [header, "1/a.jpg,2,3,10,10,7,0,0", "1/b.jpg,2,3,10,10,9,0,0"]
+    )
+    source = open_source(tree("1/a.jpg", "1/b.jpg"), labels=table)
+    assert [(e.label, e.box) for e in source.entries] == [
+        ("contempt", (2, 3, 12, 13)),
+        (None, (2, 3, 12, 13)),
+    ]
+    own = open_source(tree("1/a.jpg", "1/b.jpg"), labels=table, label_column="expression")
+    assert [entry.label for entry in own.entries] == ["7", "9"], "a column that is named has no known meaning"
+
+
+def test_a_line_that_is_none_of_expw_is_named(tree, tmp_path):
+    table = write_csv(tmp_path / "label.lst", ["a.jpg 0 1 1 9 9 90 3", "a.jpg 1 happy"])
+    with pytest.raises(SourceError, match=r"line 2 of .*label\.lst has 3 fields"):
+        open_source(tree("a.jpg"), labels=table)

@@ -71,7 +71,7 @@ def test_what_is_no_table_is_named(tmp_path, name, data, message):
 
 def test_the_columns_there_are_listed(tmp_path):
     (tmp_path / "t.csv").write_text("who,what\n1,2\n")
-    with pytest.raises(SourceError, match="none of the columns image; it has who, what. Name one with --p"):
+    with pytest.raises(SourceError, match=r"none of the columns image; it has who, what\. Name one with --p"):
         read_table(tmp_path / "t.csv").find(None, ["image"], "--p")
 
 
