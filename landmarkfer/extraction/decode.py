@@ -172,7 +172,7 @@ _BOMB = f"over the limit of {MAX_PIXELS // 1_000_000} million, so it may be a de
 
 
 def _leave_blank_frame(image: Image.Image) -> None:
-    """Go to the middle frame of an animation if its first has one colour and the middle one shows something."""
+    """Go to the middle frame of an animation whose first has one colour, if that one shows something."""
     frames = getattr(image, "n_frames", 1)
     for place in (frames // 2, 0) if frames > 1 and _is_blank(image) else ():
         image.seek(place)
