@@ -76,8 +76,8 @@ def _read_csv(path: Path) -> EdgeKinds:
     columns = list(rows.fieldnames or [])
     there = {name.strip().lower(): name for name in reversed(columns)} | {name: name for name in columns}
     if not {"source", "target"} <= set(there):
-        found = ", ".join(columns) or "nothing"
-        raise GraphError(f"{path} needs the columns source and target in its first line, found {found}")
+        names = ", ".join(columns) or "nothing"
+        raise GraphError(f"{path} needs the columns source and target in its first line, found {names}")
     return _collect(
         path,
         (
