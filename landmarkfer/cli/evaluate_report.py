@@ -15,7 +15,7 @@ def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
         return _above(getattr(report, score), report.intervals[score])
 
     caption = (
-        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over images "
+        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over {_units(evaluation)} "
         f"({evaluation.bootstrap:,} resamples)"
     )
     headings = ("images", "no\nface", "accuracy", "balanced", "macro-F1", "ECE", "lowest\nrecall")
@@ -64,6 +64,12 @@ def of_validation(evaluation: Evaluation) -> Evaluation:
     """An evaluation of validation images, with subsets that are called so."""
     subsets = {name.replace("test", "val"): report for name, report in evaluation.subsets.items()}
     return evaluation.model_copy(update={"subsets": subsets})
+
+
+def _units(evaluation: Evaluation) -> str:
+    """What the bootstrap draws."""
+    groups = next(iter(evaluation.subsets.values())).groups
+    return "images" if groups is None else f"{groups:,} groups (people or sequences)"
 
 
 def _table(title: str | None, caption: str, headings: Sequence[str]) -> Table:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from landmarkfer.metrics import classification as metrics
+from landmarkfer.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_intervals, grouped_intervals
 from landmarkfer.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
-from landmarkfer.metrics.significance import LEVEL, RESAMPLES, bootstrap_intervals
 
 SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
@@ -67,11 +68,12 @@ class SetReport(_Frozen):
 class SubsetReport(_Frozen):
     """The figures over one subset of the test images.
 
-    `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`. The expected
-    calibration error `ece` has none: it is biased upward in a resample, so that its percentiles need not hold
-    the estimate. `nll` (nats) and `brier` are scores of the probabilities, `aurc` the area under the
-    risk-coverage curve (`selective`), `accuracy_at_80` the accuracy at 80 % coverage. `sets` is None where
-    the model gives no prediction sets. `confusion` is `[C, C]`, true classes by predicted ones.
+    `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`: over images,
+    or, where these belong to people or sequences, over `groups` of them. The expected calibration error `ece`
+    has none: it is biased upward in a resample, so that its percentiles need not hold the estimate. `nll`
+    (nats) and `brier` are scores of the probabilities, `aurc` the area under the risk-coverage curve
+    (`selective`), `accuracy_at_80` the accuracy at 80 % coverage. `sets` is None where the model gives no
+    prediction sets. `confusion` is `[C, C]`, true classes by predicted ones.
     """
 
     n: int
@@ -90,6 +92,7 @@ class SubsetReport(_Frozen):
     intervals: dict[str, Interval]
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
+    groups: int | None = None
 
     def lowest_recall(self) -> tuple[str, float]:
         """The class of the lowest recall among those that occur, and its recall."""
@@ -161,7 +164,13 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
     indices = range(len(predictions.classes))
     counts = metrics.confusion(labels, predicted, indices)
     scores = metrics.per_class(labels, predicted, indices)
-    intervals = bootstrap_intervals(counts, resamples=bootstrap, seed=seed)
+    groups = group_numbers(predictions.groups)
+    if groups is None:
+        intervals = bootstrap_intervals(counts, resamples=bootstrap, seed=seed)
+    else:
+        by_group = np.zeros((groups.max() + 1, *counts.shape), np.int64)
+        np.add.at(by_group, (groups, labels, predicted), 1)
+        intervals = grouped_intervals(by_group, resamples=bootstrap, seed=seed)
     return SubsetReport(
         n=len(labels),
         no_face=int(np.sum(predictions.status == "no_face")),
@@ -188,6 +197,7 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
             for i, name in enumerate(predictions.classes)
         },
         confusion=counts.tolist(),
+        groups=None if groups is None else len(by_group),
     )
 
 
