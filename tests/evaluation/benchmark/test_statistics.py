@@ -29,8 +29,8 @@ def paired(right, other, groups=None):
 
 @pytest.fixture
 def sides():
-    rng = np.random.default_rng(0)
-    return [np.repeat(rng.random((2, 30)) < share, 8, axis=1) for share in (0.65, 0.5)]
+    rng = np.random.default_rng(2)
+    return [np.repeat(rng.random((2, 30)) < share, 8, axis=1) for share in (0.6, 0.5)]
 
 
 def test_intervals_and_permutations_are_over_groups_where_they_are_known(sides):
@@ -38,7 +38,7 @@ def test_intervals_and_permutations_are_over_groups_where_they_are_known(sides):
     images, grouped = paired(*sides), paired(*sides, people)
     assert "groups" not in images[ALL_SEEDS]
     assert grouped[ALL_SEEDS, "groups"] == 30
-    assert grouped[ALL_SEEDS, "difference"] == images[ALL_SEEDS, "difference"]
+    assert grouped[ALL_SEEDS, "difference"] == pytest.approx(images[ALL_SEEDS, "difference"])
     width, of_images = (
         one[ALL_SEEDS, "difference_high"] - one[ALL_SEEDS, "difference_low"] for one in (grouped, images)
     )
