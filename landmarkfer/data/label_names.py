@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from landmarkfer.data.labels import canonical_label
 from landmarkfer.errors import SettingsError
@@ -73,6 +74,22 @@ def read_label_names(given: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
+def make_label_names(given: Mapping[Any, str | None] | Sequence[str] | str | None) -> dict[str, str | None]:
+    """Names of labels, as Python takes them.
+
+    Args:
+        given: Names by value; or one or more items of `read_label_names`, such as the path of a file.
+
+    Raises:
+        SettingsError: See `read_label_names`.
+    """
+    if isinstance(given, Mapping):
+        found: dict[str, str | None] = {}
+        _add(found, "label_names", given.items())
+        return found
+    return read_label_names([given] if isinstance(given, str) else given or [])
+
+
 def check_named(labels: Iterable[str], where: str) -> None:
     """Refuse labels that are numbers.
 
@@ -97,7 +114,7 @@ def check_named(labels: Iterable[str], where: str) -> None:
         )
 
 
-def _add(found: dict[str, str | None], where: str, pairs: Iterable[tuple[str, object]]) -> None:
+def _add(found: dict[str, str | None], where: str, pairs: Iterable[tuple[Any, object]]) -> None:
     for value, given in pairs:
         key = label_value(value)
         if not key:

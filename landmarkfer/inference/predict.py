@@ -80,7 +80,7 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> Pre
     subset, group = (known[name].astype(object) for name in ("subset", "group"))
     return Predictions(
         ids=known["id"].to_numpy(object),
-        labels=pd.Categorical(known["label"], categories=list(classes)).codes.astype(np.int64),
+        labels=pd.Index(list(classes)).get_indexer(pd.Index(known["label"])).astype(np.int64),
         predicted=probabilities.argmax(dim=1).numpy(),
         probabilities=probabilities.numpy(),
         classes=tuple(classes),

@@ -101,14 +101,37 @@ class SubsetReport(_Frozen):
         return name, recalls[name]
 
 
+class OtherData(_Frozen):
+    """What of another cache than the run's own was predicted, and what the figures are not over.
+
+    Of the `images` that were predicted, `no_face` have no face and `unreadable` could not be read;
+    `predicted` counts the predicted classes. Left out of the figures are `unlabelled` images, without a label
+    or with one that is no class, and those of `left_out`, by label, whose label is no class of the model.
+    `absent` are the classes of the model of which there is no image.
+    """
+
+    cache: str
+    images: int
+    no_face: int
+    unreadable: int
+    predicted: dict[str, int]
+    unlabelled: int
+    left_out: dict[str, int]
+    absent: list[str]
+
+
 class Evaluation(_Frozen):
-    """Everything `evaluate_predictions` found; `metrics.json` is this model, written out."""
+    """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
+
+    There are no `subsets` where no image has a label. `other_data` is of evaluations on another cache.
+    """
 
     classes: list[str]
     bootstrap: int
     seed: int
     level: float
     subsets: dict[str, SubsetReport]
+    other_data: OtherData | None = None
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""
@@ -118,6 +141,11 @@ class Evaluation(_Frozen):
         for name, report in self.subsets.items():
             scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
             lines.append(f"{name:14}{report.n:>10,}" + "".join(f"{100 * score:>10.2f}" for score in scores))
+        if self.other_data is not None and not self.subsets:
+            counts = ", ".join(f"{name} {count:,}" for name, count in self.other_data.predicted.items())
+            lines[1:] = [
+                f"no labels, so no figures; predicted of {self.other_data.images:,} images: {counts}"
+            ]
         return "\n".join(lines)
 
     __str__ = __repr__

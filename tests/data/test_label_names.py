@@ -5,7 +5,14 @@ import unicodedata
 
 import pytest
 
-from landmarkfer.data.label_names import check_named, is_number, label_value, name_of, read_label_names
+from landmarkfer.data.label_names import (
+    check_named,
+    is_number,
+    label_value,
+    make_label_names,
+    name_of,
+    read_label_names,
+)
 from landmarkfer.errors import SettingsError
 
 RAFDB = {"1": "surprise", "2": "fear", "3": "disgust", "4": "happy", "5": "sad", "6": "angry", "7": "neutral"}
@@ -168,3 +175,14 @@ def test_numbers_are_listed_with_how_to_name_them():
         check_named(["10", "1", "2.0", "happy"], "a cache")
     with pytest.raises(SettingsError, match=r"the label 7 of a cache is a number"):
         check_named(["7"], "a cache")
+
+
+def test_names_as_python_gives_them(names_file):
+    expected = {"1": "happy", "2": None}
+    assert make_label_names({1: "Happiness", 2.0: None}) == expected
+    assert make_label_names(names_file("1=happy\n2=\n")) == expected
+    assert make_label_names(["1=happy", "2="]) == expected
+    assert make_label_names("1=happy") == {"1": "happy"}
+    assert make_label_names(None) == {} == make_label_names({})
+    with pytest.raises(SettingsError, match="both 'happy' and 'sad'"):
+        make_label_names({1: "happy", "1": "sad"})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from landmarkfer.errors import RunError
+from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
@@ -140,6 +140,8 @@ def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str,
             evaluation = read_evaluation(folder)
         except RunError:  # not evaluated yet, or by another version
             evaluation, predictions = evaluate_run(run, cache)
+            if not evaluation.subsets:
+                raise CacheError(f"the other data '{name}' ({cache}) has no labels to evaluate on.") from None
             write_evaluation(folder, evaluation, predictions)
         report = evaluation.subsets["test"]
         of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
