@@ -235,29 +235,42 @@ def evaluate(
     run: "RunFolder | str | os.PathLike[str]",
     cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
     *,
+    label_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> "Evaluation":
     """Evaluate a run on its test images, and write figures, predictions and pictures into its folder.
 
     Args:
         run: The run, its folder, or its name under `experiments/runs`.
-        cache: A cache other than the one that the run was trained on; its test images, or all its labelled
-            ones where it has no test split, are predicted, and nothing is written without `out`.
+        cache: A cache other than the one that the run was trained on; its test images, or all where it has
+            no test split, are predicted, as far as their label is a class of the model, and the files are
+            written into the folder `on-<cache>` of the run. Without labels there are no figures.
+        label_names: Names of the labels of that cache by value, such as `{1: "surprise", 2: "fear"}`, None
+            where a value is no class; or the path of a file of them.
+        merge: Classes that become one, by its name: labels of that cache are renamed, and probabilities of
+            the model added.
         out: Another folder for the files.
 
     Returns:
-        The figures of each subset of the test images; an image without a face counts.
+        The figures of each subset of the test images; an image without a face counts. `other_data` states
+        what is left out of them.
 
     Raises:
-        LandmarkferError: The run is not finished or damaged, or its cache is not there.
+        LandmarkferError: The run is not finished or damaged, its cache is not there, or labels of the other
+            cache are numbers without names.
     """
     from landmarkfer.data.cache import LandmarkCache
+    from landmarkfer.data.label_names import make_label_names
     from landmarkfer.evaluation.evaluate import evaluate_runs
+    from landmarkfer.evaluation.label_mapping import LabelMapping
     from landmarkfer.runs.folder import RunFolder, find_run
 
     folder = run if isinstance(run, RunFolder) else find_run(run)
     where = cache.path if isinstance(cache, LandmarkCache) else cache
-    [(_, evaluation)] = evaluate_runs([folder], where, None if out is None else Path(out))
+    mapping = LabelMapping(make_label_names(label_names), merge or {})
+    target = None if out is None else Path(out)
+    [(_, evaluation)] = evaluate_runs([folder], where, target, mapping=mapping)
     return evaluation
 
 

@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, and is stored without outputs."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -47,3 +48,31 @@ def test_notebook_runs(path, tmp_path, monkeypatch, detector):
         if "image/png" in output.get("data", {})
     ]
     assert images, "a notebook here shows a picture"
+
+
+def code_of(path: Path) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("where", ["cache/faces", "graphs/cache/faces", "graphs/faces"])
+@pytest.mark.parametrize("name", ["faces", "cache/faces"])
+def test_the_notebook_of_graphs_finds_caches_from_its_folder(name, where, tiny_cache, tmp_path, monkeypatch):
+    """Those of the repository that it lies in, as well as those beside it."""
+    shutil.copytree(tiny_cache.path, tmp_path / where)
+    (tmp_path / "graphs").mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / "graphs")
+    (cell,) = [source for source in code_of(ROOT / "graphs" / "graphs.ipynb") if "def find_cache" in source]
+    names = {"CACHE": name, "Path": Path}
+    if where.endswith("graphs/faces") and name == "cache/faces":
+        with pytest.raises(FileNotFoundError, match="no cache 'cache/faces' in"):
+            exec(cell, names)
+        return
+    exec(cell, names)
+    assert names["cache"].path == tmp_path / where
+    assert len(names["frame"]) == len(tiny_cache)
+
+
+def test_a_static_picture_stands_beside_the_one_in_three_dimensions():
+    code = code_of(ROOT / "graphs" / "graphs.ipynb")
+    (place,) = [number for number, source in enumerate(code) if "graph_figure_3d(" in source]
+    assert "graph_figure(graphs" in code[place + 1]

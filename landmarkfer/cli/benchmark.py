@@ -52,7 +52,9 @@ def benchmark(
     repeated. The predictions of each run on each test image are archived beside the report; --no-train
     computes the report from them on any machine. Rows whose figures are in the CSV alone stay as they are.
     Latency is that of one image on one CPU core, the best of 20 calls; --latency measures that of all
-    finished runs again, best on a machine that does nothing else.
+    finished runs again, best on a machine that does nothing else. A row with `weights`, the folder of a
+    finished run, is applied and never trained; without the cache that it was trained on, it has the figures
+    on [other_data] alone.
 
     \b
     RECIPE, with training recipes relative to it:
@@ -68,6 +70,9 @@ def benchmark(
       [[rows]]
       name = "both"
       average = ["pixels", "fused"]
+      [[rows]]
+      name = "shipped"
+      weights = "../weights/fer2013-resnet-fer-16-s{seed}"
       [[contrasts]]
       choice = "landmarks beside pixels"
       row = "fused"

@@ -5,10 +5,25 @@ from typing import Literal
 
 import rich_click as click
 
+from landmarkfer.cli.train_options import merged_classes
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--cache", help="Evaluate on another cache than the one trained on.")
+@click.option(
+    "--label-names",
+    multiple=True,
+    metavar="VALUE=NAME|FILE",
+    help="Name of a label of --cache, empty where it is no class, or a file of them; may be repeated.",
+)
+@click.option(
+    "--merge",
+    multiple=True,
+    metavar="NEW=OLD+OLD",
+    callback=merged_classes,
+    help="Make one class of several, of --cache or of the model; may be repeated.",
+)
 @click.option(
     "--also",
     multiple=True,
@@ -31,6 +46,8 @@ import rich_click as click
 def evaluate(
     runs: tuple[str, ...],
     cache: str | None,
+    label_names: tuple[str, ...],
+    merge: dict[str, list[str]] | None,
     also: tuple[str, ...],
     weights: Literal["equal", "validation"],
     out_of_fold: bool,
@@ -40,8 +57,13 @@ def evaluate(
 
     NAME=RUN+RUN,RUN+RUN averages the runs of each seed. Prints accuracy, calibration, selective prediction
     and prediction sets. Writes metrics.json, predictions.parquet, per_class.csv, confusion.png,
-    reliability.png and risk_coverage.png into each run's folder, or, for an average or another cache, into
-    --out. An image without a face counts, with the training prior as its prediction.
+    reliability.png and risk_coverage.png into each run's folder, for another cache into a folder on-CACHE
+    there, or into --out, which an average needs. An image without a face counts, with the training prior as
+    its prediction.
+
+    Of another cache its test images are predicted, or all where it has no test images. Labels that the model
+    lacks, and classes of the model without an image, are listed. Without labels there are predictions and no
+    figures. Labels that are numbers need names.
 
     \b
     Examples:
@@ -50,19 +72,26 @@ def evaluate(
       landmarkfer evaluate mlp-s0 gnn-tesselation-s0 --weights validation
       landmarkfer evaluate 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1'
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
+      landmarkfer evaluate mlp-s0 --cache raf-db --label-names raf-db.txt
+      landmarkfer evaluate mlp-s0 --cache raf-db --label-names 1=surprise --label-names 2=fear
+      landmarkfer evaluate mlp-s0 --cache valence --merge negative=angry+disgust+fear+sad
       landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
-    from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
+    from landmarkfer.cli.evaluate_report import of_validation, print_evaluation
+    from landmarkfer.data.label_names import read_label_names
+    from landmarkfer.evaluation.elsewhere import elsewhere_folder
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
+    from landmarkfer.evaluation.label_mapping import LabelMapping
     from landmarkfer.evaluation.systems import read_averages
 
     console = Console()
+    mapping = LabelMapping(read_label_names(label_names), merge or {})
     averages = read_averages(runs)
     folders = [run for average in averages for run in average.runs]
     if out_of_fold:
-        if out is None or cache is not None or also or weights != "equal":
+        if out is None or cache is not None or also or mapping or weights != "equal":
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
         title = f"{len(folders)} folds, each on the images that validated it"
         found = [(title, of_validation(evaluate_folds(folders, out)[0]))]
@@ -80,11 +109,16 @@ def evaluate(
                 also=also,
                 weights=weights,
                 name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
+                mapping=mapping,
             )
         ]
     for title, evaluation in found:
-        console.print(summary_table(evaluation, title=title))
-        console.print(confidence_table(evaluation))
-    written = [str(out)] if out else [str(run.path) for run in folders] if cache is None and not also else []
+        print_evaluation(evaluation, title, console)
+    written = [out] if out else []
+    if cache is not None and out is None:
+        written = [elsewhere_folder(run, cache, also, mapping) for run in folders]
+    elif out is None and not also:
+        written = [run.path for run in folders]
     if written:
-        console.print(f"Figures, predictions and pictures: {', '.join(written)}", highlight=False)
+        what = "Figures, predictions and pictures" if found[-1][1].subsets else "Predictions"
+        console.print(f"{what}: {', '.join(map(str, written))}", highlight=False, markup=False)

@@ -3,9 +3,54 @@
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from landmarkfer.metrics.report import Evaluation, Interval, SubsetReport
+from landmarkfer.metrics.report import Evaluation, Interval, OtherData, SubsetReport
+from landmarkfer.progress import counted
+
+
+def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> None:
+    """The figures, or what was predicted where no image has a label; and what is left out of the figures."""
+    other = evaluation.other_data
+    if evaluation.subsets:
+        console.print(summary_table(evaluation, title=title))
+        console.print(confidence_table(evaluation))
+    elif other is not None:
+        console.print(predicted_table(other, title))
+    for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):
+        console.print(line, highlight=False, markup=False)
+
+
+def predicted_table(other: OtherData, title: str) -> Table:
+    """How many images each class was predicted for."""
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("predicted")
+    for heading in ("images", "percent"):
+        table.add_column(heading, justify="right")
+    for name, count in other.predicted.items():
+        table.add_row(escape(name), f"{count:,}", f"{100 * count / max(other.images, 1):.1f}")
+    return table
+
+
+def remarks(other: OtherData, *, labelled: bool) -> list[str]:
+    """What of another cache the figures are not over, a sentence each."""
+    lines = []
+    if not labelled:
+        lines.append(
+            f"{other.cache} has no labels, so there are no figures: {counted(other.images, 'prediction')}, "
+            f"of which {other.no_face + other.unreadable:,} without a face, with the fallback prediction."
+        )
+    elif other.unlabelled:
+        lines.append(f"Left out: {counted(other.unlabelled, 'image')} of {other.cache} without a class.")
+    if other.left_out:
+        names = ", ".join(f"{name} ({count:,})" for name, count in other.left_out.items())
+        images = counted(sum(other.left_out.values()), "image")
+        lines.append(f"Left out: {images} with a label that the model lacks: {names}.")
+    if other.absent:
+        lines.append(f"Classes of the model without an image in {other.cache}: {', '.join(other.absent)}.")
+    return lines
 
 
 def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
@@ -15,7 +60,7 @@ def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
         return _above(getattr(report, score), report.intervals[score])
 
     caption = (
-        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over images "
+        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over {_units(evaluation)} "
         f"({evaluation.bootstrap:,} resamples)"
     )
     headings = ("images", "no\nface", "accuracy", "balanced", "macro-F1", "ECE", "lowest\nrecall")
@@ -64,6 +109,12 @@ def of_validation(evaluation: Evaluation) -> Evaluation:
     """An evaluation of validation images, with subsets that are called so."""
     subsets = {name.replace("test", "val"): report for name, report in evaluation.subsets.items()}
     return evaluation.model_copy(update={"subsets": subsets})
+
+
+def _units(evaluation: Evaluation) -> str:
+    """What the bootstrap draws."""
+    groups = next(iter(evaluation.subsets.values())).groups
+    return "images" if groups is None else f"{groups:,} groups (people or sequences)"
 
 
 def _table(title: str | None, caption: str, headings: Sequence[str]) -> Table:

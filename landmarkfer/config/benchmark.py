@@ -22,7 +22,7 @@ COLUMNS = (*PROTOCOL, "run.macs", "run.latency_ms")
 
 
 class RowSettings(BaseModel):
-    """A row: a training recipe with what is set otherwise, the average of other rows, or a retired row."""
+    """A row: a training recipe with what is set otherwise, weights, the average of other rows, or retired."""
 
     model_config = FROZEN
     name: str = Field(pattern=r"^[\w .,+()-]+$", description="of the row, unique in the benchmark")
@@ -40,6 +40,11 @@ class RowSettings(BaseModel):
         pattern=r"^[\w.-]*\{seed\}[\w.-]*$",
         description="names of its runs, so that benchmarks share them; <runs>-<row>-s{seed} if unset",
     )
+    weights: str | None = Field(
+        None,
+        description="folder of a finished run, relative to this file, which is applied and never trained; "
+        "{seed} is replaced by the seed",
+    )
     optional: bool = Field(False, description="whether it is trained only if named with --only")
     average: Sequence[str] = Field([], description="rows whose probabilities are averaged, seed by seed")
     retired: str | None = Field(
@@ -48,16 +53,22 @@ class RowSettings(BaseModel):
 
     @property
     def trained(self) -> bool:
-        """Whether runs belong to it."""
+        """Whether runs of it are trained."""
+        return self.has_runs and self.weights is None
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs belong to it, trained here or given by their weights."""
         return not self.average and self.retired is None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         of_training = self.recipe or self.base or self.set or self.run or self.optional
-        if bool(self.average) + (self.retired is not None) + bool(of_training) > 1:
+        kinds = bool(self.average), self.retired is not None, self.weights is not None, bool(of_training)
+        if sum(kinds) > 1:
             raise ValueError(
-                f"row '{self.name}' is either trained (recipe, base, set, run, optional), an average of "
-                "rows, or retired"
+                f"row '{self.name}' is either trained (recipe, base, set, run, optional), given by its "
+                "weights, an average of rows, or retired"
             )
         return self
 
@@ -134,10 +145,11 @@ class BenchmarkSettings(BaseModel):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"there are two rows '{min(twice)}'")
         trained = {row.name for row in self.rows if row.trained}
+        with_runs = {row.name for row in self.rows if row.has_runs}
         earlier: set[str] = set()
         for row in self.rows:
             for part in row.average:
-                if part not in trained:
+                if part not in with_runs:
                     raise ValueError(f"row '{row.name}' averages '{part}', which is no trained row")
             if row.base is not None and row.base not in earlier & trained:
                 raise ValueError(
@@ -220,6 +232,11 @@ def run_name(recipe: Path, settings: BenchmarkSettings, row: RowSettings, seed: 
     if row.run is not None:
         return row.run.replace("{seed}", str(seed))
     return f"{settings.runs or recipe.stem}-{plain_name(row.name)}-s{seed}"
+
+
+def weights_folder(recipe: Path, row: RowSettings, seed: int) -> Path | None:
+    """The folder of a run that is given by its weights; None where the row is trained."""
+    return None if row.weights is None else recipe.parent / row.weights.replace("{seed}", str(seed))
 
 
 def plain_name(name: str) -> str:

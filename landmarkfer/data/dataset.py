@@ -5,6 +5,7 @@ validation sees.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +44,10 @@ class FaceDataset:
 
 
 def label_images(
-    cache: LandmarkCache, settings: DataSettings, classes: tuple[str, ...] | None = None
+    cache: LandmarkCache,
+    settings: DataSettings,
+    classes: tuple[str, ...] | None = None,
+    names: Mapping[str, str | None] | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """What is known of each image of a cache, with the classes that take part.
 
@@ -52,6 +56,8 @@ def label_images(
         settings: Which classes take part, which are merged, and whether the data's own splits hold.
         classes: The classes of a model trained elsewhere; None where they follow from the settings,
             which must then fit the cache.
+        names: What each label of the cache is called as a class, None where it is none; by default what the
+            settings merge.
 
     Returns:
         `id, label, split, subset, group, status, sha256`, a row per image in the cache's order, the label
@@ -67,14 +73,16 @@ def label_images(
             "run the same `landmarkfer extract` again to finish it."
         )
     frame = cache.frame(["id", "label", "split", "subset", "group", "status", "sha256"])
-    merged = {part: name for name, parts in settings.merge.items() for part in parts}
-    there = {merged.get(name, name) for name in cache.manifest.classes}
+    merged: Mapping[str, str | None] = (
+        {part: name for name, parts in settings.merge.items() for part in parts} if names is None else names
+    )
     if classes is None:
-        for key, names, known in (
+        there = {merged.get(name) or name for name in cache.manifest.classes}
+        for key, given, known in (
             ("merge", merged, set(cache.manifest.classes)),
             ("classes", settings.classes, there),
         ):
-            unknown = [name for name in names if name not in known]
+            unknown = [name for name in given if name not in known]
             if unknown:
                 raise SettingsError(
                     f"'data.{key}' names '{unknown[0]}', and the classes of {cache.path} are "
@@ -82,14 +90,17 @@ def label_images(
                 )
         classes = tuple(sort_classes(set(settings.classes) or there))
     else:
-        unknown_labels = set(frame["label"].dropna()) - set(merged) - set(classes)
+        called = {name: merged.get(name, name) for name in frame["label"].dropna().unique()}
+        unknown_labels = [name for name, of in called.items() if of is not None and of not in classes]
         if unknown_labels and not settings.classes:
             logger.warning(
                 "%s of %s left out, with a label that is no class of the model",
                 counted(int(frame["label"].isin(unknown_labels).sum()), "image"),
                 cache.path,
             )
-    label = frame["label"].replace(merged) if merged else frame["label"]
+    label = frame["label"]
+    if merged:
+        label = label.map(lambda name: merged.get(name, name), na_action="ignore")
     frame["label"] = label.where(label.isin(classes), None)
     if not settings.official:
         frame["split"] = None

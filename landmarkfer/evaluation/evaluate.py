@@ -9,10 +9,13 @@ import pandas as pd
 
 from landmarkfer.calibration.ensemble import find_weights
 from landmarkfer.errors import RunError
+from landmarkfer.evaluation.elsewhere import write_elsewhere
 from landmarkfer.evaluation.files import write_evaluation
+from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.evaluation.opened import Opened, open_run
+from landmarkfer.metrics.bootstrap import LEVEL
 from landmarkfer.metrics.combine import average_predictions, join_predictions
-from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.metrics.predictions import UNKNOWN, Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
 from landmarkfer.runs.folder import RunFolder
 
@@ -21,15 +24,18 @@ def evaluate_run(
     run: RunFolder,
     cache: str | os.PathLike[str] | None = None,
     also: Sequence[str | os.PathLike[str]] = (),
+    mapping: LabelMapping = AS_IT_IS,
 ) -> tuple[Evaluation, Predictions]:
     """Evaluate a run on its test images, or on another cache.
 
     Args:
         run: A finished run.
-        cache: A cache other than the one it was trained on; its test images, or all its labelled ones where
-            it has no test split, are predicted.
+        cache: A cache other than the one it was trained on; its test images, or all where it has no test
+            split, are predicted, as far as their label is a class of the model. Where none has a label, all
+            are predicted, and the evaluation has no figures.
         also: Further caches of the same images (another detector, other passes), over which the prediction of
             each image is averaged.
+        mapping: How the labels of `cache` become classes of the model.
 
     Returns:
         The evaluation and the predictions that it is of. Nothing is written.
@@ -37,17 +43,31 @@ def evaluate_run(
     Raises:
         RunError: The run is not finished or damaged, or a further cache holds other images.
         CacheError: The cache is missing, or has no image of the run's classes.
+        SettingsError: Labels are numbers without names, or the mapping does not fit.
     """
-    opened = open_run(run, cache)
-    predictions = _predict_test(opened, also)
-    return evaluate_predictions(predictions), predictions
+    opened = open_run(run, cache, mapping)
+    predictions = _predict_test(opened, also, mapping)
+    return _evaluate(opened, predictions), predictions
 
 
-def _predict_test(opened: Opened, also: Sequence[str | os.PathLike[str]]) -> Predictions:
+def _evaluate(opened: Opened, predictions: Predictions) -> Evaluation:
+    """The figures, with what is left out of them; none where no image has a label."""
+    if opened.foreign is None:
+        return evaluate_predictions(predictions)
+    other = opened.foreign.report(opened.dataset, predictions, opened.cache.path.name)
+    if len(predictions) and (predictions.labels == UNKNOWN).all():
+        classes = list(predictions.classes)
+        return Evaluation(classes=classes, bootstrap=0, seed=0, level=LEVEL, subsets={}, other_data=other)
+    return evaluate_predictions(predictions).model_copy(update={"other_data": other})
+
+
+def _predict_test(
+    opened: Opened, also: Sequence[str | os.PathLike[str]], mapping: LabelMapping
+) -> Predictions:
     predictions = opened.predict_test()
     if not also:
         return predictions
-    others = [open_run(opened.run, other).predict_test() for other in also]
+    others = [open_run(opened.run, other, mapping).predict_test() for other in also]
     return average_predictions([predictions, *others])
 
 
@@ -59,18 +79,21 @@ def evaluate_runs(
     also: Sequence[str | os.PathLike[str]] = (),
     weights: Literal["equal", "validation"] = "equal",
     name: str | None = None,
+    mapping: LabelMapping = AS_IT_IS,
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
 
     Args:
         runs: Finished runs.
         cache: See `evaluate_run`.
-        out: Folder for the files of the evaluation: of the ensemble, or of the one run. Without it, runs that
-            are evaluated on their own cache keep the files in their folders, and nothing else is written.
+        out: Folder for the files of the evaluation: of the ensemble, or of the one run. Without it, each run
+            has them in its folder, those of another cache in a folder of their own there
+            (`elsewhere.elsewhere_folder`), and nothing is written of an ensemble, or of `also` alone.
         also: See `evaluate_run`.
         weights: How much each run counts in the average: all alike, or as makes the labels of the validation
             images most likely, which must then be the same for all runs.
         name: Of the average; by default it tells the number of runs.
+        mapping: See `evaluate_run`.
 
     Returns:
         Names and evaluations; the ensemble is the last.
@@ -79,11 +102,13 @@ def evaluate_runs(
     predictions: list[Predictions] = []
     validation: list[Predictions] = []
     for run in runs:
-        opened = open_run(run, cache)
-        predictions.append(_predict_test(opened, also))
-        found.append((run.name, evaluate_predictions(predictions[-1])))
+        opened = open_run(run, cache, mapping)
+        predictions.append(_predict_test(opened, also, mapping))
+        found.append((run.name, _evaluate(opened, predictions[-1])))
         if cache is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])
+        elif cache is not None and out is None:
+            write_elsewhere(run, cache, also, mapping, found[-1][1], predictions[-1])
         if len(runs) > 1 and weights == "validation":
             validation.append((opened if opened.own else open_run(run)).predict_validation())
     if len(runs) > 1:
@@ -92,7 +117,7 @@ def evaluate_runs(
         if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
         predictions.append(average_predictions(predictions, shares))
-        found.append((name, evaluate_predictions(predictions[-1])))
+        found.append((name, _evaluate(opened, predictions[-1])))
     if out is not None:
         write_evaluation(out, found[-1][1], predictions[-1])
     return found

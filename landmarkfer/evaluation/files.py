@@ -16,6 +16,8 @@ from landmarkfer.metrics.report import Evaluation
 
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
+FIGURE_FILES = ("per_class.csv", "confusion.png", "reliability.png", "risk_coverage.png")
+"""What else an evaluation with figures leaves."""
 
 
 def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
@@ -36,11 +38,16 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
 
     The pictures are `confusion.png`, `reliability.png` and `risk_coverage.png`, over all test images.
     Each file is written under a temporary name and moved, and `metrics.json` last, so that where it exists
-    the others do and belong to it.
+    the others do and belong to it. Of images without labels, there are the predictions alone.
     """
     from landmarkfer.reporting.figures import draw_confusion, draw_reliability, draw_risk_coverage
 
     (folder / METRICS_FILE).unlink(missing_ok=True)
+    if not evaluation.subsets:
+        for name in FIGURE_FILES:  # of an earlier evaluation
+            (folder / name).unlink(missing_ok=True)
+        write_predictions(folder / PREDICTIONS_FILE, predictions)
+        return
     confidence, correct = predictions.confidence, predictions.correct
     unscaled = _unscaled_confidence(predictions)
     before = None if unscaled is None else reliability_table(unscaled, correct)

@@ -9,7 +9,9 @@ import pandas as pd
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
-from landmarkfer.errors import CacheError, RunError
+from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.evaluation.foreign import ForeignLabels
+from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.predictions import Predictions
@@ -25,13 +27,15 @@ class Opened:
     dataset: FaceDataset
     cache: LandmarkCache
     own: bool
+    foreign: ForeignLabels | None = None
 
     def predict_test(self) -> Predictions:
-        """Predictions on the test images; of a foreign cache without a test split, on all labelled ones."""
-        rows = _own_test_rows(self.run, self.dataset) if self.own else _foreign_test_rows(self)
+        """Predictions on the test images; see `ForeignLabels.rows` for those of another cache."""
+        if self.foreign is not None:
+            rows = self.foreign.rows(self.dataset, self.cache.path)
+            return self.foreign.relabelled(predict_rows(self.trained, self.dataset, rows), self.dataset, rows)
+        rows = _own_test_rows(self.run, self.dataset)
         predictions = predict_rows(self.trained, self.dataset, rows)
-        if not self.own:
-            return predictions
         train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
         duplicates = has_duplicate_in(self.dataset.frame, rows, train)
         return replace(predictions, clean=(~duplicates).astype(object))
@@ -48,32 +52,46 @@ class Opened:
         return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())).without_sets()
 
 
-def open_run(run: RunFolder, cache: str | os.PathLike[str] | None = None) -> Opened:
+def open_run(
+    run: RunFolder,
+    cache: str | os.PathLike[str] | None = None,
+    mapping: LabelMapping = AS_IT_IS,
+) -> Opened:
     """Load a run onto the GPU, if there is one, and the images it is to be applied to.
 
     Args:
         run: A finished run.
         cache: A cache other than the one it was trained on.
+        mapping: How the labels of that cache become classes of the model.
 
     Raises:
         RunError: The run is not finished or damaged.
         CacheError: The cache is missing, or is no longer what the run was trained on.
+        SettingsError: The mapping does not fit the cache and the model, or there is no other cache.
     """
+    if mapping and cache is None:
+        raise SettingsError(
+            "names of labels and merged classes are those of another cache; name it: --cache."
+        )
     trained = run.load()
     trained.model.to(accelerator("auto"))
     source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
     settings = trained.config.settings
-    own = source.fingerprint == trained.config.cache.fingerprint
+    own = source.fingerprint == trained.config.cache.fingerprint and not mapping
     if cache is None and not own:
         raise CacheError(
             f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
             f"is there now all the same, name it: --cache {source.path}."
         )
-    labels = label_images(source, settings.data, trained.config.classes)
+    if own:
+        foreign, labels = None, label_images(source, settings.data, trained.config.classes)
+    else:
+        foreign = ForeignLabels.of(source, trained.config, mapping)
+        labels = label_images(source, settings.data, foreign.classes, foreign.names)
     dataset = load_dataset(
         source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
     )
-    return Opened(run, trained, dataset, source, own)
+    return Opened(run, trained, dataset, source, own, foreign)
 
 
 def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -99,16 +117,3 @@ def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
 def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:
     wanted = dataset.frame["id"].isin(split_ids(run, dataset.frame)["test"])
     return np.flatnonzero(wanted.to_numpy())
-
-
-def _foreign_test_rows(opened: Opened) -> Rows:
-    dataset = opened.dataset
-    known = dataset.frame["label"].isin(dataset.classes).to_numpy()
-    split = dataset.frame["split"].to_numpy()
-    test = known & (split == "test") if (split == "test").any() else known
-    if not test.any():
-        raise CacheError(
-            f"{opened.cache.path} has no image labelled with one of {', '.join(dataset.classes)}; "
-            f"its classes are {', '.join(opened.cache.manifest.classes) or 'none'}."
-        )
-    return np.flatnonzero(test)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.errors import GraphError
 from landmarkfer.face.edges import Edges, as_edges, complete_edges, delaunay_edges, knn_edges
-from landmarkfer.face.graph_io import MAX_NODES, READABLE, read_edges
+from landmarkfer.face.graph_io import MAX_NODES, READABLE, read_edges, read_graph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS, REGION, REGIONS, SIDE, graphs_dir
 
 if TYPE_CHECKING:
@@ -288,13 +288,13 @@ def build_graph(
     names, stored = graph_names(), graphs_dir() / f"{name}.csv"
     as_stored = mean_face is None and k == DEFAULT_K and stored.is_file()
     if name in names and (as_stored or name not in GRAPHS):
-        return FaceGraph.from_edges(name, read_edges(stored))
+        return FaceGraph.from_edges(name, read_graph(stored))
     if name in GRAPHS:
         face = CANONICAL.astype(np.float64) if mean_face is None else _checked_face(mean_face)
         return FaceGraph.from_edges(name, GRAPHS[name](face, k))
     path = Path(name_or_path)
     if path.suffix.lower() in READABLE:
-        return FaceGraph.from_edges(path.stem, read_edges(path))
+        return FaceGraph.from_edges(path.stem, read_graph(path))
     raise GraphError(
         f"there is no graph '{name}': expected one of {', '.join(names)}, or the path of an edge list"
         " (.csv with columns source, target) or a .graphml file"

@@ -77,10 +77,10 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> Pre
     probabilities = predict_probabilities(model, faces, trained.config.settings.prediction)
     temperatures = model.temperatures(faces)
     known = dataset.frame.iloc[rows]
-    subset = known["subset"].astype(object)
+    subset, group = (known[name].astype(object) for name in ("subset", "group"))
     return Predictions(
         ids=known["id"].to_numpy(object),
-        labels=pd.Categorical(known["label"], categories=list(classes)).codes.astype(np.int64),
+        labels=pd.Index(list(classes)).get_indexer(pd.Index(known["label"])).astype(np.int64),
         predicted=probabilities.argmax(dim=1).numpy(),
         probabilities=probabilities.numpy(),
         classes=tuple(classes),
@@ -88,4 +88,5 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> Pre
         temperature=None if temperatures is None else temperatures.numpy(),
         sets=predict_sets(model, probabilities) if has_sets(model) else None,
         subset=subset.where(subset.notna(), None).to_numpy(object),
+        groups=group.where(group.notna(), None).to_numpy(object) if group.notna().any() else None,
     )

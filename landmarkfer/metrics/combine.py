@@ -1,6 +1,6 @@
-"""Predictions of several models or parts: brought into one order, averaged into an ensemble, or joined."""
+"""Predictions brought into one order, averaged into an ensemble, joined, or given with fewer classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from landmarkfer.errors import RunError
 from landmarkfer.metrics.classification import Floats
-from landmarkfer.metrics.predictions import ARRAYS, Predictions
+from landmarkfer.metrics.predictions import ARRAYS, UNKNOWN, Predictions
 
 
 def align_predictions(several: Sequence[Predictions]) -> list[Predictions]:
@@ -68,6 +68,34 @@ def average_predictions(
         status=np.select([found, unreadable], ["ok", "unreadable"], "no_face").astype(object),
         temperature=None,
         sets=None,
+    )
+
+
+def merge_classes(predictions: Predictions, merged: Mapping[str, str]) -> Predictions:
+    """Predictions of classes of which some become one: their probabilities are added.
+
+    The prediction is then the most probable class. A prediction set has a class where it had one of its
+    parts, so that its coverage is not less.
+
+    Args:
+        predictions: Of all classes.
+        merged: The new name by class; other classes stay, and classes that are not there are passed over.
+    """
+    names = [merged.get(name, name) for name in predictions.classes]
+    classes = tuple(dict.fromkeys(names))
+    if classes == predictions.classes:
+        return predictions
+    number = np.array([classes.index(name) for name in names])
+    member = number[:, None] == np.arange(len(classes))  # [C, D]
+    probabilities = predictions.probabilities @ member
+    sets = predictions.sets
+    return replace(
+        predictions,
+        classes=classes,
+        labels=np.append(number, UNKNOWN)[predictions.labels],
+        predicted=probabilities.argmax(axis=1),
+        probabilities=probabilities,
+        sets=None if sets is None else (sets[:, :, None] & member).any(axis=1),
     )
 
 

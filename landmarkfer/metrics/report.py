@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from landmarkfer.metrics import classification as metrics
+from landmarkfer.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_intervals, grouped_intervals
 from landmarkfer.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
-from landmarkfer.metrics.significance import LEVEL, RESAMPLES, bootstrap_intervals
 
 SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
@@ -67,11 +68,12 @@ class SetReport(_Frozen):
 class SubsetReport(_Frozen):
     """The figures over one subset of the test images.
 
-    `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`. The expected
-    calibration error `ece` has none: it is biased upward in a resample, so that its percentiles need not hold
-    the estimate. `nll` (nats) and `brier` are scores of the probabilities, `aurc` the area under the
-    risk-coverage curve (`selective`), `accuracy_at_80` the accuracy at 80 % coverage. `sets` is None where
-    the model gives no prediction sets. `confusion` is `[C, C]`, true classes by predicted ones.
+    `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`: over images,
+    or, where these belong to people or sequences, over `groups` of them. The expected calibration error `ece`
+    has none: it is biased upward in a resample, so that its percentiles need not hold the estimate. `nll`
+    (nats) and `brier` are scores of the probabilities, `aurc` the area under the risk-coverage curve
+    (`selective`), `accuracy_at_80` the accuracy at 80 % coverage. `sets` is None where the model gives no
+    prediction sets. `confusion` is `[C, C]`, true classes by predicted ones.
     """
 
     n: int
@@ -90,6 +92,7 @@ class SubsetReport(_Frozen):
     intervals: dict[str, Interval]
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
+    groups: int | None = None
 
     def lowest_recall(self) -> tuple[str, float]:
         """The class of the lowest recall among those that occur, and its recall."""
@@ -98,14 +101,37 @@ class SubsetReport(_Frozen):
         return name, recalls[name]
 
 
+class OtherData(_Frozen):
+    """What of another cache than the run's own was predicted, and what the figures are not over.
+
+    Of the `images` that were predicted, `no_face` have no face and `unreadable` could not be read;
+    `predicted` counts the predicted classes. Left out of the figures are `unlabelled` images, without a label
+    or with one that is no class, and those of `left_out`, by label, whose label is no class of the model.
+    `absent` are the classes of the model of which there is no image.
+    """
+
+    cache: str
+    images: int
+    no_face: int
+    unreadable: int
+    predicted: dict[str, int]
+    unlabelled: int
+    left_out: dict[str, int]
+    absent: list[str]
+
+
 class Evaluation(_Frozen):
-    """Everything `evaluate_predictions` found; `metrics.json` is this model, written out."""
+    """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
+
+    There are no `subsets` where no image has a label. `other_data` is of evaluations on another cache.
+    """
 
     classes: list[str]
     bootstrap: int
     seed: int
     level: float
     subsets: dict[str, SubsetReport]
+    other_data: OtherData | None = None
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""
@@ -115,6 +141,11 @@ class Evaluation(_Frozen):
         for name, report in self.subsets.items():
             scores = (report.accuracy, report.balanced_accuracy, report.macro_f1, report.ece)
             lines.append(f"{name:14}{report.n:>10,}" + "".join(f"{100 * score:>10.2f}" for score in scores))
+        if self.other_data is not None and not self.subsets:
+            counts = ", ".join(f"{name} {count:,}" for name, count in self.other_data.predicted.items())
+            lines[1:] = [
+                f"no labels, so no figures; predicted of {self.other_data.images:,} images: {counts}"
+            ]
         return "\n".join(lines)
 
     __str__ = __repr__
@@ -161,7 +192,13 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
     indices = range(len(predictions.classes))
     counts = metrics.confusion(labels, predicted, indices)
     scores = metrics.per_class(labels, predicted, indices)
-    intervals = bootstrap_intervals(counts, resamples=bootstrap, seed=seed)
+    groups = group_numbers(predictions.groups)
+    if groups is None:
+        intervals = bootstrap_intervals(counts, resamples=bootstrap, seed=seed)
+    else:
+        by_group = np.zeros((groups.max() + 1, *counts.shape), np.int64)
+        np.add.at(by_group, (groups, labels, predicted), 1)
+        intervals = grouped_intervals(by_group, resamples=bootstrap, seed=seed)
     return SubsetReport(
         n=len(labels),
         no_face=int(np.sum(predictions.status == "no_face")),
@@ -188,6 +225,7 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
             for i, name in enumerate(predictions.classes)
         },
         confusion=counts.tolist(),
+        groups=None if groups is None else len(by_group),
     )
 
 

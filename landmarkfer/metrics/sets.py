@@ -28,7 +28,7 @@ def set_scores(sets: ArrayLike, labels: ArrayLike) -> SetScores:
     # Here, since prediction reads `STATED` where scikit-learn is not installed.
     from scipy.stats import binomtest
 
-    from landmarkfer.metrics.significance import LEVEL
+    from landmarkfer.metrics.bootstrap import LEVEL
 
     sets, labels = np.asarray(sets, bool), np.asarray(labels)
     held, size = sets[np.arange(len(labels)), labels], sets.sum(axis=1)

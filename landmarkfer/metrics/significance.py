@@ -1,7 +1,8 @@
-"""How sure a figure is, and whether two models differ: bootstrap intervals, McNemar's and permutation tests.
+"""Whether two models differ: McNemar's and permutation tests, and intervals of differences.
 
-All intervals and tests treat the models as given and the images as drawn at random. They say nothing of the
-spread between training seeds, which is the standard deviation over seeds.
+All intervals and tests treat the models as given and the images as drawn at random, or, where images belong
+to people or sequences, whole groups of images (`groups`); McNemar's test knows images alone. They say nothing
+of the spread between training seeds, which is the standard deviation over seeds.
 """
 
 from collections.abc import Callable
@@ -12,57 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from landmarkfer.metrics.classification import Floats, scores_from_confusion
+from landmarkfer.metrics.bootstrap import BATCH, LEVEL, RESAMPLES, percentiles
+from landmarkfer.metrics.classification import Floats
+from landmarkfer.metrics.groups import sum_by_group
 from landmarkfer.progress import SILENT, Progress
 
-RESAMPLES = 2000
 PERMUTATIONS = 9999
-LEVEL = 0.95
-_BATCH = 250  # resamples at a time, for the sake of memory
 _ROUNDING = 1e-9
-
-
-def bootstrap_intervals(
-    counts: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> dict[str, Floats]:
-    """Percentile bootstrap intervals of every score that a confusion matrix determines.
-
-    Images are resampled with replacement and without stratification: class counts vary between resamples,
-    as they would in another test set of this size from the same population. The spread of accuracy is then
-    the binomial one. Such a resample of `N` images has a confusion matrix that is one multinomial draw of `N`
-    from the cells, so the matrices are drawn directly, which is the same distribution at a fraction of the
-    cost. A score that is undefined in a resample (a class that was not drawn) is left out of its percentiles.
-
-    Args:
-        counts: Confusion matrix `[C, C]`.
-        resamples: Number of resamples.
-        seed: Seed of the generator; the same seed gives the same intervals.
-        level: Coverage.
-
-    Returns:
-        Lower and upper ends: `accuracy`, `balanced_accuracy`, `macro_f1` as `[2]`, `precision`, `recall` and
-        `f1` as `[C, 2]`; NaN where a score is undefined in every resample.
-
-    Raises:
-        ValueError: If `counts` is empty or `level` is not between 0 and 1.
-    """
-    counts = np.asarray(counts)
-    total = int(counts.sum())
-    if not total or not 0 < level < 1:
-        raise ValueError(f"need at least one image and a level between 0 and 1, got {total} and {level}")
-    cells = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
-    scores = scores_from_confusion(cells.reshape(resamples, *counts.shape))
-    return {name: _percentiles(values, level) for name, values in scores.items()}
-
-
-def _percentiles(values: Floats, level: float) -> Floats:
-    """Interval `[..., 2]` of `values` `[R, ...]`, over the defined values of each column."""
-    columns = values.reshape(len(values), -1)
-    ends = np.full((columns.shape[1], 2), np.nan)
-    for end, column in zip(ends, columns.T, strict=True):
-        if (defined := column[~np.isnan(column)]).size:
-            end[:] = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return ends.reshape(*values.shape[1:], 2)
 
 
 @dataclass(frozen=True)
@@ -127,6 +84,7 @@ def paired_difference(
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
 ) -> PairedDifference:
     """Compare two systems, each trained with several seeds, image by image.
 
@@ -140,6 +98,8 @@ def paired_difference(
         resamples: Of the bootstrap.
         permutations: Of the test; no p-value is below 1 / (permutations + 1).
         seed: Of both.
+        groups: Int `[N]`, the number of each image's group, from `group_numbers`: groups are then drawn and
+            exchanged whole, and not images.
 
     Raises:
         ValueError: The arrays are not about the same images, or about none.
@@ -150,11 +110,13 @@ def paired_difference(
     gaps = shares[0] - shares[1]
     if not gaps.any():
         return PairedDifference(0.0, 0.0, 0.0, 1.0)
+    if groups is not None:
+        return _grouped_difference(shares[0], shares[1], groups, resamples, permutations, seed)
     interval = stats.bootstrap(
         (gaps,),
         np.mean,
         n_resamples=resamples,
-        batch=_BATCH,
+        batch=BATCH,
         confidence_level=LEVEL,
         method="percentile",
         rng=np.random.default_rng(seed),
@@ -164,11 +126,29 @@ def paired_difference(
         np.mean,
         permutation_type="samples",
         n_resamples=permutations,
-        batch=_BATCH,
+        batch=BATCH,
         vectorized=True,
         rng=np.random.default_rng(seed),
     )
     return PairedDifference(float(gaps.mean()), float(interval.low), float(interval.high), float(test.pvalue))
+
+
+def _grouped_difference(
+    first: Floats, second: Floats, groups: NDArray[np.int64], resamples: int, permutations: int, seed: int
+) -> PairedDifference:
+    """`paired_difference` of shares `[N]`, over groups."""
+    ones = np.ones(len(first))
+    found = paired_differences(
+        np.stack([first, ones], axis=1),
+        np.stack([second, ones], axis=1),
+        lambda sums: sums[..., :1] / sums[..., 1:],
+        resamples=resamples,
+        permutations=permutations,
+        seed=seed,
+        groups=groups,
+    )
+    difference, low, high, p = (float(value[0]) for value in found[2:])
+    return PairedDifference(difference, low, high, p)
 
 
 class PairedDifferences(NamedTuple):
@@ -195,6 +175,7 @@ def paired_differences(
     seed: int = 0,
     task: str = "drawing",
     progress: Progress = SILENT,
+    groups: NDArray[np.int64] | None = None,
 ) -> PairedDifferences:
     """Compare two systems in many figures at once, as `paired_difference` does in accuracy.
 
@@ -211,26 +192,29 @@ def paired_differences(
         seed: Of both.
         task: What the progress calls the draws.
         progress: Counts the draws.
+        groups: See `paired_difference`.
 
     Raises:
         ValueError: The arrays are not about the same images, or about none.
     """
     if first.shape != second.shape or first.ndim != 2 or not len(first):
         raise ValueError(f"need [N, K] of the same images of both, got {first.shape} and {second.shape}")
+    if groups is not None:
+        first, second = sum_by_group(first, groups), sum_by_group(second, groups)
     images, total = len(first), resamples + permutations
     values = figures(first.sum(axis=0)), figures(second.sum(axis=0))
     difference = values[0] - values[1]
     # Drawn here and not by scipy, whose functions take one figure at a time and draw anew for each.
     drawn, exchanged = [], []
     rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BATCH):
-        size = min(_BATCH, resamples - start)
+    for start in range(0, resamples, BATCH):
+        size = min(BATCH, resamples - start)
         times = rng.multinomial(images, np.full(images, 1 / images), size).astype(float)
         drawn.append(figures(times @ first) - figures(times @ second))
         progress(task, start + size, total)
     gaps, sums = second - first, (first.sum(axis=0), second.sum(axis=0))
-    for start in range(0, permutations, _BATCH):
-        size = min(_BATCH, permutations - start)
+    for start in range(0, permutations, BATCH):
+        size = min(BATCH, permutations - start)
         moved = rng.integers(0, 2, (size, images), dtype=np.int8).astype(float) @ gaps
         exchanged.append(figures(sums[0] + moved) - figures(sums[1] - moved))
         progress(task, resamples + start + size, total)
@@ -238,7 +222,7 @@ def paired_differences(
     # Sums that are equal but for the order of their terms must count as equal.
     extreme = np.sum(null >= np.abs(difference) - _ROUNDING, axis=0)
     p = (extreme + 1) / (np.sum(~np.isnan(null), axis=0) + 1)
-    low, high = np.moveaxis(_percentiles(np.concatenate(drawn), LEVEL), -1, 0)
+    low, high = np.moveaxis(percentiles(np.concatenate(drawn), LEVEL), -1, 0)
     return PairedDifferences(*values, difference, low, high, np.where(np.isnan(difference), np.nan, p))
 
 

@@ -31,6 +31,10 @@ PAIRED_LEGEND = (
     "seeds that predict it correctly; *Holm*: corrected for the number of rows. *McNemar*: mid-p of each "
     "seed."
 )
+GROUPED_LEGEND = (
+    "Intervals and permutation tests draw and exchange {groups} whole groups of images (people or "
+    "sequences); McNemar's test takes the images as independent."
+)
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ def render_results(
         parts += ["## What each choice contributed", _contrasts(csv, rows, contrasts)]
     if baseline is not None and any(row.paired for row in rows):
         parts += [f"## Compared with {baseline}", _paired(rows), PAIRED_LEGEND]
+        if groups := {f"{value:,.0f}" for row in rows for value in row.paired.get("groups", ())}:
+            parts.append(GROUPED_LEGEND.format(groups=" or ".join(sorted(groups))))
     if any(row.elsewhere() for row in rows):
         parts += ["## On other data", _elsewhere(rows)]
     parts += ["## Recall of each class, all test images", _recalls(rows)]

@@ -222,7 +222,7 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
         _round_limits(axes, "x")
     labels = [f"{_title(g)}\n{_test_set(g.runs[0])}" if mixed else _title(g) for g in groups]
     panels[0].set_yticks(range(len(groups)), labels=labels, fontsize=_FONT)
-    notes = ["Lines: 95 % bootstrap intervals over test images"]
+    notes = ["Lines: 95 % bootstrap intervals"]
     if any(len(group.runs) > 1 for group in groups):
         notes[0] += "; of several seeds (small dots), the means"
     if mixed:

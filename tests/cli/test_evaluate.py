@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from landmarkfer.cli import cli, main
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.errors import RunError
+from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.training.fit import train
 from landmarkfer.training.multirun import repetitions, train_multirun
 
@@ -80,6 +80,58 @@ def test_another_cache_leaves_the_run_alone(place, tmp_path):
     assert not FILES & names(place / "experiments/runs/mlp-s0")
     assert run("mlp-s0", "--cache", "others", "--out", tmp_path / "other").exit_code == 0
     assert names(tmp_path / "other") == FILES
+
+
+def test_another_cache_without_out_has_a_folder_in_the_run(place):
+    for _ in range(2):
+        result = run("mlp-s0", "--cache", "others")
+        assert "Figures, predictions and pictures: experiments/runs/mlp-s0/on-others\n" in result.output
+    assert names(place / "experiments/runs/mlp-s0/on-others") == FILES | {"applied.json"}
+    assert not FILES & names(place / "experiments/runs/mlp-s0")
+
+
+@pytest.fixture
+def relabelled(make_rows, tmp_path):
+    """Write a cache whose labels are others: `relabelled("numbers", {"happy": "1"})`."""
+
+    def write(name, labels):
+        rows = make_rows(train=3, test=6, seed=8)
+        for row in rows:
+            row.label = labels.get(row.label)
+        return write_cache(tmp_path / name, rows).path
+
+    return write
+
+
+def test_numbers_as_labels_take_names(relabelled, tmp_path):
+    cache = relabelled("numbers", {"happy": "1", "sad": "2", "angry": "3"})
+    with pytest.raises(SettingsError, match=r"labels 1, 2, 3 of .*numbers are numbers"):
+        run("mlp-s0", "--cache", cache)
+    file = tmp_path / "names.txt"
+    file.write_text("1=happy\n2=sad\n")
+    result = run("mlp-s0", "--cache", cache, "--label-names", file, "--label-names", "3=contempt")
+    assert "12" in result.output
+    assert "Left out: 6 images with a label that the model lacks: contempt (6)." in result.output
+    assert "Classes of the model without an image in numbers: angry." in result.output
+    merged = run(
+        "mlp-s0", "--cache", cache, "--label-names", file, "--label-names", "3=", "--merge", "bad=sad+angry"
+    )
+    assert "Left out: 6 images of numbers without a class." in merged.output
+    assert "Classes of the model without" not in merged.output
+
+
+def test_without_labels_there_are_predictions(relabelled, tmp_path):
+    result = run("mlp-s0", "--cache", relabelled("photos", {}), "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert names(tmp_path / "out") == {"predictions.parquet"}
+    text = " ".join(result.output.split())
+    assert "photos has no labels, so there are no figures: 18 predictions, of which 4 without a face" in text
+    assert f"Predictions: {tmp_path / 'out'}" in text
+    table = pd.read_parquet(tmp_path / "out/predictions.parquet")
+    counts = table["predicted"].value_counts()
+    for name in ("angry", "happy", "sad"):
+        assert f"{name} {counts.get(name, 0)} " in text
+    assert "accuracy" not in text
 
 
 @pytest.mark.slow

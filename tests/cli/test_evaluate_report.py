@@ -58,3 +58,12 @@ def test_sets_where_there_are_some(frame):
 def test_validation_images_are_not_called_test_images(frame):
     evaluation = of_validation(evaluate_predictions(Predictions.from_frame(frame), bootstrap=10))
     assert list(evaluation.subsets) == ["val", "val_detected"]
+
+
+def test_what_the_intervals_are_over(frame):
+    def caption(table):
+        return printed(summary_table(evaluate_predictions(Predictions.from_frame(table), bootstrap=50)))
+
+    assert "bootstrap intervals over images (50 resamples)" in " ".join(caption(frame).split())
+    people = " ".join(caption(frame.assign(group=["ann", "ann", "bob", None, None])).split())
+    assert "bootstrap intervals over 4 groups (people or sequences) (50 resamples)" in people

@@ -1,9 +1,17 @@
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from landmarkfer.errors import RunError
-from landmarkfer.metrics.combine import align_predictions, average_predictions, join_predictions
-from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.metrics.combine import (
+    align_predictions,
+    average_predictions,
+    join_predictions,
+    merge_classes,
+)
+from landmarkfer.metrics.predictions import UNKNOWN, Predictions
 
 
 def table(happy, *, ids=("a", "b", "c"), labels=("happy", "sad", "sad"), status=("ok", "ok", "no_face")):
@@ -89,3 +97,37 @@ def test_parts_are_joined_in_their_order():
     assert whole.subset is None, "the second part has none"
     with pytest.raises(RunError, match="a more than once"):
         join_predictions([Predictions.from_frame(first)] * 2)
+
+
+class TestMergedClasses:
+    @pytest.fixture
+    def three(self):
+        probabilities = np.array([[0.4, 0.35, 0.25], [0.1, 0.2, 0.7], [0.2, 0.3, 0.5]])
+        return Predictions(
+            ids=np.array(["a", "b", "c"], dtype=object),
+            labels=np.array([0, 2, UNKNOWN]),
+            predicted=probabilities.argmax(axis=1),
+            probabilities=probabilities,
+            classes=("sad", "happy", "angry"),
+            status=np.full(3, "ok", dtype=object),
+            sets=np.array([[True, True, False], [False, False, True], [False, True, True]]),
+        )
+
+    def test_by_hand(self, three):
+        merged = merge_classes(three, {"sad": "negative", "angry": "negative", "fear": "negative"})
+        assert merged.classes == ("negative", "happy")
+        np.testing.assert_allclose(merged.probabilities, [[0.65, 0.35], [0.8, 0.2], [0.7, 0.3]])
+        assert merged.predicted.tolist() == [0, 0, 0]
+        assert merged.labels.tolist() == [0, 0, UNKNOWN]
+        assert merged.sets.tolist() == [[True, True], [True, False], [True, True]]
+        assert merged.ids is three.ids
+
+    def test_into_a_class_that_is_there(self, three):
+        merged = merge_classes(replace(three, sets=None), {"sad": "angry"})
+        assert merged.classes == ("angry", "happy")
+        assert merged.predicted.tolist() == [0, 0, 0]
+        assert merged.sets is None
+
+    def test_nothing_to_merge(self, three):
+        assert merge_classes(three, {}) is three
+        assert merge_classes(three, {"fear": "angry"}) is three

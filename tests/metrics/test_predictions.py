@@ -177,3 +177,17 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(RunError, match="is no readable CSV or Parquet file"):
         read_predictions(tmp_path / "empty.csv")
+
+
+def test_groups_are_texts_or_none(whole, tmp_path):
+    named = whole.assign(group=["ann", None, "ann"])
+    predictions = Predictions.from_frame(named)
+    assert predictions.groups.tolist() == ["ann", None, "ann"]
+    write_predictions(tmp_path / "all.parquet", predictions)
+    assert read_predictions(tmp_path / "all.parquet").groups.tolist() == ["ann", None, "ann"]
+    assert predictions.rows([2, 1]).groups.tolist() == ["ann", None]
+    named.assign(group=[12, None, 12]).astype({"group": "Int64"}).to_csv(tmp_path / "all.csv", index=False)
+    assert read_predictions(tmp_path / "all.csv").groups.tolist() == ["12", None, "12"]
+    assert Predictions.from_frame(named.assign(group=[12, 7, 12])).groups.tolist() == ["12", "7", "12"]
+    assert Predictions.from_frame(whole).groups is None
+    assert "group" not in Predictions.from_frame(whole).to_frame()

@@ -91,3 +91,28 @@ def test_what_the_table_does_not_know_is_not_reported(frame):
 def test_order_of_rows_and_index_do_not_matter(frame):
     shuffled = frame.sample(frac=1, random_state=2)
     assert evaluated(shuffled, bootstrap=2000) == evaluated(frame, bootstrap=2000)
+
+
+def test_intervals_over_people_where_they_are_known(frame):
+    images = evaluated(frame, bootstrap=500)
+    assert {report.groups for report in images.subsets.values()} == {None}
+    people = evaluated(frame.assign(group=["a", "a", "a", "b", "b", None, None]), bootstrap=500)
+    assert people.subsets["test"].groups == 4
+    assert people.subsets["test"].intervals != images.subsets["test"].intervals
+    assert people.subsets["test"].accuracy == images.subsets["test"].accuracy
+    assert people.subsets["private"].groups is None, "each of another person"
+    assert people.subsets["private"] == images.subsets["private"]
+
+
+def test_without_groups_of_several_images_nothing_changes(frame):
+    images = evaluated(frame, bootstrap=500)
+    for groups in ([None] * 7, list("abcdefg")):
+        assert evaluated(frame.assign(group=groups), bootstrap=500) == images
+
+
+def test_evaluations_of_before_there_were_groups_are_read(frame):
+    evaluation = evaluated(frame)
+    content = evaluation.model_dump()
+    for report in content["subsets"].values():
+        del report["groups"]
+    assert type(evaluation).model_validate(content) == evaluation

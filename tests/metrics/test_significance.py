@@ -1,65 +1,12 @@
 import numpy as np
 import pytest
 
-from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.metrics.significance import (
-    bootstrap_intervals,
     holm,
     mcnemar,
     paired_difference,
     paired_differences,
 )
-
-
-def counts_of(accuracy, images):
-    right = round(accuracy * images)
-    return np.array(
-        [[right // 2, (images - right) // 2], [images - right - (images - right) // 2, right - right // 2]]
-    )
-
-
-def test_interval_of_accuracy_has_the_binomial_width():
-    # The standard error of 73 % over 7,178 images is sqrt(0.73 * 0.27 / 7178) = 0.524 points.
-    low, high = bootstrap_intervals(counts_of(0.73, 7178), resamples=4000)["accuracy"]
-    assert (high - low) / (2 * 1.96) == pytest.approx(0.00524, rel=0.05)
-    assert (low + high) / 2 == pytest.approx(0.73, abs=0.001)
-
-
-def test_same_as_resampling_images_one_by_one():
-    rng = np.random.default_rng(8)
-    labels = rng.choice(3, 200, p=[0.6, 0.3, 0.1])
-    predictions = np.where(rng.random(200) < 0.6, labels, rng.integers(0, 3, 200))
-    counts = np.zeros((3, 3), int)
-    np.add.at(counts, (labels, predictions), 1)
-    drawn = []
-    for _ in range(4000):
-        rows = rng.integers(0, 200, 200)
-        resample = np.zeros((3, 3), int)
-        np.add.at(resample, (labels[rows], predictions[rows]), 1)
-        drawn.append(scores_from_confusion(resample)["macro_f1"])
-    expected = np.quantile(drawn, [0.025, 0.975])
-    found = bootstrap_intervals(counts, resamples=4000)["macro_f1"]
-    np.testing.assert_allclose(found, expected, atol=0.008)
-
-
-def test_seed_decides_the_interval():
-    counts = counts_of(0.6, 100)
-    first, again = (bootstrap_intervals(counts, resamples=200, seed=3)["macro_f1"] for _ in range(2))
-    other = bootstrap_intervals(counts, resamples=200, seed=4)["macro_f1"]
-    assert first.tolist() == again.tolist() != other.tolist()
-
-
-def test_classes_that_are_rare_or_absent():
-    intervals = bootstrap_intervals(np.array([[50, 0, 0], [0, 1, 0], [0, 0, 0]]), resamples=500)
-    assert intervals["recall"].shape == (3, 2)
-    assert intervals["recall"][1].tolist() == [1, 1], "a class of one image is missing from many resamples"
-    assert np.isnan(intervals["recall"][2]).all()
-    assert intervals["balanced_accuracy"].tolist() == [1, 1]
-
-
-def test_nothing_to_resample_is_refused():
-    with pytest.raises(ValueError, match="at least one image"):
-        bootstrap_intervals(np.zeros((2, 2), int))
 
 
 def test_mcnemar_by_hand():
@@ -167,3 +114,37 @@ class TestPairedDifferences:
         assert recorder.steps == [(250, 310), (300, 310), (310, 310)]
         with pytest.raises(ValueError, match="same images"):
             paired_differences(hits, hits[:3], np.asarray)
+
+
+class TestGroups:
+    """40 people with 10 images each, of whom a system is right on all or on none."""
+
+    NUMBER = np.repeat(np.arange(40), 10)
+
+    def sides(self):
+        rng = np.random.default_rng(1)
+        return [np.repeat(rng.random((1, 40)) < share, 10, axis=1) for share in (0.75, 0.5)]
+
+    def test_copies_of_an_image_are_worth_one(self):
+        first, second = self.sides()
+        grouped = paired_difference(first, second, groups=self.NUMBER)
+        of_people = paired_difference(first[:, ::10], second[:, ::10])
+        assert grouped.difference == pytest.approx(of_people.difference)
+        assert (grouped.low, grouped.high) == pytest.approx((of_people.low, of_people.high), abs=0.03)
+        assert grouped.p == pytest.approx(of_people.p, abs=0.02)
+        over_images = paired_difference(first, second)
+        assert grouped.high - grouped.low > 2 * (over_images.high - over_images.low)
+        assert over_images.p < grouped.p
+
+    def test_many_figures_at_once(self):
+        first, second = self.sides()
+        sides = [np.stack([hits[0], np.ones(400)], axis=1) for hits in (first, second)]
+        many = paired_differences(*sides, mean_hits, groups=self.NUMBER)
+        one = paired_difference(first, second, groups=self.NUMBER)
+        assert (many.low[0], many.high[0], many.p[0]) == (one.low, one.high, one.p)
+        of_people = paired_differences(*(side[::10] for side in sides), mean_hits)
+        assert (many.low[0], many.high[0], many.p[0]) == (of_people.low[0], of_people.high[0], of_people.p[0])
+
+    def test_equal_systems(self):
+        first, _ = self.sides()
+        assert paired_difference(first, first, groups=self.NUMBER).p == 1

@@ -4,7 +4,7 @@ import pytest
 from landmarkfer.config.benchmark import COLUMNS, ContrastSettings, PublishedSettings
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.reporting.markdown import Header
-from landmarkfer.reporting.results import RESULT_COLUMNS, append_results
+from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, RESULT_COLUMNS, append_results
 from landmarkfer.reporting.results_page import render_results
 
 HEADER = Header(
@@ -150,3 +150,17 @@ def test_contrast_of_another_figure(csv):
     page = render(csv, contrasts=[contrast])
     assert line(page, "width") == ["width", "wide", "flat", "+19.00"]
     assert "in points of recall sad (test), ± its standard error." in page.read_text()
+
+
+def test_tests_over_groups_are_called_so(csv):
+    figures = {"difference": 0.02, "difference_low": -0.01, "difference_high": 0.05, "p_permutation": 0.2}
+    rows = [("graph", "gnn", "knn", ALL_SEEDS, PAIRED, name, value) for name, value in figures.items()]
+    rows += [
+        ("graph", "gnn", "knn", ALL_SEEDS, PAIRED, "p_holm", 0.2),
+        ("graph", "gnn", "knn", 0, PAIRED, "p_mcnemar", 0.1),
+    ]
+    append_results(csv, pd.DataFrame(rows, columns=RESULT_COLUMNS))
+    assert "whole groups" not in render(csv, baseline="flat").read_text()
+    rows = [("graph", "gnn", "knn", ALL_SEEDS, PAIRED, "groups", 1234)]
+    append_results(csv, pd.DataFrame(rows, columns=RESULT_COLUMNS))
+    assert "draw and exchange 1,234 whole groups of images" in render(csv, baseline="flat").read_text()

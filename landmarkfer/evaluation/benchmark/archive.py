@@ -6,7 +6,7 @@ the table of its `Predictions`, with probabilities in half precision, and the re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from landmarkfer.metrics.predictions import Predictions
 
 PREDICTIONS = "predictions"
 """Ending of an archive's folder."""
+_NONE = "no predictions"
 _PARQUET: dict[str, Any] = {"index": False, "compression": "zstd", "compression_level": 19}
 
 
@@ -29,7 +30,8 @@ class ArchivedRun:
     """One run.
 
     Attributes:
-        predictions: On the test images.
+        predictions: On the test images; None where the cache of the run is not there, so that its figures are
+            those on other data alone.
         model: Name of the model.
         graph: Name of the graph; None where the model has none.
         created: When its training was started, ISO 8601.
@@ -38,7 +40,7 @@ class ArchivedRun:
         versions: Of the packages that it was evaluated with; empty in archives of version 0.1.
     """
 
-    predictions: Predictions
+    predictions: Predictions | None
     model: str
     graph: str | None
     created: str
@@ -59,8 +61,10 @@ def archive_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) 
 
 def write_archived(path: Path, run: ArchivedRun) -> None:
     """Write `path`; equal runs give equal files."""
-    table = run.predictions.rows(np.argsort(run.predictions.ids)).to_frame()
-    table = table.astype({f"p_{name}": "float16" for name in run.predictions.classes})
+    table = pd.DataFrame({_NONE: [True]})
+    if run.predictions is not None:
+        table = run.predictions.rows(np.argsort(run.predictions.ids)).to_frame()
+        table = table.astype({f"p_{name}": "float16" for name in run.predictions.classes})
     table.attrs = {
         "model": run.model,
         "graph": run.graph,
@@ -71,6 +75,14 @@ def write_archived(path: Path, run: ArchivedRun) -> None:
     }
     with replacing(path) as partial:
         table.to_parquet(partial, **_PARQUET)
+
+
+def updated(old: ArchivedRun, new: ArchivedRun) -> ArchivedRun:
+    """What was measured of a run anew, with what of it was measured before alone."""
+    known = {figure[:2] for figure in new.figures}
+    figures = [*new.figures, *(figure for figure in old.figures if figure[:2] not in known)]
+    predictions = old.predictions if new.predictions is None else new.predictions
+    return replace(new, figures=figures, predictions=predictions)
 
 
 def read_archived(path: Path) -> ArchivedRun:
@@ -84,7 +96,7 @@ def read_archived(path: Path) -> ArchivedRun:
         about = table.attrs
         figures = [(subset, metric, float(value)) for subset, metric, value in about["figures"]]
         return ArchivedRun(
-            predictions=Predictions.from_frame(table),
+            predictions=None if list(table) == [_NONE] else Predictions.from_frame(table),
             model=about["model"],
             graph=about["graph"],
             created=about["created"],

@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from landmarkfer.config.benchmark import BenchmarkSettings, RowSettings, row_settings, run_name
+from landmarkfer.config.benchmark import (
+    BenchmarkSettings,
+    RowSettings,
+    row_settings,
+    run_name,
+    weights_folder,
+)
 from landmarkfer.config.recipes import changed_settings
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.benchmark.archive import (
     ArchivedRun,
     archive_file,
     read_archived,
+    updated,
     write_archived,
 )
-from landmarkfer.evaluation.benchmark.measure import measure_cost_again, measure_run
+from landmarkfer.evaluation.benchmark.measure import measure_cost_again, measure_run, measure_weights
 from landmarkfer.evaluation.benchmark.statistics import compare_with, correct
 from landmarkfer.evaluation.systems import ENSEMBLE
 from landmarkfer.metrics.combine import average_predictions
@@ -25,6 +32,7 @@ from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.results import (
     ALL_SEEDS,
+    ELSEWHERE,
     NO_GRAPH,
     PAIRED,
     RESULT_COLUMNS,
@@ -36,10 +44,11 @@ from landmarkfer.runs.folder import RunFolder
 
 @dataclass
 class Measured:
-    """The rows of a benchmark of which there are predictions.
+    """The rows of a benchmark that are measured.
 
     Attributes:
-        predictions: By row and seed.
+        predictions: By row and seed; weights without their cache have none.
+        runs: Rows and seeds.
         keys: Experiment, model and graph of each row, for the CSV.
         parts: Parts of the CSV.
         outdated: Rows and seeds whose run was trained with other settings than the recipe has.
@@ -49,17 +58,13 @@ class Measured:
     """
 
     predictions: dict[str, dict[int, Predictions]] = field(default_factory=dict)
+    runs: set[tuple[str, int]] = field(default_factory=set)
     keys: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     parts: list[pd.DataFrame] = field(default_factory=list)
     outdated: set[tuple[str, int]] = field(default_factory=set)
     days: set[str] = field(default_factory=set)
     versions: list[Mapping[str, str]] = field(default_factory=list)
     cache: str | None = None
-
-    @property
-    def runs(self) -> set[tuple[str, int]]:
-        """Rows and seeds."""
-        return {(name, seed) for name, seeds in self.predictions.items() for seed in seeds}
 
 
 def check_rows(settings: BenchmarkSettings, csv: Path) -> None:
@@ -112,9 +117,12 @@ def measure(
     """
     found = Measured()
     for row in settings.rows:
-        for seed in seeds if row.trained else ():
-            run = RunFolder(runs_root / run_name(recipe, settings, row, seed))
+        for seed in _seeds_of(row, seeds):
+            weights = weights_folder(recipe, row, seed)
+            run = RunFolder(weights or runs_root / run_name(recipe, settings, row, seed))
             archived = archive_file(recipe, row, seed, results_root)
+            if weights is not None and found.cache is None and run.finished:
+                found.cache = run.read_config().cache.path
             if run.finished:
                 try:
                     _archive(run, archived, settings, progress, latency)
@@ -130,16 +138,35 @@ def measure(
     return found
 
 
+def _seeds_of(row: RowSettings, seeds: Sequence[int]) -> Sequence[int]:
+    """Seeds of the runs of a row; weights that do not name one are of the first."""
+    if not row.has_runs:
+        return ()
+    return seeds if row.weights is None or "{seed}" in row.weights else seeds[:1]
+
+
 def _archive(
     run: RunFolder, archived: Path, settings: BenchmarkSettings, progress: Progress, latency: bool
 ) -> None:
     """Bring the archive of a finished run up to date."""
     if latency:
         progress.say(f"measuring the latency of {run.name}")
-        measure_cost_again(run, archived)
-    if run.metrics_file.exists() or not archived.exists():  # weights alone have no training time
+        measure_cost_again(run, archived, settings.other_data)
+    if run.metrics_file.exists():
         progress.say(f"evaluating {run.name}")
         write_archived(archived, measure_run(run, settings.other_data))
+    elif not archived.exists() or _lacks_other_data(archived, settings):
+        progress.say(f"evaluating {run.name}")
+        measured = measure_weights(run, settings.other_data)
+        write_archived(
+            archived, updated(read_archived(archived), measured) if archived.exists() else measured
+        )
+
+
+def _lacks_other_data(archived: Path, settings: BenchmarkSettings) -> bool:
+    """Whether an archived run was not evaluated on all the other data."""
+    there = {subset for subset, _, _ in read_archived(archived).figures}
+    return not {ELSEWHERE + name for name in settings.other_data} <= there
 
 
 def _add(
@@ -152,18 +179,21 @@ def _add(
     progress: Progress,
 ) -> None:
     """Add an archived run, if it was trained as the row says."""
-    wanted = row_settings(recipe, settings, row, seed)
-    if archived.changed != json.loads(json.dumps(changed_settings(wanted))):
-        progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
-        found.outdated.add((row.name, seed))
-        return
+    if row.weights is None:
+        wanted = row_settings(recipe, settings, row, seed)
+        if archived.changed != json.loads(json.dumps(changed_settings(wanted))):
+            progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
+            found.outdated.add((row.name, seed))
+            return
+        found.cache = found.cache or wanted.cache
     found.days.add(archived.created[:10])
     found.versions.append(archived.versions)
-    found.cache = found.cache or wanted.cache
+    found.runs.add((row.name, seed))
     key = row.name, archived.model, archived.graph or NO_GRAPH
     found.keys[row.name] = key
-    found.predictions.setdefault(row.name, {})[seed] = archived.predictions
-    found.parts.append(_figures(archived.predictions, key, seed))
+    if archived.predictions is not None:
+        found.predictions.setdefault(row.name, {})[seed] = archived.predictions
+        found.parts.append(_figures(archived.predictions, key, seed))
     further = [(*key, seed, *figure) for figure in archived.figures]
     found.parts.append(pd.DataFrame(further, columns=RESULT_COLUMNS))
 
@@ -182,6 +212,7 @@ def _add_average(row: RowSettings, found: Measured) -> None:
     for seed in sorted(set.intersection(*(set(member) for member in members))):
         average = average_predictions([member[seed] for member in members])
         found.predictions.setdefault(row.name, {})[seed] = average
+        found.runs.add((row.name, seed))
         found.parts.append(_figures(average, found.keys[row.name], seed))
 
 

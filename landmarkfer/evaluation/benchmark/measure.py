@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from landmarkfer.errors import RunError
+from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
@@ -20,7 +20,7 @@ from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.files import replacing
 from landmarkfer.inference.predict import predict_probabilities
 from landmarkfer.metrics.predictions import Predictions, read_predictions
-from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.metrics.report import Evaluation, evaluate_predictions
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
 from landmarkfer.reporting.markdown import package_versions
@@ -53,6 +53,46 @@ def measure_run(run: RunFolder, other_data: Mapping[str, str]) -> ArchivedRun:
     )
 
 
+def measure_weights(run: RunFolder, other_data: Mapping[str, str]) -> ArchivedRun:
+    """What the archive stores of weights without their training; nothing is written beside them.
+
+    Their own test images are predicted where the cache is there, and it need not be.
+
+    Args:
+        run: The folder of `config.json` and the weights.
+        other_data: Further caches by name, on whose test images they are evaluated.
+
+    Raises:
+        CacheError: There is neither the cache that the run was trained on nor other data.
+    """
+    config = run.read_config()
+    opened = _open_somewhere(run, other_data)
+    predictions = opened.predict_test() if opened.own else None
+    figures = [] if config.parameters is None else [(RUN_SUBSET, "parameters", float(config.parameters))]
+    figures += [(RUN_SUBSET, metric, value) for metric, value in measure_cost(opened).items()]
+    for name, cache in other_data.items():
+        figures += _figures_on(name, _evaluate_on(run, name, cache)[0])
+    return ArchivedRun(
+        predictions=predictions,
+        model=config.settings.model.name,
+        graph=config.graph.name if config.graph else None,
+        created=config.created,
+        changed=config.changed,
+        figures=figures,
+        versions=package_versions(),
+    )
+
+
+def _open_somewhere(run: RunFolder, other_data: Mapping[str, str]) -> Opened:
+    """A run beside its own cache, or, where that is not there, beside the first of the other data."""
+    try:
+        return open_run(run)
+    except CacheError:
+        if not other_data:
+            raise
+        return open_run(run, next(iter(other_data.values())))
+
+
 def evaluated(run: RunFolder) -> Predictions:
     """The predictions of a run on its test images; it is evaluated and its cost measured where need be."""
     predictions = None
@@ -79,14 +119,16 @@ def _up_to_date(run: RunFolder, name: str) -> bool:
     return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
 
 
-def measure_cost_again(run: RunFolder, archived: Path) -> None:
+def measure_cost_again(run: RunFolder, archived: Path, other_data: Mapping[str, str]) -> None:
     """Measure what a prediction of a run costs once more.
 
     Args:
-        run: The run, whose file of costs is replaced.
+        run: The run, whose file of costs is replaced, unless it is weights alone.
         archived: Its file in the archive, if it is there: the new costs replace the old ones.
+        other_data: Further caches by name, whose faces are predicted where the run's own is not there.
     """
-    cost = _write_cost(run, open_run(run))
+    alone = not run.metrics_file.exists()
+    cost = measure_cost(_open_somewhere(run, other_data)) if alone else _write_cost(run, open_run(run))
     if archived.exists():
         old = read_archived(archived)
         figures = [
@@ -132,16 +174,28 @@ def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
 
 
 def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str, str, float]]:
-    """The figures of a run on other data; images of classes that it lacks are left out."""
+    """The figures of a run on other data, which are stored in its folder."""
     figures = []
     for name, cache in other_data.items():
         folder = run.path / "elsewhere" / name
         try:
             evaluation = read_evaluation(folder)
         except RunError:  # not evaluated yet, or by another version
-            evaluation, predictions = evaluate_run(run, cache)
+            evaluation, predictions = _evaluate_on(run, name, cache)
             write_evaluation(folder, evaluation, predictions)
-        report = evaluation.subsets["test"]
-        of_report = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
-        figures += [(ELSEWHERE + name, metric, float(value)) for metric, value in of_report.items()]
+        figures += _figures_on(name, evaluation)
     return figures
+
+
+def _evaluate_on(run: RunFolder, name: str, cache: str) -> tuple[Evaluation, Predictions]:
+    """Evaluate a run on other data; images of classes that it lacks are left out."""
+    evaluation, predictions = evaluate_run(run, cache)
+    if not evaluation.subsets:
+        raise CacheError(f"the other data '{name}' ({cache}) has no labels to evaluate on.")
+    return evaluation, predictions
+
+
+def _figures_on(name: str, evaluation: Evaluation) -> list[tuple[str, str, float]]:
+    report = evaluation.subsets["test"]
+    figures = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+    return [(ELSEWHERE + name, metric, float(value)) for metric, value in figures.items()]

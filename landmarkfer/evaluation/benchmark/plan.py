@@ -55,7 +55,8 @@ def chosen_rows(settings: BenchmarkSettings, only: Sequence[str]) -> list[RowSet
         raise SettingsError(f"there is no row '{unknown[0]}'; the rows are {', '.join(names)}.")
     for row in settings.rows:
         if row.name in only and not row.trained:
-            reason = f"can no longer be trained: {row.retired}" if row.retired else "is an average"
+            reason = "is given by its weights" if row.weights else "is an average"
+            reason = f"can no longer be trained: {row.retired}" if row.retired else reason
             raise SettingsError(f"the row '{row.name}' {reason}.")
     return [row for row in settings.rows if row.trained and (row.name in only if only else not row.optional)]
 

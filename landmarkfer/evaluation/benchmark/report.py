@@ -64,7 +64,8 @@ def render_benchmark(settings: BenchmarkSettings, csv: Path, making: Making) -> 
     there = set(results["experiment"])
     order = [row.name for row in settings.rows if row.name in there]
     notes = [settings.notes.strip()]
-    if settings.baseline is not None:
+    drawn = (results["subset"] == "test") & (results["metric"] == "accuracy")
+    if settings.baseline is not None and drawn.any():
         picture = csv.with_suffix(".png")
         in_order = results.sort_values("experiment", key=lambda names: names.map(order.index), kind="stable")
         with replacing(picture) as path:
@@ -109,6 +110,8 @@ def _missing(rows: Sequence[RowSettings], command: str) -> str:
     lines = [
         f"- {row.name}: the average of {', '.join(row.average)}"
         if row.average
+        else f"- {row.name}: its weights, {row.weights}, are not there"
+        if row.weights
         else f"- {row.name}: `{command} --only {shlex.quote(row.name)}`"
         for row in rows
     ]

@@ -127,8 +127,9 @@ def _write_differences(
     """
     reports = {}
     cache: LandmarkCache | None = None
-    with suppress(CacheError):
-        cache = LandmarkCache.open(find_cache(found.cache))
+    if found.cache is not None:
+        with suppress(CacheError):
+            cache = LandmarkCache.open(find_cache(found.cache))
     for pair in settings.pairs:
         names = pair.first, pair.second
         if not all(name in found.predictions for name in names):

@@ -2,7 +2,9 @@
 
 The figures are rows in `results.RESULT_COLUMNS` of the subset `PAIRED`: `difference`, its interval
 (`difference_low`, `difference_high`), `p_permutation` and `p_holm` are over all seeds together and have the
-seed `ALL_SEEDS`; `p_mcnemar` is of each seed.
+seed `ALL_SEEDS`; `p_mcnemar` is of each seed. Where groups of images are known (people, sequences), the
+interval and the permutation test are over groups, whose number is the figure `groups`; McNemar's test is of
+images.
 """
 
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from landmarkfer.metrics.combine import align_predictions
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.significance import holm, mcnemar, paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, RESULT_COLUMNS
@@ -35,9 +38,11 @@ def compare_with(baseline: BySeed, others: Mapping[tuple[str, str, str], BySeed]
     """
     figures: list[tuple[tuple[str, str, str], int, str, float]] = []
     for key, system in others.items():
-        first, second, labels = _aligned(system, baseline)
+        first, second, labels, groups = _aligned(system, baseline)
         found = paired_difference(
-            [seed == labels for seed in first.values()], [seed == labels for seed in second.values()]
+            [seed == labels for seed in first.values()],
+            [seed == labels for seed in second.values()],
+            groups=groups,
         )
         figures += [
             (key, ALL_SEEDS, "difference", found.difference),
@@ -45,6 +50,8 @@ def compare_with(baseline: BySeed, others: Mapping[tuple[str, str, str], BySeed]
             (key, ALL_SEEDS, "difference_high", found.high),
             (key, ALL_SEEDS, "p_permutation", found.p),
         ]
+        if groups is not None:
+            figures.append((key, ALL_SEEDS, "groups", groups.max() + 1))
         figures += [
             (key, seed, "p_mcnemar", mcnemar(labels, first[seed], second[seed]).mid_p)
             for seed in sorted(first.keys() & second.keys())
@@ -61,12 +68,15 @@ def correct(paired: pd.DataFrame) -> pd.DataFrame:
 
 def _aligned(
     first: BySeed, second: BySeed
-) -> tuple[dict[int, NDArray[np.int64]], dict[int, NDArray[np.int64]], NDArray[np.int64]]:
-    """What both systems predicted, by seed, and the labels, in one order of the images."""
+) -> tuple[
+    dict[int, NDArray[np.int64]], dict[int, NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64] | None
+]:
+    """What both systems predicted, by seed, the labels, and the groups, in one order of the images."""
     aligned = align_predictions([*first.values(), *second.values()])
     predicted = [one.predicted for one in aligned]
     return (
         dict(zip(first, predicted[: len(first)], strict=True)),
         dict(zip(second, predicted[len(first) :], strict=True)),
         aligned[0].labels,
+        group_numbers(next((one.groups for one in aligned if one.groups is not None), None)),
     )

@@ -28,6 +28,7 @@ class Comparison:
         rows: Rows with `statistics.DIFFERENCE_COLUMNS`.
         disagreements: From `disagreements.image_disagreements`.
         cache: Name of the cache of the covariates; None if there are none.
+        groups: How many groups of images are drawn and exchanged; None where images are.
     """
 
     names: tuple[str, str]
@@ -35,6 +36,7 @@ class Comparison:
     rows: pd.DataFrame
     disagreements: pd.DataFrame
     cache: str | None
+    groups: int | None = None
 
 
 def compare_predictions(
@@ -70,6 +72,7 @@ def compare_predictions(
         rows.reset_index(drop=True),
         disagreements,
         None if cache is None else cache.path.name,
+        None if pair.groups is None else int(pair.groups.max()) + 1,
     )
 
 

@@ -93,7 +93,7 @@ def draw_differences(path: Path, rows: pd.DataFrame, names: Sequence[str], class
     _name_systems(figure, names)
     _caption(
         figure,
-        "Images in brackets. Lines: 95 % bootstrap intervals over images. Filled dots and bold numbers: "
+        "Images in brackets. Lines: 95 % bootstrap intervals. Filled dots and bold numbers: "
         "p < 0.05 by permutation, after Holm's correction. Framed: correct predictions.",
     )
     figure.savefig(path, format="png", dpi=160)
@@ -155,7 +155,7 @@ def draw_slices(path: Path, rows: pd.DataFrame, names: Sequence[str]) -> None:
     _name_systems(figure, names)
     _caption(
         figure,
-        "Images in brackets. Lines: 95 % bootstrap intervals over images. Filled dots, bold text: p < 0.05 "
+        "Images in brackets. Lines: 95 % bootstrap intervals. Filled dots, bold text: p < 0.05 "
         "by permutation, after Holm's correction.\nTriangles: small slices beyond the axis. Last − first: "
         "how much the difference changes from the first slice to the last.",
     )

@@ -23,8 +23,8 @@ SHOWN = 12
 """How many confusions a table lists; the CSV has them all."""
 LEGEND = (
     "Percent of the images; of several seeds, the mean. Differences are in points, the first system minus "
-    "the second. *95 % interval*: bootstrap over images. *p*: of a permutation test that exchanges both "
-    "systems image by image, corrected after Holm for the rows of the table's kind."
+    "the second. *95 % interval*: bootstrap over {units}. *p*: of a permutation test that exchanges both "
+    "systems {unit} by {unit}, corrected after Holm for the rows of the table's kind."
 )
 _NUMBERS = DIFFERENCE_COLUMNS[4:]
 _HEADINGS = ("images", "first", "second", "difference", "95 % interval", "p, Holm")
@@ -56,13 +56,14 @@ def read_rows(csv: Path) -> pd.DataFrame:
     return rows.assign(p_holm=corrected(rows))
 
 
-def render_differences(csv: Path, names: Sequence[str], header: Header) -> Path:
+def render_differences(csv: Path, names: Sequence[str], header: Header, groups: int | None = None) -> Path:
     """Write the report and its pictures beside `csv`, whose figures they show.
 
     Args:
         csv: From `write_rows`.
         names: What the first and the second system are called.
         header: Introduction, commands, versions and date.
+        groups: How many groups of images intervals and tests are over; None where they are over images.
 
     Returns:
         The report.
@@ -74,8 +75,9 @@ def render_differences(csv: Path, names: Sequence[str], header: Header) -> Path:
     _draw(csv, rows, names)
     slices = _part(rows, "slice")
     first, second = names
+    units = "images" if groups is None else f"{groups:,} groups (people or sequences)"
     parts = [
-        LEGEND,
+        LEGEND.format(units=units, unit="image" if groups is None else "group"),
         _table(_part(rows, "all"), ["metric"]),
         f"![Recall and confusions, {first} minus {second}]({DIFFERENCES_PICTURE})",
         "## By class",

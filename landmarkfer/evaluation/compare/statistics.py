@@ -6,7 +6,8 @@ and rates of confusion are then the means over the seeds, and precision and F1 t
 matrix. Differences are the first system's figure minus the second's, as fractions.
 
 Intervals are of a bootstrap over images, p-values of a permutation test that exchanges the two systems image
-by image (`significance.paired_differences`), corrected after Holm within each part and metric. Tables have
+by image (`significance.paired_differences`), corrected after Holm within each part and metric. Where groups
+of images are known (people, sequences), whole groups are drawn and exchanged. Tables have
 `DIFFERENCE_COLUMNS`, a `Difference` in each row, whose part says what `name` and `other` are:
 
 | part | name | other | metric |
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from landmarkfer.metrics.classification import Floats, normalised_confusion, scores_from_confusion
 from landmarkfer.metrics.combine import align_predictions
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.significance import holm, paired_differences
 
@@ -80,6 +82,7 @@ class Pair:
         labels: `[N]`, numbers of the true classes.
         predicted: `[2, N, C]`, of each system the share of its seeds that predicted each class.
         probabilities: `[2, N, C]`, of each system the mean over its seeds.
+        groups: `[N]`, from `metrics.groups.group_numbers`; None where images are drawn.
     """
 
     ids: NDArray[np.object_]
@@ -87,6 +90,7 @@ class Pair:
     labels: NDArray[np.int64]
     predicted: Floats
     probabilities: Floats
+    groups: NDArray[np.int64] | None = None
 
     @property
     def right(self) -> Floats:
@@ -114,6 +118,7 @@ def pair_systems(first: Sequence[Predictions], second: Sequence[Predictions]) ->
         labels,
         np.stack([np.mean([one_hot[one.predicted] for one in seeds], axis=0) for seeds in systems]),
         np.stack([np.mean([one.probabilities for one in seeds], axis=0) for seeds in systems]),
+        group_numbers(next((one.groups for one in aligned if one.groups is not None), None)),
     )
 
 
@@ -158,7 +163,7 @@ def confusion_differences(pair: Pair, **draws: Any) -> pd.DataFrame:
         rates = np.stack([share[..., a, b] for a, b in ordered], axis=-1)
         return np.concatenate([*whole, *by_class, rates, np.stack(both, axis=-1)], axis=-1)
 
-    rows = _rows(keys, cells, figures, draws)
+    rows = _rows(keys, cells, figures, {"groups": pair.groups, **draws})
     confused = rows["part"].isin(["predicted", "either"])
     sizes = rows["difference"].abs().where(confused).fillna(np.inf)
     order = rows["part"].map({"all": 0, "class": 1, "predicted": 2, "either": 3})
@@ -214,7 +219,7 @@ def slice_differences(
         return np.concatenate([accuracy, np.stack(trend, axis=-1)], axis=-1)
 
     sums = [np.concatenate([right[:, None] * member, member], axis=1) for right in pair.right]
-    return _rows(keys, sums, figures, draws)
+    return _rows(keys, sums, figures, {"groups": pair.groups, **draws})
 
 
 def cut(values: pd.Series, edges: Sequence[float] | None = None) -> pd.Series:

@@ -56,7 +56,7 @@ def write_comparison(
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     write_rows(out / FIGURES_FILE, comparison.rows)
     header = Header("", commands, package_versions(), date, introduction=_introduction(comparison))
-    return render_differences(out / FIGURES_FILE, comparison.names, header)
+    return render_differences(out / FIGURES_FILE, comparison.names, header, comparison.groups)
 
 
 def _introduction(comparison: Comparison) -> str:

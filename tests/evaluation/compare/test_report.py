@@ -91,3 +91,13 @@ def test_what_are_no_rows(tmp_path):
         read_rows(tmp_path / "other.csv")
     with pytest.raises(LandmarkferError, match=r"none\.csv cannot be read"):
         read_rows(tmp_path / "none.csv")
+
+
+def test_what_intervals_and_tests_are_over(pair, tmp_path):
+    write_rows(tmp_path / "d.csv", rows_of(pair))
+    images = render_differences(tmp_path / "d.csv", ("one", "other"), HEADER).read_text()
+    assert "bootstrap over images." in images and "systems image by image" in images
+    groups = render_differences(tmp_path / "d.csv", ("one", "other"), HEADER, groups=1234).read_text()
+    assert (
+        "bootstrap over 1,234 groups (people or sequences)." in groups and "systems group by group" in groups
+    )

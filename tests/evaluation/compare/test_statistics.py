@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,3 +227,19 @@ def test_points_are_signed_unless_they_are_none():
         "0.0",
         "0.0",
     ]
+
+
+def test_whole_groups_are_drawn_and_exchanged():
+    """Where all images of a person are alike, the intervals and tests are those of one image of each."""
+    people = np.repeat(np.array([f"person {number:02}" for number in range(12)], dtype=object), 3)
+    labels = "".join(3 * one for one in LABELS.replace(" ", ""))
+    several = [
+        replace(predictions("".join(3 * one for one in given.replace(" ", "")), labels), groups=people)
+        for given in ("hhhs sshh aaaa", "hhss shha aaas")
+    ]
+    pair = pair_systems(*([one] for one in several))
+    assert pair.groups.max() == 11
+    grouped = confusion_differences(pair, **FEW)
+    alone = confusion_differences(pair_systems([FIRST], [SECOND]), **FEW)
+    columns = ["part", "name", "other", "metric", "difference", "low", "high", "p"]
+    pd.testing.assert_frame_equal(grouped[columns], alone[columns])
