@@ -25,6 +25,9 @@ class DataSettings(BaseModel):
     model_config = FROZEN
     classes: Sequence[str] = Field([], description="only these, as named after merging; all if empty")
     merge: dict[str, Sequence[str]] = Field({}, description="classes that become one, by its new name")
+    labels: Literal["majority", "votes"] = Field(
+        "majority", description="what is trained on: the label, or annotators' votes as soft targets"
+    )
     per_class: int = Field(0, ge=0, description="training images of each class, drawn at random; 0 for all")
     official: bool = Field(
         True, description="use the data's own splits; false: pool all labelled images and carve new ones"

@@ -99,12 +99,20 @@ def label_images(
                 cache.path,
             )
     label = frame["label"]
+    if settings.labels == "votes":
+        label = label.where(label.notna(), _most_voted(cache, frame["split"]))
     if merged:
         label = label.map(lambda name: merged.get(name, name), na_action="ignore")
     frame["label"] = label.where(label.isin(classes), None)
     if not settings.official:
         frame["split"] = None
     return frame, classes
+
+
+def _most_voted(cache: LandmarkCache, split: pd.Series) -> pd.Series:
+    """The class with most votes of training images that have votes, whether or not it has the majority."""
+    votes = cache.frame(["votes"])["votes"].where(split == "train")
+    return votes.map(lambda counts: cache.manifest.classes[int(np.argmax(counts))], na_action="ignore")
 
 
 def load_dataset(

@@ -8,39 +8,30 @@ a name states that the value is no class. Values are matched by `label_value`, w
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landmarkfer.data.labels import canonical_label
+from landmarkfer.data.labels import canonical_label, label_key
 from landmarkfer.errors import SettingsError
 
 LabelNames = Mapping[str, str | None]
 """Class names by `label_value`, None where a value is no class."""
 
-_NUMBER = re.compile(r"(?P<sign>[+-]?)0*(?P<digits>\d{1,18})(?:\.0*)?")
+_NUMBER = re.compile(r"-?\d+")
 _SEPARATOR = re.compile(r"[=\t;,]")
-# Format characters that nothing shows: zero-width spaces and joiners, byte-order marks, soft hyphens.
-_INVISIBLE = "Cf"
 _HEADINGS = ("value", "label", "class", "id", "number"), ("name", "class", "label", "expression", "emotion")
 _FORMS = "VALUE=NAME, such as 1=surprise, or a file of such lines or of a JSON object"
 
 
 def label_value(value: object) -> str:
-    """The form in which values of labels are compared.
-
-    Unicode NFKC, without characters that are not shown, spaces joined and cut, case folded; a whole number in
-    any spelling (`3.0`, `03`, `+3`) is its decimal digits.
-    """
-    text = _visible(str(value)).casefold()
-    number = _NUMBER.fullmatch(text)
-    return text if number is None else str(int(number["sign"] + number["digits"]))
+    """The form in which values of labels are compared; see `labels.label_key`."""
+    return label_key(str(value))
 
 
 def is_number(value: object) -> bool:
     """Whether a label is a whole number, which names no expression."""
-    return _NUMBER.fullmatch(_visible(str(value))) is not None
+    return _NUMBER.fullmatch(label_value(value)) is not None
 
 
 def name_of(label: str, names: LabelNames) -> str | None:
@@ -124,7 +115,7 @@ def _add(found: dict[str, str | None], where: str, pairs: Iterable[tuple[Any, ob
                 f"the label names in {where} give '{key}' the name {given!r}; a name is a text, or null "
                 "where the value is no class."
             )
-        name = canonical_label(_visible(given or "")) or None
+        name = canonical_label(given or "") or None
         if name is not None and is_number(name):
             raise SettingsError(
                 f"the label names in {where} give '{key}' the name '{name}', a number; give it the name of "
@@ -171,9 +162,3 @@ def _from_json(path: Path, text: str) -> list[tuple[str, object]]:
     if not content or text.lstrip().startswith("["):
         raise SettingsError(f'{path} is no JSON object of names by value, such as {{"1": "surprise"}}.')
     return list(content)
-
-
-def _visible(text: str) -> str:
-    """NFKC without characters that are not shown; spaces joined and cut."""
-    shown = (sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != _INVISIBLE)
-    return " ".join("".join(shown).split())

@@ -35,7 +35,7 @@ ALIASES: dict[str, str] = {
 }
 
 _NUMBERED = re.compile(r"^(?:class|label|emotion)?[\s_.-]*\d+[\s_.-]+(?P<name>.+)$")
-_NUMBER = re.compile(r"^[+-]?\d+(?:\.0*)?$")
+_NUMBER = re.compile(r"^[+-]?\d{1,18}(?:\.0*)?$")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _AROUND = re.compile(r"[\s_.-]+(?:faces?|expressions?|emotions?|images?|imgs?)$")
 """Words after an expression that say nothing: `happy_faces`."""
@@ -56,7 +56,7 @@ def label_key(text: str) -> str:
         for sign in unicodedata.normalize("NFKC", text)
         if unicodedata.category(sign) not in ("Cf", "Cc") or sign in "\t\n\r"
     )
-    key = " ".join(visible.split()).lower()
+    key = " ".join(visible.split()).casefold()
     return str(int(key.partition(".")[0])) if _NUMBER.match(key) else key
 
 

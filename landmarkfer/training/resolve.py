@@ -74,11 +74,17 @@ def _check_agreement(settings: TrainSettings) -> None:
         default = TrainSettings().model_dump()
         given = settings.model_dump()
         changed = [table for table in tables if given[table] != default[table]]
+        if settings.data.labels == "votes":
+            changed.insert(0, "data.labels")
         if changed:
             raise SettingsError(
                 f"'{changed[0]}' is for networks, and model '{name}' is fitted at once; leave it out."
             )
         return
+    if settings.data.labels == "votes" and settings.distillation.predictions is not None:
+        raise SettingsError(
+            "'data.labels' = 'votes' and 'distillation.predictions' both say what is to be learnt; give one."
+        )
     if settings.loss.consistency and settings.mixing.mixup:
         raise SettingsError(
             "'loss.consistency' compares two versions of one image, which 'mixing.mixup' would blend with "

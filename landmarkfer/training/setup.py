@@ -23,6 +23,7 @@ from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.initialise import class_counts, initialise_model, usable_rows
 from landmarkfer.training.offline_augmentation import add_augmented
 from landmarkfer.training.samplers import check_sampling
+from landmarkfer.training.votes import vote_targets
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def set_up(
     )
     model = initialise_model(settings, dataset, splits, fresh=fresh)
     targets = soft_targets(settings.distillation, dataset, usable_rows(model, dataset, splits.train))
+    if settings.data.labels == "votes":
+        targets = vote_targets(cache, settings.data, dataset)
     if targets is not None:
         dataset = replace(dataset, faces=replace(dataset.faces, targets=targets))
     dataset, train_rows = add_augmented(dataset, splits.train, also, settings, images, progress)
