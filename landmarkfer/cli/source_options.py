@@ -17,8 +17,9 @@ _OPTIONS = (
     ),
     click.option(
         "--labels",
-        type=click.Path(exists=True, path_type=Path),
-        help="A table of labels: CSV, JSON Lines, Excel or Parquet, RAF-DB's or ExpW's list, FER+'s votes.",
+        type=click.Path(path_type=Path),
+        help="A table of labels, also one inside SOURCE: CSV, JSON Lines, Excel, Parquet, RAF-DB's or ExpW's "
+        "list, FER+'s votes.",
     ),
     click.option(
         "--label-names",

@@ -10,13 +10,11 @@ from landmarkfer.extraction.sources.containers.archive import is_tar, list_tar, 
 from landmarkfer.extraction.sources.containers.folder import list_folder
 from landmarkfer.extraction.sources.containers.listing import VIDEO_SUFFIXES, Listing, kinds_of, left_out
 from landmarkfer.extraction.sources.containers.video import VideoReader, list_frames
-from landmarkfer.extraction.sources.datasets.annotated import read_annotations
 from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pixel_csv
-from landmarkfer.extraction.sources.entry import Entry, Source
+from landmarkfer.extraction.sources.entry import Source
 from landmarkfer.extraction.sources.formats import format_of
-from landmarkfer.extraction.sources.labels import ReadLabels, read_labels
+from landmarkfer.extraction.sources.image_files import source_of_files
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
-from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
 from landmarkfer.extraction.sources.tree.schemes import group_pattern, groups_by, recognised
 from landmarkfer.progress import SILENT, Patient, Progress, counted
 
@@ -121,13 +119,29 @@ def _of_files(listed: Listing, path: Path, options: SourceOptions, progress: Pro
 
         if not listed.images and (held := _held(listed, path, options, progress)) is not None:
             return held
-        return _keeping(apply_label_table(listed, options.labels, options), listed)
+        table, holds = _table_of(listed, path, options.labels)
+        source = _keeping(apply_label_table(listed, table, options), listed)
+        source.holds = (source.holds, holds)
+        return source
     if not listed.images:
         held = _held(listed, path, options, progress)
         if held is not None:
             return held
         raise SourceError(_nothing(listed, path))
-    return _keeping(_of_tree(listed, videos, options, progress), listed)
+    return _keeping(source_of_files(listed, videos, options, progress), listed)
+
+
+def _table_of(listed: Listing, path: Path, table: Path) -> tuple[Path, object]:
+    """The table of labels, also where it lies in the folder or archive; and what has to exist as long."""
+    if table.exists():
+        return table, None
+    name = table.as_posix()
+    if name not in listed.others:
+        raise SourceError(f"{table} does not exist, neither here nor in {path}; give a table of labels.")
+    if listed.kind == "folder":
+        return path / str(listed.others[name]), None
+    folder = unpack(listed, [name])
+    return folder.path / table, folder
 
 
 def _keeping(source: Source, listed: Listing) -> Source:
@@ -181,63 +195,6 @@ def _held(listed: Listing, path: Path, options: SourceOptions, progress: Progres
         source.holds = (source.holds, keeps, listed.holds)
         return source
     return None
-
-
-def _of_tree(listed: Listing, videos: list[str], options: SourceOptions, progress: Progress) -> Source:
-    """The source of image files, with what their paths state of them."""
-    ids = [image_id for image_id, _ in listed.images]
-    annotations = read_annotations(listed, progress) if options.layout == "auto" else None
-    used = list(videos)
-    if annotations is not None:
-        places, remarks = read_layout(ids, SourceOptions("unlabelled", options.split_names))
-        read = read_labels(
-            [annotations.labels.get(image_id) for image_id in ids],
-            ids,
-            options.label_names,
-            annotations.meaning,
-            f"the annotations of {annotations.title}",
-        )
-        remarks = [*remarks, annotations.remark]
-        used += annotations.files
-    else:
-        places, remarks = read_layout(ids, options)
-        read, places, remarks = _labels_of(ids, places, remarks, options)
-    ignored, more = left_out(listed, used)
-    groups = _videos_of(ids, videos)
-    entries = [
-        Entry(image_id, key, label, place.split, place.subset, group)
-        for (image_id, key), label, place, group in zip(
-            listed.images, read.labels, places, groups, strict=True
-        )
-    ]
-    source = Source(listed.kind, listed.name, entries, listed.reader, ignored)
-    source.remarks, source.readings = [*remarks, *read.remarks, *more], read.readings
-    source.group_rule = "the video" if videos else None
-    return source
-
-
-def _labels_of(
-    ids: list[str], places: list[Place], remarks: list[str], options: SourceOptions
-) -> tuple[ReadLabels, list[Place], list[str]]:
-    """The classes of folders; where none is a class, those that the file names state by a known scheme."""
-    if any(place.folder for place in places) or options.layout != "auto":
-        spelt = [place.folder for place in places]
-        return read_labels(spelt, ids, options.label_names, where="the folders"), places, remarks
-    scheme = recognised(ids)
-    if scheme is None or not scheme.labels:
-        return ReadLabels([None] * len(ids)), places, remarks
-    found = [match["label"].upper() if (match := scheme.pattern.search(name)) else None for name in ids]
-    meaning = {key.lower(): name for key, name in scheme.labels.items()}
-    meaning |= {str(int(key)): name for key, name in scheme.labels.items() if key.isdecimal()}
-    read = read_labels(found, ids, options.label_names, meaning, f"the names of {scheme.title}")
-    return read, places, [f"Labels are those that the file names of {scheme.title} state."]
-
-
-def _videos_of(ids: list[str], videos: list[str]) -> list[str | None]:
-    if not videos:
-        return [None] * len(ids)
-    known = set(videos)
-    return [name if (name := image_id.rpartition("#")[0]) in known else None for image_id in ids]
 
 
 def _with_groups(source: Source, options: SourceOptions) -> Source:

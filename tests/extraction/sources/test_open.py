@@ -226,3 +226,19 @@ def test_fer2013_is_read_in_place(fer2013_zip):
     assert sum(e.subset == "private" for e in source.entries) == 3_589
     happy = [e for e in source.entries if e.label == "happy" and e.split == "train"]
     assert len(happy) == 7_215
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_table_inside_the_source(tmp_path, tree, form):
+    root = tree("a.jpg", "sub/b.jpg")
+    (root / "sub/labels.csv").write_text("image,emotion\na.jpg,happy\nb.jpg,sad\n")
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+            for file in sorted(path for path in root.rglob("*") if path.is_file()):
+                archive.write(file, file.relative_to(root))
+        root = tmp_path / "faces.zip"
+    assert "sub/labels.csv inside may be a table of labels: --labels" in open_source(root).remarks[-1]
+    source = open_source(root, labels="sub/labels.csv")
+    assert [(entry.id, entry.label) for entry in source.entries] == [("a.jpg", "happy"), ("sub/b.jpg", "sad")]
+    with pytest.raises(SourceError, match="does not exist, neither here nor in"):
+        open_source(root, labels="other.csv")

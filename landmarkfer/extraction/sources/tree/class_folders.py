@@ -157,6 +157,10 @@ def _albums(tree: Tree) -> list[str]:
     named = sorted({names[depth] for names in plain if len(names) > depth})
     if not named:
         return []
+    if len(named) == 1:
+        return [
+            f"The folder {named[0]} is not named like an expression, so the images are taken as unlabelled."
+        ]
     return [
         f"The folders {some(named)} are not named like expressions, so the images are taken as "
         "unlabelled; --layout classes makes the folder names labels."
