@@ -11,20 +11,33 @@ import rich_click as click
     "--near-duplicates/--no-near-duplicates",
     default=True,
     show_default=True,
-    help="Look for images that are not identical but look alike, by perceptual hash.",
+    help="Look for mirrored, turned, rescaled, recompressed and cropped copies.",
 )
 @click.option(
     "--contact-sheet",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the picture of sample faces with their landmarks. [CACHE/contact-sheet.png]",
 )
+@click.option(
+    "--pair-sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the picture of conflicting and near-duplicate pairs. [CACHE/near-duplicates.png]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything, with all ids, as JSON.")
-def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None, as_json: bool) -> None:
+def inspect(
+    cache: str | None,
+    near_duplicates: bool,
+    contact_sheet: Path | None,
+    pair_sheet: Path | None,
+    as_json: bool,
+) -> None:
     """Count what is in CACHE and look for what spoils results.
 
     Shows images per class and split, how many faces were found, pixel-identical images, those with
     conflicting labels, images that occur in two splits, near-duplicates, constant and unreadable images, and
-    writes a contact sheet. CACHE is a folder, a name under ./cache, or left out if there is only one there.
+    writes a contact sheet and a picture of conflicting and near-duplicate pairs. Near-duplicates are searched
+    once and stored in the cache's folder. CACHE is a folder, a name under ./cache, or left out if there is
+    only one there.
 
     \b
     Examples:
@@ -35,16 +48,18 @@ def inspect(cache: str | None, near_duplicates: bool, contact_sheet: Path | None
     from landmarkfer.cli.inspect_report import print_audit
     from landmarkfer.data.audit import audit
     from landmarkfer.data.cache import LandmarkCache, find_cache
-    from landmarkfer.data.duplicates import NEAR_RADIUS
     from landmarkfer.progress import show_progress
     from landmarkfer.reporting.contact_sheet import write_contact_sheet
+    from landmarkfer.reporting.pair_sheet import write_pair_sheet
 
     opened = LandmarkCache.open(find_cache(cache))
     with show_progress() as progress:
-        found = audit(opened, near_radius=NEAR_RADIUS if near_duplicates else None, progress=progress)
+        found = audit(opened, near=near_duplicates, progress=progress)
     sheet = contact_sheet or opened.path / "contact-sheet.png"
     write_contact_sheet(opened, sheet)
+    pairs = pair_sheet or opened.path / "near-duplicates.png"
+    write_pair_sheet(opened, found, pairs)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        print_audit(found, sheet)
+        print_audit(found, sheet, pairs)

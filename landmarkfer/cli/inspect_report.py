@@ -16,8 +16,8 @@ from landmarkfer.progress import counted
 SHOWN = 5
 
 
-def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> None:
-    """Print an audit; `sheet` is where the contact sheet was written."""
+def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None = None) -> None:
+    """Print an audit; `sheet` and `pairs` are where the contact sheet and the picture of pairs are."""
     console = console or Console()
     state = "" if found.complete else " [yellow](incomplete: the extraction has not finished)[/yellow]"
     console.print(
@@ -41,7 +41,17 @@ def print_audit(found: Audit, sheet: Path, console: Console | None = None) -> No
         console.print(f"Conflict ({', '.join(group.labels)}): {_some(group.ids)}", soft_wrap=True)
     if len(found.conflicting) > SHOWN:
         console.print(f"... and {len(found.conflicting) - SHOWN:,} more conflicts; --json lists everything.")
-    console.print(f"\nContact sheet: {escape(str(sheet))}", soft_wrap=True)
+    for pair in found.near_by_interest[:SHOWN]:
+        sides = (
+            f"{name} ({', '.join(word for word in words if word is not None) or 'no label'})"
+            for name, *words in zip((pair.first, pair.second), pair.labels, pair.splits, strict=True)
+        )
+        console.print(f"Near ({pair.similarity:.2f}): {escape(', '.join(sides))}", soft_wrap=True)
+    if len(found.near) > SHOWN:
+        more = counted(len(found.near) - SHOWN, "more near-duplicate pair")
+        console.print(f"... and {more}; --json lists everything.")
+    console.print(f"\nPairs: {escape(str(pairs))}", soft_wrap=True)
+    console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True)
 
 
 def _counts_table(found: Audit) -> Table:
@@ -75,11 +85,10 @@ def _report_table(found: Audit) -> Table:
     groups, images = len(found.identical), sum(len(group.ids) for group in found.identical)
     table.add_row("groups of identical images", f"{groups:,}", counted(images, "image"))
     table.add_row("... with conflicting labels", _alarm(len(found.conflicting)), "")
-    if found.near_radius is not None:
-        note = (
-            f"{counted(found.near_groups, 'group')}; hashes of {stored} within {found.near_radius} of 64 bits"
-        )
+    if found.near_threshold is not None:
+        note = f"{counted(found.near_groups, 'group')}; similarity {found.near_threshold:g} or more"
         table.add_row("near-duplicate pairs", f"{len(found.near):,}", note)
+        table.add_row("... with conflicting labels", _alarm(sum(p.conflicting for p in found.near)), "")
     table.add_row("constant images", _alarm(len(found.constant)), f"all pixels equal, in the {stored}")
     table.add_row("unreadable images", _alarm(len(found.unreadable)), "")
     return table
@@ -93,7 +102,7 @@ def _leaks_table(found: Audit) -> Table:
             part = split if leak.subset in (None, split) else f"{split} ({leak.subset})"
             table.add_row(escape(part), escape(other), _alarm(leak.identical), _near(leak.near))
         if len(parts) > 1:
-            near = None if found.near_radius is None else sum(leak.near or 0 for leak in parts)
+            near = None if found.near_threshold is None else sum(leak.near or 0 for leak in parts)
             identical = _alarm(found.leaked(split, other))
             table.add_row(f"{escape(split)} (all)", escape(other), identical, _near(near), style="bold")
     return table

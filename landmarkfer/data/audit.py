@@ -1,9 +1,9 @@
 """What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
 
 Pixel-identical images have the same hash of their decoded pixels (`sha256`), over whole images. Constant
-images and near-duplicates are looked for in the stored picture of each row (`face`): the image itself (made
-smaller if it was large) or, in a cache extracted with a crop size, the crop, so that the rest of such an
-image plays no part.
+images and near-duplicates (`duplicates`) are looked for in the stored picture of each row (`face`): the image
+itself (made smaller if it was large) or, in a cache extracted with a crop size, the crop, so that the rest of
+such an image plays no part.
 """
 
 import io
@@ -17,36 +17,29 @@ from PIL import Image
 
 from landmarkfer.data.audit_report import Audit, Count, Group, Leak, NearPair, Unreadable
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.duplicates import HASH_BITS, NEAR_RADIUS, count_groups, near_pairs, perceptual_hash
+from landmarkfer.data.duplicates import THRESHOLD, NearPairs, count_groups, near_duplicates, pixel_groups
 from landmarkfer.progress import SILENT, Progress
 
-# Large JPEGs are decoded at a fraction of their size, which still is several times what the hash looks at.
+# Large JPEGs are decoded at a fraction of their size, which tells whether they are constant.
 _DECODE_SIZE = (256, 256)
 
 
-def audit(
-    cache: LandmarkCache, *, near_radius: int | None = NEAR_RADIUS, progress: Progress = SILENT
-) -> Audit:
+def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILENT) -> Audit:
     """Audit a cache, complete or not.
 
     Args:
         cache: The cache.
-        near_radius: Bits, of 64, in which the perceptual hashes of near-duplicates may differ; None not to
-            look for them.
-        progress: Reports the tasks `looking at images` and `comparing images`.
+        near: Whether to look for near-duplicates, which are then stored in the cache's folder.
+        progress: Reports the task `looking at images` and those of `near_duplicates`.
 
     Raises:
         CacheError: If a part of the cache is damaged.
     """
     frame = cache.frame(["id", "label", "split", "subset", "status", "error", "sha256"])
     frame = frame.astype(object).where(frame.notna(), None)
-    group, first = _pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows
-    constant, hashes = _look(cache, first, near_radius is not None, progress)
-    pairs, distances = np.empty((0, 2), np.int64), np.empty(0, np.int64)
-    if near_radius is not None:
-        candidates = np.flatnonzero(~constant)
-        pairs, distances = near_pairs(hashes[candidates], near_radius, progress)
-        pairs = candidates[pairs]  # positions among candidates -> groups
+    group, first = pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows
+    constant = _constant(cache, first, progress)
+    found = near_duplicates(cache, progress) if near else NearPairs.none()
     ids = frame["id"].to_numpy()
     crop = cache.manifest.settings.get("crop")
     return Audit(
@@ -60,13 +53,10 @@ def audit(
         counts=_counts(frame, cache.manifest.classes),
         distinct=len(first),
         identical=_identical(frame, group),
-        near_radius=near_radius,
-        near=[
-            NearPair(first=ids[first[a]], second=ids[first[b]], distance=d)
-            for (a, b), d in zip(pairs.tolist(), distances.tolist(), strict=True)
-        ],
-        near_groups=count_groups(pairs),
-        leaks=_leaks(frame, group, len(first), pairs, near_radius is not None),
+        near_threshold=THRESHOLD if near else None,
+        near=_near_pairs(frame, found),
+        near_groups=count_groups(found.pairs),
+        leaks=_leaks(frame, group, len(first), group[found.pairs], near),
         constant=ids[np.isin(group, np.flatnonzero(constant))].tolist(),
         unreadable=[
             Unreadable(id=id_, reason=reason or "no reason given")
@@ -76,19 +66,9 @@ def audit(
     )
 
 
-def _pixel_groups(sha256: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Group number `[N]` of each image (-1 without pixels), and the first row `[K]` of each group."""
-    group, _ = pd.factorize(sha256)
-    numbers, first = np.unique(group, return_index=True)
-    return group.astype(np.int64), first[numbers >= 0]
-
-
-def _look(
-    cache: LandmarkCache, rows: NDArray[np.int64], with_hashes: bool, progress: Progress
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the stored image of each of `rows` `[K]`, ascending, is constant, and its hash `[K, 64]`."""
+def _constant(cache: LandmarkCache, rows: NDArray[np.int64], progress: Progress) -> NDArray[np.bool_]:
+    """Whether all pixels of the stored image are equal, of each of `rows` `[K]`, ascending."""
     constant = np.zeros(len(rows), bool)
-    hashes = np.zeros((len(rows), HASH_BITS), bool)
     # Neighbouring rows lie in one part, so taking as many as a part holds reads each part about once.
     step = cache.manifest.part_rows
     for start in range(0, len(rows), step):
@@ -97,12 +77,24 @@ def _look(
                 continue
             with Image.open(io.BytesIO(data)) as image:
                 image.draft(None, _DECODE_SIZE)
-                rgb = image.convert("RGB")
-            constant[place] = np.ptp(rgb.getextrema(), axis=1).max() == 0
-            if with_hashes:
-                hashes[place] = perceptual_hash(rgb)
+                extrema = image.convert("RGB").getextrema()
+            constant[place] = np.ptp(extrema, axis=1).max() == 0
         progress("looking at images", min(start + step, len(rows)), len(rows))
-    return constant, hashes
+    return constant
+
+
+def _near_pairs(frame: pd.DataFrame, found: NearPairs) -> list[NearPair]:
+    ids, labels, splits = (frame[name].to_numpy() for name in ("id", "label", "split"))
+    return [
+        NearPair(
+            first=ids[first],
+            second=ids[second],
+            similarity=round(similarity, 4),
+            labels=[labels[first], labels[second]],
+            splits=[splits[first], splits[second]],
+        )
+        for (first, second), similarity in zip(found.pairs.tolist(), found.similarity.tolist(), strict=True)
+    ]
 
 
 def _counts(frame: pd.DataFrame, classes: Sequence[str]) -> list[Count]:

@@ -33,20 +33,28 @@ class Group(_Frozen):
 
 
 class NearPair(_Frozen):
-    """Two images that look alike but differ; each stands for all images identical to it.
+    """Two images that show the same picture but differ; each stands for all images identical to it.
 
-    `distance` is the number of bits in which their perceptual hashes differ.
+    `similarity` is the correlation of what agrees least, at most 1; `labels` and `splits` are those of the
+    first and the second.
     """
 
     first: str
     second: str
-    distance: int
+    similarity: float
+    labels: list[str | None]
+    splits: list[str | None]
+
+    @property
+    def conflicting(self) -> bool:
+        """Whether both have labels, and different ones."""
+        return None not in self.labels and self.labels[0] != self.labels[1]
 
 
 class Leak(_Frozen):
     """How many images of one split (and its `subset`, the data set's own name) occur in another split too.
 
-    `identical` of them have a pixel-identical image there, and `near` further ones only one that looks alike.
+    `identical` of them have a pixel-identical image there, and `near` further ones only a near-duplicate.
     """
 
     split: str
@@ -77,8 +85,8 @@ class Audit(_Frozen):
         counts: Images by class and split.
         distinct: Number of different images, by pixels, among the decoded ones.
         identical: Groups of pixel-identical images.
-        near_radius: Distance of perceptual hashes up to which images count as near, None if not looked for.
-        near: Pairs of images that look alike.
+        near_threshold: Least similarity of near-duplicates, None if not looked for.
+        near: Pairs of near-duplicates.
         near_groups: Groups that these pairs link together.
         leaks: Images that occur in another split too; a pair of splits without any is left out.
         constant: Ids of images whose stored pixels are all equal.
@@ -95,7 +103,7 @@ class Audit(_Frozen):
     counts: list[Count]
     distinct: int
     identical: list[Group]
-    near_radius: int | None
+    near_threshold: float | None
     near: list[NearPair]
     near_groups: int
     leaks: list[Leak]
@@ -126,6 +134,7 @@ class Audit(_Frozen):
             "conflicting_groups": len(self.conflicting),
             "near_pairs": len(self.near),
             "near_groups": self.near_groups,
+            "near_conflicting_pairs": sum(pair.conflicting for pair in self.near),
             "constant": len(self.constant),
         }
 
@@ -133,6 +142,11 @@ class Audit(_Frozen):
     def conflicting(self) -> list[Group]:
         """The groups of pixel-identical images that carry more than one label."""
         return [group for group in self.identical if len(group.labels) > 1]
+
+    @property
+    def near_by_interest(self) -> list[NearPair]:
+        """The near-duplicates, those with different labels first, then those in different splits."""
+        return sorted(self.near, key=lambda pair: (not pair.conflicting, pair.splits[0] == pair.splits[1]))
 
     def leaked(self, split: str, other: str) -> int:
         """How many images of `split` have a pixel-identical one in `other`."""
