@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from landmarkfer.data.audit import sorted_splits
-from landmarkfer.data.audit_report import Audit, Count
+from landmarkfer.data.audit_report import Audit, Count, Groups
 from landmarkfer.progress import counted
 
 SHOWN = 5
@@ -28,6 +28,8 @@ def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None 
     console.print(_report_table(found))
     if found.leaks:
         console.print(_leaks_table(found))
+    if found.groups is not None:
+        _print_groups(found.groups, console)
     if found.unreadable:
         reasons = Counter(item.reason for item in found.unreadable)
         example = {item.reason: item.id for item in reversed(found.unreadable)}
@@ -52,6 +54,30 @@ def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None 
         console.print(f"... and {more}; --json lists everything.")
     console.print(f"\nPairs: {escape(str(pairs))}", soft_wrap=True)
     console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True)
+
+
+def _print_groups(groups: Groups, console: Console) -> None:
+    """The people or sequences, and which of them lie in two splits."""
+    where = (
+        "as the cache states them"
+        if groups.rule is None
+        else f"as the file names of {groups.rule} state them"
+    )
+    without = f"; {counted(groups.without, 'image')} of none" if groups.without else ""
+    console.print(f"Groups (people, sequences): {groups.groups:,}, as {where} them{without}.", soft_wrap=True)
+    for leak in groups.leaks:
+        console.print(
+            f"  [yellow]{len(leak.groups):,}[/yellow] of {escape(leak.split)} are in {escape(leak.other)} "
+            f"too, with "
+            f"{counted(leak.images, 'image')} of {escape(leak.split)}: {_some(leak.groups)}",
+            soft_wrap=True,
+        )
+    if groups.rule is not None:
+        console.print(
+            "  They are not stored, so that `train` may part them: extract again, with --group-pattern.",
+            soft_wrap=True,
+        )
+    console.print()
 
 
 def _counts_table(found: Audit) -> Table:

@@ -15,9 +15,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from landmarkfer.data.audit_report import Audit, Count, Group, Leak, NearPair, Unreadable
+from landmarkfer.data.audit_report import (
+    Audit,
+    Count,
+    Group,
+    GroupLeak,
+    Groups,
+    Leak,
+    NearPair,
+    Unreadable,
+)
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.duplicates import THRESHOLD, NearPairs, count_groups, near_duplicates, pixel_groups
+from landmarkfer.data.schemes import groups_by, recognised
 from landmarkfer.progress import SILENT, Progress
 
 # Large JPEGs are decoded at a fraction of their size, which tells whether they are constant.
@@ -35,7 +45,7 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
     Raises:
         CacheError: If a part of the cache is damaged.
     """
-    frame = cache.frame(["id", "label", "split", "subset", "status", "error", "sha256"])
+    frame = cache.frame(["id", "label", "split", "subset", "group", "status", "error", "sha256"])
     frame = frame.astype(object).where(frame.notna(), None)
     group, first = pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows
     constant = _constant(cache, first, progress)
@@ -56,6 +66,7 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
         near_threshold=THRESHOLD if near else None,
         near=_near_pairs(frame, found),
         near_groups=count_groups(found.pairs),
+        groups=audit_groups(frame),
         leaks=_leaks(frame, group, len(first), group[found.pairs], near),
         constant=ids[np.isin(group, np.flatnonzero(constant))].tolist(),
         unreadable=[
@@ -130,6 +141,34 @@ def _identical(frame: pd.DataFrame, group: NDArray[np.int64]) -> list[Group]:
         )
         for _, part in several.groupby(group[several.index], sort=False)
     ]
+
+
+def audit_groups(frame: pd.DataFrame) -> Groups | None:
+    """The people or sequences of images, and those that lie in two splits.
+
+    Args:
+        frame: Columns `id`, `split` and `group`, a row per image.
+
+    Returns:
+        What is known of them; where no image has a group, what a scheme of file names states.
+    """
+    group, rule = frame["group"], None
+    if group.isna().all():
+        ids = frame["id"].tolist()
+        scheme = recognised(ids)
+        if scheme is None:
+            return None
+        group, rule = pd.Series(groups_by(scheme.pattern, ids), frame.index), scheme.title
+    names = [name for name in sorted_splits(frame["split"]) if name is not None]
+    leaks = []
+    for split in reversed(names):
+        mine = group[frame["split"] == split]
+        for other in names:
+            shared = set(mine.dropna()) & set(group[frame["split"] == other].dropna())
+            if other != split and shared:
+                images = int(mine.isin(shared).sum())
+                leaks.append(GroupLeak(split=split, other=other, groups=sorted(shared), images=images))
+    return Groups(rule=rule, groups=group.nunique(), without=int(group.isna().sum()), leaks=leaks)
 
 
 def _leaks(

@@ -64,6 +64,28 @@ class Leak(_Frozen):
     near: int | None
 
 
+class GroupLeak(_Frozen):
+    """Groups of one split that occur in another too, and how many images of the first split are of them."""
+
+    split: str
+    other: str
+    groups: list[str]
+    images: int
+
+
+class Groups(_Frozen):
+    """The people or sequences that images are of.
+
+    `rule` is the data set whose file names state them, where the cache itself does not; `without` counts
+    images of no group.
+    """
+
+    rule: str | None
+    groups: int
+    without: int
+    leaks: list[GroupLeak]
+
+
 class Unreadable(_Frozen):
     """An image that could not be decoded, or on which the detector failed, and why."""
 
@@ -88,6 +110,7 @@ class Audit(_Frozen):
         near_threshold: Least similarity of near-duplicates, None if not looked for.
         near: Pairs of near-duplicates.
         near_groups: Groups that these pairs link together.
+        groups: People or sequences, as the cache or else the file names state them; None where neither does.
         leaks: Images that occur in another split too; a pair of splits without any is left out.
         constant: Ids of images whose stored pixels are all equal.
         unreadable: Images that could not be decoded, or on which the detector failed.
@@ -106,6 +129,7 @@ class Audit(_Frozen):
     near_threshold: float | None
     near: list[NearPair]
     near_groups: int
+    groups: Groups | None
     leaks: list[Leak]
     constant: list[str]
     unreadable: list[Unreadable]

@@ -95,3 +95,29 @@ def test_what_is_no_cache_is_one_clear_error(cache):
 def test_help_has_examples(cache):
     assert "landmarkfer inspect fer2013 --json" in run("--help").output
     assert run("--no-such-option").exit_code == 2
+
+
+def test_people_in_two_splits_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    rows = [
+        Row(
+            id=f"{split}/{number}.png",
+            label="sad",
+            split=split,
+            group=who,
+            sha256=f"{split}{number}",
+            face=image(n),
+        )
+        for n, (split, number, who) in enumerate(
+            [("train", 1, "[b]Ada"), ("test", 1, "[b]Ada"), ("test", 2, "[b]Ada"), ("train", 2, None)]
+        )
+    ]
+    for row in rows:
+        row.status = "no_face"
+    write_cache(tmp_path / "cache/faces", rows)
+    shown = run().output
+    assert "Groups (people, sequences): 1, as the cache states them; 1 image of none." in shown
+    assert "1 of test are in train too, with 2 images of test: [b]Ada" in shown
+    assert "extract again" not in shown
+    assert json.loads(run("--json").output)["groups"]["leaks"][0]["groups"] == ["[b]Ada"]

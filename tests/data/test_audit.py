@@ -4,10 +4,11 @@ import json
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from landmarkfer.data.audit import audit, sorted_splits
+from landmarkfer.data.audit import audit, audit_groups, sorted_splits
 from landmarkfer.data.audit_report import Audit, Leak
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
@@ -230,3 +231,37 @@ def test_known_figures_of_fer2013(fer2013_zip, tmp_path):
     }
     assert len(found.conflicting) == 57
     assert len(found.constant) == 12
+
+
+def people(*rows):
+    frame = pd.DataFrame(rows, columns=["id", "split", "group"])
+    return audit_groups(frame.astype(object).where(frame.notna(), None))
+
+
+def test_people_in_two_splits_are_counted():
+    found = people(
+        ("1.jpg", "train", "Ada"),
+        ("2.jpg", "test", "Ada"),
+        ("3.jpg", "test", "Ada"),
+        ("4.jpg", "test", "Bo"),
+        ("5.jpg", "train", "Cy"),
+        ("6.jpg", "val", "Cy"),
+        ("7.jpg", "train", None),
+        ("8.jpg", None, "Bo"),
+    )
+    assert (found.groups, found.without, found.rule) == (3, 1, None)
+    assert [(leak.split, leak.other, leak.groups, leak.images) for leak in found.leaks] == [
+        ("test", "train", ["Ada"], 2),
+        ("val", "train", ["Cy"], 1),
+        ("train", "val", ["Cy"], 1),
+        ("train", "test", ["Ada"], 1),
+    ]
+
+
+def test_people_whom_the_file_names_state_are_reported_though_nobody_asked():
+    names = [f"joy/S{person:03d}_001_{frame:08d}.png" for person in (1, 2) for frame in (1, 2)]
+    found = people(*((name, split, None) for name, split in zip(names, ["train", "test"] * 2, strict=True)))
+    assert (found.rule, found.groups) == ("CK+", 2)
+    assert found.leaks[0].groups == ["S001", "S002"]
+    assert people(*((name, None, None) for name in names)).leaks == []
+    assert people(("a.jpg", "train", None), ("b.jpg", "test", None)) is None

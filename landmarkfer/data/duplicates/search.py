@@ -26,7 +26,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to patches before they are compared: mirrored, turned by right angles, cut to the middle."""
+    """What is done to patches before they are compared: mirrored, turned, cut to the middle."""
 
     mirrored: bool = False
     turns: int = 0

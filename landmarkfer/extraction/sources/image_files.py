@@ -1,5 +1,6 @@
 """Image files without a table: classes and splits by their paths, or by annotation files beside them."""
 
+from landmarkfer.data.schemes import recognised
 from landmarkfer.extraction.sources.containers.listing import Listing, left_out
 from landmarkfer.extraction.sources.datasets.annotated import read_annotations
 from landmarkfer.extraction.sources.entry import Entry, Source
@@ -7,7 +8,6 @@ from landmarkfer.extraction.sources.labels import ReadLabels, read_labels
 from landmarkfer.extraction.sources.options import SourceOptions
 from landmarkfer.extraction.sources.tables.official import RAFDB_TABLE
 from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
-from landmarkfer.extraction.sources.tree.schemes import recognised
 from landmarkfer.progress import SILENT, Progress
 
 

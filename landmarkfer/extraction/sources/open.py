@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from landmarkfer.data.schemes import group_pattern, groups_by, recognised
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.archive import is_tar, list_tar, list_zip, unpack
 from landmarkfer.extraction.sources.containers.folder import list_folder
@@ -15,7 +16,6 @@ from landmarkfer.extraction.sources.entry import Source
 from landmarkfer.extraction.sources.formats import format_of
 from landmarkfer.extraction.sources.image_files import source_of_files
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
-from landmarkfer.extraction.sources.tree.schemes import group_pattern, groups_by, recognised
 from landmarkfer.progress import SILENT, Patient, Progress, counted
 
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zip", ".tsv.gz", ".csv.bz2", ".csv.xz")

@@ -27,7 +27,7 @@ class SourceOptions:
         split_column: The table's column of splits.
         group_column: The table's column of people or sequences.
         group_pattern: A regular expression whose first group (or whole match), searched for in an image's id,
-            names the person or the sequence; or the name of a scheme in `tree.schemes.SCHEMES`.
+            names the person or the sequence; or the name of a scheme in `data.schemes.SCHEMES`.
         boxes: Whether box columns of a table are used.
         fps: Frames per second that are taken of videos; without it, videos are left out.
     """
