@@ -15,7 +15,9 @@ def place(tmp_path, monkeypatch):
 def test_it_says_what_is_installed(tmp_path):
     found = environment()
     assert found["landmarkfer"]["version"] == landmarkfer.__version__
-    assert found["extras"] == dict.fromkeys(("train", "tune", "export", "heif", "video", "tables"), "installed")
+    assert found["extras"] == dict.fromkeys(
+        ("train", "tune", "export", "heif", "video", "tables"), "installed"
+    )
     assert found["packages"]["numpy"] == sys.modules["numpy"].__version__
     assert {"mediapipe", "torch", "torch-geometric"} <= set(found["packages"])
     assert {"CPU", "CUDA", "MPS"} == set(found["devices"])

@@ -22,9 +22,9 @@ from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage, upright_pixels
 from landmarkfer.extraction.sources.containers.folder import FolderReader
 from landmarkfer.extraction.sources.entry import Entry, Key, Reader, Source
-from landmarkfer.extraction.sources.open import open_source
+from landmarkfer.extraction.sources.open import open_images
 
-_LISTED = (".zip", ".csv")
+_LISTED = (".zip", ".csv", ".tar", ".tar.gz", ".tgz")
 _PATTERN = frozenset("*?[")
 _LIST = ".txt"
 _URL = "file:"
@@ -148,7 +148,7 @@ class _Listed:
             for name in read_list(path):
                 self._add_path(_local_path(name))
         elif os.path.isdir(path) or path.lower().endswith(_LISTED):
-            self._add_all_of(open_source(path, layout="unlabelled"), path)
+            self._add_all_of(open_images(path), path)
         else:
             self._append(Path(path).as_posix(), (_FILES, path))
 

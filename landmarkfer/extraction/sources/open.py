@@ -12,7 +12,7 @@ from landmarkfer.extraction.sources.containers.folder import list_folder
 from landmarkfer.extraction.sources.containers.listing import VIDEO_SUFFIXES, Listing, kinds_of, left_out
 from landmarkfer.extraction.sources.containers.video import VideoReader, list_frames
 from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pixel_csv
-from landmarkfer.extraction.sources.entry import Source
+from landmarkfer.extraction.sources.entry import Entry, Source
 from landmarkfer.extraction.sources.formats import format_of
 from landmarkfer.extraction.sources.image_files import source_of_files
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
@@ -49,6 +49,45 @@ def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **opt
     return _with_groups(source, chosen)
 
 
+def open_images(path: str | os.PathLike[str], progress: Progress = SILENT) -> Source:
+    """List the images of a folder, an archive or a CSV of pixels, whatever names and columns state of them.
+
+    Args:
+        path: The source.
+        progress: Reports what takes long.
+
+    Raises:
+        SourceError: It cannot be listed, or holds no image.
+    """
+    path = Path(path)
+    if path.is_dir():
+        listed = list_folder(path)
+    elif path.name.lower().endswith(".csv"):
+        return open_pixel_csv(path, None, Patient(progress), images_only=True)
+    elif zipfile.is_zipfile(path):
+        listed = list_zip(path)
+    else:
+        _check_zip(path)
+        listed = list_tar(path, Patient(progress))
+    if not listed.images:
+        raise SourceError(_nothing(listed, path))
+    entries = [Entry(image_id, key) for image_id, key in listed.images]
+    ignored, remarks = left_out(listed)
+    return Source(listed.kind, listed.name, entries, listed.reader, ignored, remarks, holds=listed.holds)
+
+
+def _check_zip(path: Path) -> None:
+    """Name what is wrong with a file that is named like a zip archive and is none."""
+    if path.name.lower().endswith(".zip"):
+        kind = format_of(path)
+        if kind == "zip archive":
+            raise SourceError(
+                f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so it is "
+                "not complete; copy or download it again."
+            )
+        raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")
+
+
 def _check_columns(path: Path) -> None:
     """Refuse columns of a table without the table, where the source is none itself."""
     if path.is_dir() and not any(path.rglob("*.parquet")) and not any(path.rglob("*.arrow")):
@@ -75,14 +114,7 @@ def _opened(path: Path, options: SourceOptions, progress: Progress) -> Source:
         return _of_csv(path, options, progress)
     if zipfile.is_zipfile(path):
         return _of_files(list_zip(path), path, options, progress)
-    if name.endswith(".zip"):
-        kind = format_of(path)
-        if kind == "zip archive":
-            raise SourceError(
-                f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so it is "
-                "not complete; copy or download it again."
-            )
-        raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")
+    _check_zip(path)
     if is_tar(path):
         return _of_files(list_tar(path, progress), path, options, progress)
     raise SourceError(

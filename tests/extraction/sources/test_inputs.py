@@ -174,3 +174,13 @@ def test_lists_urls_and_columns_of_paths(tmp_path):
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(SourceError, match="names no image"):
         open_inputs(tmp_path / "empty.txt")
+
+
+def test_what_names_and_columns_state_does_not_matter(tmp_path):
+    for name in ("train/test/happy/a.jpg", "happy/sad/b.jpg", "train_val/c.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        (tmp_path / "photos" / name).write_bytes(b"1")
+    assert len(open_inputs(tmp_path / "photos").entries) == 3
+    (tmp_path / "x.csv").write_text("emotion,pixels,Usage\n7,1 2 3 4,fold 3\n")
+    (entry,) = open_inputs(tmp_path / "x.csv").entries
+    assert (entry.label, entry.split) == (None, None)

@@ -92,13 +92,20 @@ def is_pixel_csv(path: Path) -> bool:
     return any(column_key(name) in PIXEL_COLUMNS for name in names)
 
 
-def open_pixel_csv(path: Path, options: SourceOptions | None = None, progress: Progress = SILENT) -> Source:
+def open_pixel_csv(
+    path: Path,
+    options: SourceOptions | None = None,
+    progress: Progress = SILENT,
+    *,
+    images_only: bool = False,
+) -> Source:
     """List the images of a CSV with the columns `emotion,pixels,Usage`.
 
     Args:
         path: The file; it may be compressed.
         options: Names of labels and splits; `labels` may be a table of FER+ with a row for each image.
         progress: Reports the bytes read.
+        images_only: Whether labels and splits are left alone.
 
     Returns:
         The source, in the file's row order; ids are `row-0000000` and so on, numbered from 0.
@@ -125,6 +132,9 @@ def open_pixel_csv(path: Path, options: SourceOptions | None = None, progress: P
     if not rows:
         raise SourceError(f"{path} has a header and no rows.")
     ids = [f"row-{number:07d}" for number in range(len(rows))]
+    if images_only:
+        entries = [Entry(image_id, row.offset) for image_id, row in zip(ids, rows, strict=True)]
+        return Source("csv", path.name, entries, PixelCsvReader(str(plain), pixels, delimiter), holds=holds)
     labels, votes, more = _labels(path, ids, rows, options)
     usages = [row.usage for row in rows]
     splits, about = read_splits(usages, options.split_names, f"the column Usage of {path.name}", True)

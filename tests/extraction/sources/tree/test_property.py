@@ -48,7 +48,7 @@ def said(path):
     return splits, labels
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(images(), min_size=1, max_size=12, unique_by=lambda image: image[0]))
 def test_every_image_gets_what_its_path_states_or_the_tree_is_refused(drawn):
     paths = [path for path, _, _ in drawn]
