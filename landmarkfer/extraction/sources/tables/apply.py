@@ -78,7 +78,11 @@ def apply_label_table(listed: Listing, path: Path, options: SourceOptions) -> So
     ids = [image_id for image_id, _ in listed.images]
     rows = _read(path, ids, options)
     keys: dict[str, Key] = {**listed.others, **dict(listed.images)}
-    matched = PathIndex(list(keys)).match(rows.paths)
+    found = PathIndex(ids).match(rows.paths)
+    # Other files only by their whole path: `a` means a.jpg, and not the a.txt beside it.
+    matched = [
+        one or (path if path in listed.others else None) for one, path in zip(found, rows.paths, strict=True)
+    ]
     if not any(matched):
         first = next((p for p in rows.paths if p), "")
         example = f", where one is {ids[0]}" if ids else ""

@@ -261,3 +261,12 @@ def test_a_line_that_is_none_of_expw_is_named(tree, tmp_path):
     table = write_csv(tmp_path / "label.lst", ["a.jpg 0 1 1 9 9 90 3", "a.jpg 1 happy"])
     with pytest.raises(SourceError, match=r"line 2 of .*label\.lst has 3 fields"):
         open_source(tree("a.jpg"), labels=table)
+
+
+def test_files_of_other_kinds_beside_the_images_are_not_meant(tree, tmp_path):
+    root = tree("a.jpg", "a.txt", "b.jpg", "b.json")
+    table = write_csv(tmp_path / "t.csv", ["path,label", "a,happy", "b,sad"])
+    assert [(e.id, e.label) for e in open_source(root, labels=table).entries] == [
+        ("a.jpg", "happy"),
+        ("b.jpg", "sad"),
+    ]
