@@ -73,8 +73,8 @@ def evaluate(
       landmarkfer evaluate 'both=mlp-s0+gnn-s0,mlp-s1+gnn-s1'
       landmarkfer evaluate mlp-s0 --cache other-faces --out other
       landmarkfer evaluate mlp-s0 --cache raf-db --label-names raf-db.txt
-      landmarkfer evaluate mlp-s0 --cache raf-db --label-names 1=surprise --label-names 2=fear
-      landmarkfer evaluate mlp-s0 --cache valence --merge negative=angry+disgust+fear+sad
+      landmarkfer evaluate mlp-s0 --cache others --label-names 7=contempt
+      landmarkfer evaluate mlp-s0 --cache valence --merge negative=angry+sad
       landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console

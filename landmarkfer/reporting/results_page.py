@@ -159,7 +159,8 @@ def render_results(
             parts.append(GROUPED_LEGEND.format(groups=" or ".join(sorted(groups))))
     if any(row.elsewhere() for row in rows):
         parts += ["## On other data", _elsewhere(rows)]
-    parts += ["## Recall of each class, all test images", _recalls(rows)]
+    if any(row.recalls("test") for row in rows):
+        parts += ["## Recall of each class, all test images", _recalls(rows)]
     write_page(md, csv, header, parts)
 
 

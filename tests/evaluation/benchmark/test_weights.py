@@ -90,7 +90,7 @@ def test_without_the_training_cache_there_are_figures_on_other_data(place):
         assert values[name, seed, "run", "latency_ms"] == 500
     assert "test" not in values.index.get_level_values("subset")
     assert "## On other data" in page
-    assert "## Compared with" not in page
+    assert "## Compared with" not in page and "## Recall" not in page
     assert "- both: the average of given, one" in page
     assert sorted(path for path in (place / "weights").rglob("*")) == before, "nothing beside the weights"
     assert read_archived(place / "results" / "mine-predictions" / "given-s0.parquet").predictions is None
