@@ -57,6 +57,7 @@ def evaluate(
     from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.systems import read_averages
+    from landmarkfer.progress import show_progress
 
     console = Console()
     averages = read_averages(runs)
@@ -69,19 +70,21 @@ def evaluate(
     else:
         if out is not None and sum(len(average.seeds) for average in averages) > 1:
             raise click.UsageError("--out takes the files of one run or one average; name fewer.")
-        found = [
-            one
-            for average in averages
-            for seed, members in average.seeds.items()
-            for one in evaluate_runs(
-                members,
-                cache,
-                out,
-                also=also,
-                weights=weights,
-                name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
-            )
-        ]
+        with show_progress() as progress:
+            found = [
+                one
+                for average in averages
+                for seed, members in average.seeds.items()
+                for one in evaluate_runs(
+                    members,
+                    cache,
+                    out,
+                    also=also,
+                    weights=weights,
+                    name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
+                    progress=progress,
+                )
+            ]
     for title, evaluation in found:
         console.print(summary_table(evaluation, title=title))
         console.print(confidence_table(evaluation))

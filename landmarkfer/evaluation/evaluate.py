@@ -14,6 +14,7 @@ from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.metrics.combine import average_predictions, join_predictions
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder
 
 
@@ -21,6 +22,7 @@ def evaluate_run(
     run: RunFolder,
     cache: str | os.PathLike[str] | None = None,
     also: Sequence[str | os.PathLike[str]] = (),
+    progress: Progress = SILENT,
 ) -> tuple[Evaluation, Predictions]:
     """Evaluate a run on its test images, or on another cache.
 
@@ -30,16 +32,17 @@ def evaluate_run(
             it has no test split, are predicted.
         also: Further caches of the same images (another detector, other passes), over which the prediction of
             each image is averaged.
+        progress: Reports the search for near-duplicates, where it is not stored beside the cache.
 
     Returns:
-        The evaluation and the predictions that it is of. Nothing is written.
+        The evaluation and the predictions that it is of. Nothing is written but the near-duplicates.
 
     Raises:
         RunError: The run is not finished or damaged, or a further cache holds other images.
         CacheError: The cache is missing, or has no image of the run's classes.
     """
     opened = open_run(run, cache)
-    predictions = _predict_test(opened, also)
+    predictions = opened.with_near_duplicates(_predict_test(opened, also), progress)
     return evaluate_predictions(predictions), predictions
 
 
@@ -59,6 +62,7 @@ def evaluate_runs(
     also: Sequence[str | os.PathLike[str]] = (),
     weights: Literal["equal", "validation"] = "equal",
     name: str | None = None,
+    progress: Progress = SILENT,
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
 
@@ -71,6 +75,7 @@ def evaluate_runs(
         weights: How much each run counts in the average: all alike, or as makes the labels of the validation
             images most likely, which must then be the same for all runs.
         name: Of the average; by default it tells the number of runs.
+        progress: Reports the search for near-duplicates, where it is not stored beside the cache.
 
     Returns:
         Names and evaluations; the ensemble is the last.
@@ -80,7 +85,7 @@ def evaluate_runs(
     validation: list[Predictions] = []
     for run in runs:
         opened = open_run(run, cache)
-        predictions.append(_predict_test(opened, also))
+        predictions.append(opened.with_near_duplicates(_predict_test(opened, also), progress))
         found.append((run.name, evaluate_predictions(predictions[-1])))
         if cache is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])

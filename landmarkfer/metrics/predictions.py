@@ -13,6 +13,7 @@ face was found in it or not:
 | `temperature` | optional: what the logits were divided by; 1 where the training prior is predicted |
 | `set_<class>` | optional: whether the class is in the prediction set of coverage `sets.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
+| `no_near_duplicate` | optional: whether no near-duplicate is in it either; null where not known |
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ UNKNOWN = -1
 _PROBABILITY, _SET = "p_", "set_"
 ARRAYS = (
     *("ids", "labels", "predicted", "probabilities", "status"),
-    *("temperature", "sets", "subset", "clean"),
+    *("temperature", "sets", "subset", "clean", "no_near_duplicate"),
 )
 """What `Predictions` holds by image."""
 # What this version of pandas keeps text in, so that a column of nulls is written as text too.
@@ -61,6 +62,7 @@ class Predictions:
         sets: Bool `[N, C]`, the prediction sets.
         subset: Str or None `[N]`, the data set's own name for a part.
         clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
+        no_near_duplicate: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
 
     Raises:
         RunError: Arrays do not fit each other, an id occurs twice, a status is unknown, nothing is predicted
@@ -77,6 +79,7 @@ class Predictions:
     sets: Bools | None = None
     subset: Strings | None = None
     clean: Strings | None = None
+    no_near_duplicate: Strings | None = None
 
     def __post_init__(self) -> None:
         # By column, as tables keep them: the last digit of a sum over classes depends on the order in memory.
@@ -174,9 +177,11 @@ class Predictions:
             frame["temperature"] = self.temperature
         if self.sets is not None:
             frame[[_SET + name for name in self.classes]] = self.sets
-        if self.clean is not None:
-            known = all(value is not None for value in self.clean)
-            frame["clean"] = self.clean.astype(bool) if known else self.clean
+        for name in ("clean", "no_near_duplicate"):
+            values = getattr(self, name)
+            if values is not None:
+                known = all(value is not None for value in values)
+                frame[name] = values.astype(bool) if known else values
         return frame
 
     @classmethod
@@ -222,6 +227,7 @@ class Predictions:
             sets=frame[sets].to_numpy(dtype=bool) if set(sets) <= set(frame) else None,
             subset=_objects(frame["subset"]) if "subset" in frame else None,
             clean=_booleans(frame["clean"]) if "clean" in frame else None,
+            no_near_duplicate=_booleans(frame["no_near_duplicate"]) if "no_near_duplicate" in frame else None,
         )
 
 

@@ -1,7 +1,7 @@
 """A picture of identical images with conflicting labels and of near-duplicates, pairs side by side.
 
-Shows with names and labels what the audit counts, so that one can judge whether the pairs are the same photograph, and whose label
-is wrong.
+Shows with names and labels what the audit counts, so that one can judge whether the pairs are the same
+photograph, and whose label is wrong.
 """
 
 import io
