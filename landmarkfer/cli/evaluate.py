@@ -85,6 +85,7 @@ def evaluate(
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.label_mapping import LabelMapping
     from landmarkfer.evaluation.systems import read_averages
+    from landmarkfer.progress import show_progress
 
     console = Console()
     mapping = LabelMapping(read_label_names(label_names), merge or {})
@@ -98,20 +99,22 @@ def evaluate(
     else:
         if out is not None and sum(len(average.seeds) for average in averages) > 1:
             raise click.UsageError("--out takes the files of one run or one average; name fewer.")
-        found = [
-            one
-            for average in averages
-            for seed, members in average.seeds.items()
-            for one in evaluate_runs(
-                members,
-                cache,
-                out,
-                also=also,
-                weights=weights,
-                name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
-                mapping=mapping,
-            )
-        ]
+        with show_progress() as progress:
+            found = [
+                one
+                for average in averages
+                for seed, members in average.seeds.items()
+                for one in evaluate_runs(
+                    members,
+                    cache,
+                    out,
+                    also=also,
+                    weights=weights,
+                    name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
+                    mapping=mapping,
+                    progress=progress,
+                )
+            ]
     for title, evaluation in found:
         print_evaluation(evaluation, title, console)
     written = [out] if out else []

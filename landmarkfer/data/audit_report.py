@@ -169,8 +169,18 @@ class Audit(_Frozen):
 
     @property
     def near_by_interest(self) -> list[NearPair]:
-        """The near-duplicates, those with different labels first, then those in different splits."""
-        return sorted(self.near, key=lambda pair: (not pair.conflicting, pair.splits[0] == pair.splits[1]))
+        """The near-duplicates, those with different labels first, then those in different splits.
+
+        Among each, pairs of images that no pair before them shows come first.
+        """
+        shown: set[str] = set()
+        places = {}
+        for place, pair in enumerate(self.near):
+            repeated = pair.first in shown or pair.second in shown
+            shown |= {pair.first, pair.second}
+            key = (not pair.conflicting, pair.splits[0] == pair.splits[1], repeated, place)
+            places[key] = pair
+        return [places[key] for key in sorted(places)]
 
     def leaked(self, split: str, other: str) -> int:
         """How many images of `split` have a pixel-identical one in `other`."""

@@ -17,6 +17,7 @@ from landmarkfer.metrics.bootstrap import LEVEL
 from landmarkfer.metrics.combine import average_predictions, join_predictions
 from landmarkfer.metrics.predictions import UNKNOWN, Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder
 
 
@@ -25,6 +26,7 @@ def evaluate_run(
     cache: str | os.PathLike[str] | None = None,
     also: Sequence[str | os.PathLike[str]] = (),
     mapping: LabelMapping = AS_IT_IS,
+    progress: Progress = SILENT,
 ) -> tuple[Evaluation, Predictions]:
     """Evaluate a run on its test images, or on another cache.
 
@@ -36,9 +38,10 @@ def evaluate_run(
         also: Further caches of the same images (another detector, other passes), over which the prediction of
             each image is averaged.
         mapping: How the labels of `cache` become classes of the model.
+        progress: Reports the search for near-duplicates, where it is not stored beside the cache.
 
     Returns:
-        The evaluation and the predictions that it is of. Nothing is written.
+        The evaluation and the predictions that it is of. Nothing is written but the near-duplicates.
 
     Raises:
         RunError: The run is not finished or damaged, or a further cache holds other images.
@@ -46,7 +49,7 @@ def evaluate_run(
         SettingsError: Labels are numbers without names, or the mapping does not fit.
     """
     opened = open_run(run, cache, mapping)
-    predictions = _predict_test(opened, also, mapping)
+    predictions = opened.with_near_duplicates(_predict_test(opened, also, mapping), progress)
     return _evaluate(opened, predictions), predictions
 
 
@@ -80,6 +83,7 @@ def evaluate_runs(
     weights: Literal["equal", "validation"] = "equal",
     name: str | None = None,
     mapping: LabelMapping = AS_IT_IS,
+    progress: Progress = SILENT,
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
 
@@ -94,6 +98,7 @@ def evaluate_runs(
             images most likely, which must then be the same for all runs.
         name: Of the average; by default it tells the number of runs.
         mapping: See `evaluate_run`.
+        progress: Reports the search for near-duplicates, where it is not stored beside the cache.
 
     Returns:
         Names and evaluations; the ensemble is the last.
@@ -103,7 +108,7 @@ def evaluate_runs(
     validation: list[Predictions] = []
     for run in runs:
         opened = open_run(run, cache, mapping)
-        predictions.append(_predict_test(opened, also, mapping))
+        predictions.append(opened.with_near_duplicates(_predict_test(opened, also, mapping), progress))
         found.append((run.name, _evaluate(opened, predictions[-1])))
         if cache is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])

@@ -8,6 +8,7 @@ import pandas as pd
 
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
+from landmarkfer.data.duplicates import has_near_duplicate_in, near_duplicates
 from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.foreign import ForeignLabels
@@ -15,6 +16,7 @@ from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder, TrainedModel
 
 
@@ -36,9 +38,27 @@ class Opened:
             return self.foreign.relabelled(predict_rows(self.trained, self.dataset, rows), self.dataset, rows)
         rows = _own_test_rows(self.run, self.dataset)
         predictions = predict_rows(self.trained, self.dataset, rows)
-        train = np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), rows)
-        duplicates = has_duplicate_in(self.dataset.frame, rows, train)
+        duplicates = has_duplicate_in(self.dataset.frame, rows, self._not_among(rows))
         return replace(predictions, clean=(~duplicates).astype(object))
+
+    def with_near_duplicates(self, predictions: Predictions, progress: Progress = SILENT) -> Predictions:
+        """Predictions on the run's own test images, with those that have a near-duplicate in train marked.
+
+        Args:
+            predictions: What `predict_test` gave; those on another cache are returned as they are.
+            progress: Reports the search for near-duplicates, which is stored beside the cache.
+        """
+        if not self.own:
+            return predictions
+        frame = self.dataset.frame
+        rows = pd.Index(frame["id"]).get_indexer(pd.Index(predictions.ids))
+        near = near_duplicates(self.cache, progress)
+        found = has_near_duplicate_in(frame, near, rows, self._not_among(rows))
+        return replace(predictions, no_near_duplicate=(~found).astype(object))
+
+    def _not_among(self, test: Rows) -> Rows:
+        """The labelled images that are no test images."""
+        return np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), test)
 
     def predict_validation(self) -> Predictions:
         """Predictions on the images that validated the run, without prediction sets, which they decided.

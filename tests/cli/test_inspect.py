@@ -68,6 +68,57 @@ def test_contact_sheet_lies_in_the_cache_or_where_one_says(cache, tmp_path):
     assert not (cache / "contact-sheet.png").exists()
 
 
+def near_cache(folder):
+    """Twelve images, each beside a slightly darker copy in the other split; the first has another label."""
+    rows = []
+    for n in range(12):
+        noise = Image.fromarray(np.random.default_rng(n).integers(0, 250, (6, 6), dtype=np.uint8))
+        picture = noise.resize((48, 48), Image.Resampling.BICUBIC)
+        for split, scale in (("train", 1.0), ("test", 0.9)):
+            file = io.BytesIO()
+            picture.point(lambda value, scale=scale: value * scale).save(file, "PNG")
+            label = "happy" if n == 0 and split == "test" else "sad"
+            name = f"{split}/{n:02}.png"
+            rows.append(
+                Row(id=name, label=label, split=split, sha256=name, status="no_face", face=file.getvalue())
+            )
+    return write_cache(folder, sorted(rows, key=lambda row: row.id)).path
+
+
+def test_near_duplicates_are_shown_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    cache = near_cache(tmp_path / "near")
+    shown = lines(run(cache).output)
+    near = [line for line in shown if line.startswith("Near (")]
+    assert len(near) == 5
+    assert near[0].endswith("test/00.png (happy, test), train/00.png (sad, train)"), (
+        "labels that differ first"
+    )
+    assert "... and 7 more near-duplicate pairs; --json lists everything." in shown
+    assert any(line.startswith("near-duplicate pairs 12 12 groups") for line in shown)
+    assert "test train 0 12" in shown
+    listed = json.loads(run(cache, "--json").stdout)["near"]
+    assert len(listed) == 12
+    assert listed[0] | {"similarity": None} == {
+        "first": "test/00.png",
+        "second": "train/00.png",
+        "similarity": None,
+        "labels": ["happy", "sad"],
+        "splits": ["test", "train"],
+    }
+    assert (cache / "near-duplicates.parquet").exists()
+
+
+def test_picture_of_pairs_lies_in_the_cache_or_where_one_says(cache, tmp_path):
+    assert "near-duplicates.png" in run(cache).output
+    with Image.open(cache / "near-duplicates.png") as sheet:
+        assert sheet.width > 1000
+    (cache / "near-duplicates.png").unlink()
+    assert "mine.jpg" in run(cache, "--pair-sheet", tmp_path / "pictures" / "mine.jpg").output
+    assert (tmp_path / "pictures" / "mine.jpg").exists()
+    assert not (cache / "near-duplicates.png").exists()
+
+
 @pytest.mark.parametrize("name", [[], ["faces"]])
 def test_cache_is_found_by_name_or_because_it_is_the_only_one(cache, name):
     assert "4 images, detector facemesh" in run(*name).output

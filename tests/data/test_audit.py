@@ -12,6 +12,7 @@ from landmarkfer.data.audit import audit, audit_groups, sorted_splits
 from landmarkfer.data.audit_report import Audit, Leak
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
+from landmarkfer.data.duplicates import THRESHOLD
 from landmarkfer.data.row import Row
 from landmarkfer.extraction.decode import decode_image
 
@@ -92,6 +93,21 @@ def test_identical_images_and_their_conflicts(found):
 def test_near_images_are_those_that_look_alike_and_differ(found):
     assert [(pair.first, pair.second) for pair in found.near] == [("d", "e")]
     assert found.near_groups == 1
+    assert found.near[0].similarity > THRESHOLD
+    assert (found.near[0].labels, found.near[0].splits) == (["sad", "sad"], ["train", "test"])
+
+
+def test_pairs_of_most_interest_come_first(rows, tmp_path):
+    rows += [row("k", picture(2, change=2), "happy", "test"), row("l", picture(3, change=1), "happy", "test")]
+    rows += [row("m", picture(5), "sad", "test"), row("n", picture(5, change=1), "angry", "test")]
+    found = audit(write_cache(tmp_path / "c", rows))
+    assert [(pair.first, pair.second) for pair in found.near_by_interest] == [
+        *(("d", "k"), ("m", "n")),  # of different labels
+        ("e", "k"),  # of which k was shown
+        ("d", "e"),  # in different splits
+        ("f", "l"),
+    ]
+    assert found.summary["near_conflicting_pairs"] == 3
 
 
 def test_images_in_two_splits_are_counted_where_they_are(found):
@@ -127,8 +143,8 @@ def test_constant_means_every_colour(tmp_path):
 
 
 def test_near_duplicates_can_be_left_out(rows, tmp_path):
-    found = audit(write_cache(tmp_path / "c", rows), near_radius=None)
-    assert (found.near, found.near_groups, found.near_radius) == ([], 0, None)
+    found = audit(write_cache(tmp_path / "c", rows), near=False)
+    assert (found.near, found.near_groups, found.near_threshold) == ([], 0, None)
     assert [leak.near for leak in found.leaks] == [None, None]
     assert found.distinct == 6
 
@@ -144,6 +160,7 @@ def test_summary_and_json(found):
         "conflicting_groups": 1,
         "near_pairs": 1,
         "near_groups": 1,
+        "near_conflicting_pairs": 0,
         "constant": 2,
     }
     printed = json.loads(found.model_dump_json())
@@ -188,7 +205,10 @@ def test_the_crop_size_is_told(rows, tmp_path):
 
 def test_progress_reaches_the_end_of_each_kind_of_work(rows, tmp_path, recorder):
     audit(write_cache(tmp_path / "c", rows, part_rows=4), progress=recorder)
-    assert recorder.ends == {"looking at images": (6, 6), "comparing images": (5, 5)}
+    ends = recorder.ends
+    assert ends["looking at images"] == ends["cutting faces"] == (6, 6)
+    assert ends["comparing images"][0] == ends["comparing images"][1] > 0
+    assert ends["verifying pairs"][0] == ends["verifying pairs"][1] > 0
 
 
 def test_splits_in_their_usual_order():
@@ -221,7 +241,7 @@ def test_known_figures_of_fer2013(fer2013_zip, tmp_path):
                     face=data,
                 )
             )
-    found: Audit = audit(write_cache(tmp_path / "fer2013", rows), near_radius=None)
+    found: Audit = audit(write_cache(tmp_path / "fer2013", rows), near=False)
     assert found.rows == 35_887
     assert found.distinct == 34_034
     assert found.leaked("test", "train") == 568

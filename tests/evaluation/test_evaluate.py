@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
+from landmarkfer.data.duplicates import NEAR_FILE, NearPairs
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_run, evaluate_runs
 from landmarkfer.evaluation.opened import open_run
@@ -144,6 +145,23 @@ class TestOwnCache:
         assert list(table.index[~table["clean"]]) == twins
         assert evaluate_run(run)[0].subsets["clean"].n == 36 - 3
 
+    def test_images_with_a_near_duplicate_in_train_by_hand(self, run, own_cache, table, monkeypatch):
+        """Beside those above, one test image is near a training image, and one near another test image."""
+        ids = own_cache.frame(["id"])["id"].tolist()
+        pairs = [
+            ("train/sad/005.png", "test/sad/005.png"),
+            ("test/happy/006.png", "test/happy/007.png"),
+        ]
+        near = NearPairs(np.array([sorted(map(ids.index, pair)) for pair in pairs]), np.ones(2, np.float32))
+        monkeypatch.setattr("landmarkfer.evaluation.opened.near_duplicates", lambda *_: near)
+        evaluation, predictions = evaluate_run(run)
+        marked = table_of(predictions)
+        found = [name for name in marked.index if not marked.loc[name, "no_near_duplicate"]]
+        assert sorted(found) == sorted([*(f"test/{label}/000.png" for label in CLASSES), "test/sad/005.png"])
+        assert evaluation.subsets["no_near_duplicate"].n == 36 - 4
+        assert evaluation.subsets["clean"].n == 36 - 3
+        assert (own_cache.path / NEAR_FILE).exists(), "by an evaluation before, for all that come after"
+
     def test_a_copy_of_the_cache_is_the_same_cache(self, run, own_cache, tmp_path, table):
         shutil.copytree(own_cache.path, tmp_path / "copy")
         copied = table_of(evaluate_run(run, tmp_path / "copy")[1])
@@ -249,6 +267,7 @@ class TestOtherCache:
         )
         assert {predictions.classes[label] for label in predictions.labels} == {"happy", "sad"}
         assert predictions.clean is None
+        assert predictions.no_near_duplicate is None
         assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
 
     def test_only_its_test_images_where_it_has_some(self, run, make_rows, tmp_path):

@@ -53,6 +53,14 @@ def test_there_and_back(predictions, whole, tmp_path):
     pd.testing.assert_frame_equal(read_predictions(tmp_path / "new" / "all.parquet").to_frame(), whole)
 
 
+def test_near_duplicates_are_an_optional_column(predictions, whole):
+    assert predictions.no_near_duplicate is None, "in tables that were written before there was one"
+    known = Predictions.from_frame(whole.assign(no_near_duplicate=[True, None, False]))
+    assert known.no_near_duplicate.tolist() == [True, None, False]
+    assert known.to_frame()["no_near_duplicate"].tolist() == [True, None, False]
+    assert known.rows([2, 0]).no_near_duplicate.tolist() == [False, True]
+
+
 def test_columns_of_nulls_keep_their_kind(whole):
     unknown = whole.assign(label=pd.Series([None] * 3, dtype=whole["label"].dtype), clean=[True, False, True])
     back = Predictions.from_frame(unknown)

@@ -40,6 +40,15 @@ def test_subsets_by_hand(frame):
     assert [round(report.accuracy * report.n) for report in subsets.values()] == [4, 3, 3, 1, 3]
 
 
+def test_images_without_a_near_duplicate_are_a_subset_where_they_are_known(frame):
+    known = frame.assign(no_near_duplicate=[True, False, False, True, True, False, None])
+    subsets = evaluated(known, bootstrap=50).subsets
+    assert list(subsets)[-2:] == ["clean", "no_near_duplicate"]
+    report = subsets["no_near_duplicate"]
+    assert (report.n, report.accuracy) == (3, 1)
+    assert subsets["clean"] == evaluated(frame, bootstrap=50).subsets["clean"]
+
+
 def test_figures_of_all_images_by_hand(frame):
     test = evaluated(frame, bootstrap=50).subsets["test"]
     assert (test.no_face, test.unreadable) == (2, 1)

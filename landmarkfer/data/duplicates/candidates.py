@@ -96,7 +96,7 @@ def _pool(patches: Patches) -> Floats:
     values = (patches.values * patches.inside)[:, inner, inner].astype(np.float32)
     side = values.shape[1] // _POOLED
     pooled = values.reshape(len(values), side, _POOLED, side, _POOLED).mean(axis=(2, 4))
-    return _unit(pooled.reshape(len(values), -1))
+    return _unit(pooled.reshape(len(values), side * side))
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -121,14 +121,15 @@ def look(
     step = cache.manifest.part_rows
     for start in range(0, count, step):
         some = wanted[start : start + step]
-        sizes = frame.iloc[some].to_numpy()
+        sizes = frame.iloc[some].to_numpy(float)
         found = zip(cache.faces(some), cache.landmarks(some), sizes, strict=True)
         for place, (data, points, size) in enumerate(found, start=start):
             if data is None:
                 continue
-            has_face = bool(np.isfinite(points).all())
-            square = aligned_square(points, *size) if has_face else None
             with Image.open(io.BytesIO(data)) as image:
+                if np.isnan(size).any():
+                    size = np.array(image.size)
+                square = aligned_square(points, *size) if np.isfinite(points).all() else None
                 share = 1.0 if square is None or cropped else min(1.0, square.side / max(size))
                 image.draft(None, (round(2 * SIDE / max(share, 0.02)),) * 2)
                 grey = image.convert("L")

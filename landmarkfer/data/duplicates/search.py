@@ -18,7 +18,7 @@ from landmarkfer.progress import SILENT, Progress
 
 VERSION = 1
 """Of the method; another version may find other pairs."""
-THRESHOLD = 0.88
+THRESHOLD = 0.9
 """Least similarity of near-duplicates; see experiments/results/near-duplicates.md."""
 
 Value = TypeVar("Value", bound=np.generic)
@@ -26,7 +26,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to patches before they are compared: mirrored, turned, cut to the middle."""
+    """What is done to patches before they are compared: mirrored, then turned, then cut to the middle."""
 
     mirrored: bool = False
     turns: int = 0

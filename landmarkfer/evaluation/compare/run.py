@@ -58,7 +58,9 @@ def compare_runs(
     if twice := next((source for source, p in zip(sources, paths, strict=True) if paths.count(p) > 1), None):
         raise RunError(f"run '{source_name(twice)}' is given twice; compare a run with others than itself.")
     images_of = LandmarkCache.open(find_cache(cache)) if cache else _cache_of(sources)
-    systems = tuple(side.map(lambda source: (source_name(source), _predictions(source))) for side in sides)
+    systems = tuple(
+        side.map(lambda source: (source_name(source), _predictions(source, progress))) for side in sides
+    )
     _check_alike([one for system in systems for one in system.runs])
     one, other = (list(average_seeds(system.map(lambda named: named[1])).values()) for system in systems)
     names = sides[0].name, sides[1].name
@@ -84,7 +86,7 @@ def predictions_file(source: Source) -> Path:
     return source if isinstance(source, Path) else source.path / PREDICTIONS_FILE
 
 
-def _predictions(source: Source) -> Predictions:
+def _predictions(source: Source, progress: Progress) -> Predictions:
     """Predictions on the test images; a run is evaluated now if that was not done."""
     file = predictions_file(source)
     if isinstance(source, Path):
@@ -92,7 +94,7 @@ def _predictions(source: Source) -> Predictions:
     run = source
     if not file.is_file():
         try:
-            evaluation, predictions = evaluate_run(run)
+            evaluation, predictions = evaluate_run(run, progress=progress)
         except CacheError as error:
             raise RunError(
                 f"run '{run.name}' is not evaluated, and cannot be without its cache: {error}"
