@@ -13,7 +13,7 @@ face was found in it or not:
 | `temperature` | optional: what the logits were divided by; 1 where the training prior is predicted |
 | `set_<class>` | optional: whether the class is in the prediction set of coverage `sets.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
-| `no_near_duplicate` | optional: whether no near-duplicate is in it either; null where not known |
+| `clean_near` | optional: whether no near-duplicate is in it either; null where not known |
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ UNKNOWN = -1
 _PROBABILITY, _SET = "p_", "set_"
 ARRAYS = (
     *("ids", "labels", "predicted", "probabilities", "status"),
-    *("temperature", "sets", "subset", "clean", "no_near_duplicate"),
+    *("temperature", "sets", "subset", "clean", "clean_near"),
 )
 """What `Predictions` holds by image."""
 # What this version of pandas keeps text in, so that a column of nulls is written as text too.
@@ -62,7 +62,7 @@ class Predictions:
         sets: Bool `[N, C]`, the prediction sets.
         subset: Str or None `[N]`, the data set's own name for a part.
         clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
-        no_near_duplicate: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
+        clean_near: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
 
     Raises:
         RunError: Arrays do not fit each other, an id occurs twice, a status is unknown, nothing is predicted
@@ -79,7 +79,7 @@ class Predictions:
     sets: Bools | None = None
     subset: Strings | None = None
     clean: Strings | None = None
-    no_near_duplicate: Strings | None = None
+    clean_near: Strings | None = None
 
     def __post_init__(self) -> None:
         # By column, as tables keep them: the last digit of a sum over classes depends on the order in memory.
@@ -177,7 +177,7 @@ class Predictions:
             frame["temperature"] = self.temperature
         if self.sets is not None:
             frame[[_SET + name for name in self.classes]] = self.sets
-        for name in ("clean", "no_near_duplicate"):
+        for name in ("clean", "clean_near"):
             values = getattr(self, name)
             if values is not None:
                 known = all(value is not None for value in values)
@@ -227,7 +227,7 @@ class Predictions:
             sets=frame[sets].to_numpy(dtype=bool) if set(sets) <= set(frame) else None,
             subset=_objects(frame["subset"]) if "subset" in frame else None,
             clean=_booleans(frame["clean"]) if "clean" in frame else None,
-            no_near_duplicate=_booleans(frame["no_near_duplicate"]) if "no_near_duplicate" in frame else None,
+            clean_near=_booleans(frame["clean_near"]) if "clean_near" in frame else None,
         )
 
 
