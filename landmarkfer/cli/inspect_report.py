@@ -58,11 +58,7 @@ def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None 
 
 def _print_groups(groups: Groups, console: Console) -> None:
     """The people or sequences, and which of them lie in two splits."""
-    where = (
-        "as the cache states them"
-        if groups.rule is None
-        else f"as the file names of {groups.rule} state them"
-    )
+    where = "the cache states" if groups.rule is None else f"the file names of {groups.rule} state"
     without = f"; {counted(groups.without, 'image')} of none" if groups.without else ""
     console.print(f"Groups (people, sequences): {groups.groups:,}, as {where} them{without}.", soft_wrap=True)
     for leak in groups.leaks:

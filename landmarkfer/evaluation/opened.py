@@ -54,7 +54,7 @@ class Opened:
         rows = pd.Index(frame["id"]).get_indexer(pd.Index(predictions.ids))
         near = near_duplicates(self.cache, progress)
         found = has_near_duplicate_in(frame, near, rows, self._not_among(rows))
-        return replace(predictions, no_near_duplicate=(~found).astype(object))
+        return replace(predictions, clean_near=(~found).astype(object))
 
     def _not_among(self, test: Rows) -> Rows:
         """The labelled images that are no test images."""

@@ -44,7 +44,7 @@ def average_predictions(
 ) -> Predictions:
     """Ensemble: the mean of the probabilities of several models on the same images.
 
-    Images and classes are in the order of the first member, as are `subset`, `clean` and `no_near_duplicate`.
+    Images and classes are in the order of the first member, as are `subset`, `clean` and `clean_near`.
     Temperatures and prediction sets are left out: they belong to one model. An image counts as `ok` if any
     member had a face in it, and as `unreadable` only if it was so for all, which matters when the members
     come from different detectors.

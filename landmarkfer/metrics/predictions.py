@@ -14,7 +14,7 @@ face was found in it or not:
 | `set_<class>` | optional: whether the class is in the prediction set of coverage `sets.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
 | `group` | optional: the person, the sequence or the video that the image is of; null where not known |
-| `no_near_duplicate` | optional: whether no near-duplicate is in it either; null where not known |
+| `clean_near` | optional: whether no near-duplicate is in it either; null where not known |
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ UNKNOWN = -1
 _PROBABILITY, _SET = "p_", "set_"
 ARRAYS = (
     *("ids", "labels", "predicted", "probabilities", "status"),
-    *("temperature", "sets", "subset", "clean", "groups", "no_near_duplicate"),
+    *("temperature", "sets", "subset", "clean", "groups", "clean_near"),
 )
 """What `Predictions` holds by image."""
 # What this version of pandas keeps text in, so that a column of nulls is written as text too.
@@ -64,7 +64,7 @@ class Predictions:
         subset: Str or None `[N]`, the data set's own name for a part.
         clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
         groups: Str or None `[N]`, the person, the sequence or the video that the image is of.
-        no_near_duplicate: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
+        clean_near: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
 
     Raises:
         RunError: Arrays do not fit each other, an id occurs twice, a status is unknown, nothing is predicted
@@ -82,7 +82,7 @@ class Predictions:
     subset: Strings | None = None
     clean: Strings | None = None
     groups: Strings | None = None
-    no_near_duplicate: Strings | None = None
+    clean_near: Strings | None = None
 
     def __post_init__(self) -> None:
         # By column, as tables keep them: the last digit of a sum over classes depends on the order in memory.
@@ -182,7 +182,7 @@ class Predictions:
             frame[[_SET + name for name in self.classes]] = self.sets
         if self.groups is not None:
             frame["group"] = pd.Series(self.groups, dtype=_TEXT)
-        for name in ("clean", "no_near_duplicate"):
+        for name in ("clean", "clean_near"):
             values = getattr(self, name)
             if values is not None:
                 known = all(value is not None for value in values)
@@ -233,7 +233,7 @@ class Predictions:
             subset=_objects(frame["subset"]) if "subset" in frame else None,
             clean=_booleans(frame["clean"]) if "clean" in frame else None,
             groups=_objects(frame["group"].astype("string")) if "group" in frame else None,
-            no_near_duplicate=_booleans(frame["no_near_duplicate"]) if "no_near_duplicate" in frame else None,
+            clean_near=_booleans(frame["clean_near"]) if "clean_near" in frame else None,
         )
 
 

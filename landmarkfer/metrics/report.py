@@ -34,7 +34,7 @@ SUBSETS: dict[str, Callable[[Predictions], NDArray[np.bool_]]] = {
     "public": lambda predictions: _where(predictions.subset, "public"),
     "private": lambda predictions: _where(predictions.subset, "private"),
     "clean": lambda predictions: _where(predictions.clean, True),
-    "no_near_duplicate": lambda predictions: _where(predictions.no_near_duplicate, True),
+    "clean_near": lambda predictions: _where(predictions.clean_near, True),
 }
 
 

@@ -51,7 +51,7 @@ def test_evaluate_as_a_user_would(place):
     folder = place / "experiments/runs/mlp-s0"
     assert names(folder) >= FILES
     figures = json.loads((folder / "metrics.json").read_text())["subsets"]
-    assert list(figures) == ["test", "test_detected", "public", "private", "clean", "no_near_duplicate"]
+    assert list(figures) == ["test", "test_detected", "public", "private", "clean", "clean_near"]
     table = pd.read_parquet(folder / "predictions.parquet")
     accuracy = (table["label"] == table["predicted"]).mean()
     assert figures["test"]["accuracy"] == pytest.approx(accuracy)

@@ -156,9 +156,9 @@ class TestOwnCache:
         monkeypatch.setattr("landmarkfer.evaluation.opened.near_duplicates", lambda *_: near)
         evaluation, predictions = evaluate_run(run)
         marked = table_of(predictions)
-        found = [name for name in marked.index if not marked.loc[name, "no_near_duplicate"]]
+        found = [name for name in marked.index if not marked.loc[name, "clean_near"]]
         assert sorted(found) == sorted([*(f"test/{label}/000.png" for label in CLASSES), "test/sad/005.png"])
-        assert evaluation.subsets["no_near_duplicate"].n == 36 - 4
+        assert evaluation.subsets["clean_near"].n == 36 - 4
         assert evaluation.subsets["clean"].n == 36 - 3
         assert (own_cache.path / NEAR_FILE).exists(), "by an evaluation before, for all that come after"
 
@@ -267,7 +267,7 @@ class TestOtherCache:
         )
         assert {predictions.classes[label] for label in predictions.labels} == {"happy", "sad"}
         assert predictions.clean is None
-        assert predictions.no_near_duplicate is None
+        assert predictions.clean_near is None
         assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
 
     def test_only_its_test_images_where_it_has_some(self, run, make_rows, tmp_path):

@@ -54,11 +54,11 @@ def test_there_and_back(predictions, whole, tmp_path):
 
 
 def test_near_duplicates_are_an_optional_column(predictions, whole):
-    assert predictions.no_near_duplicate is None, "in tables that were written before there was one"
-    known = Predictions.from_frame(whole.assign(no_near_duplicate=[True, None, False]))
-    assert known.no_near_duplicate.tolist() == [True, None, False]
-    assert known.to_frame()["no_near_duplicate"].tolist() == [True, None, False]
-    assert known.rows([2, 0]).no_near_duplicate.tolist() == [False, True]
+    assert predictions.clean_near is None, "in tables that were written before there was one"
+    known = Predictions.from_frame(whole.assign(clean_near=[True, None, False]))
+    assert known.clean_near.tolist() == [True, None, False]
+    assert known.to_frame()["clean_near"].tolist() == [True, None, False]
+    assert known.rows([2, 0]).clean_near.tolist() == [False, True]
 
 
 def test_columns_of_nulls_keep_their_kind(whole):

@@ -41,10 +41,10 @@ def test_subsets_by_hand(frame):
 
 
 def test_images_without_a_near_duplicate_are_a_subset_where_they_are_known(frame):
-    known = frame.assign(no_near_duplicate=[True, False, False, True, True, False, None])
+    known = frame.assign(clean_near=[True, False, False, True, True, False, None])
     subsets = evaluated(known, bootstrap=50).subsets
-    assert list(subsets)[-2:] == ["clean", "no_near_duplicate"]
-    report = subsets["no_near_duplicate"]
+    assert list(subsets)[-2:] == ["clean", "clean_near"]
+    report = subsets["clean_near"]
     assert (report.n, report.accuracy) == (3, 1)
     assert subsets["clean"] == evaluated(frame, bootstrap=50).subsets["clean"]
 
