@@ -10,7 +10,7 @@ import numpy as np
 
 from landmarkfer.extraction.detectors import Detection, Detector
 from landmarkfer.extraction.settings import RETRY_LENIENCE, ExtractSettings
-from landmarkfer.extraction.windows import CLOSE_UPS, FIRST_VIEW, RETRIES, TileView, Window, close_up, windows
+from landmarkfer.extraction.windows import CLOSE_UPS, TileView, Window, close_up, searches, windows
 from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
 
 Box = tuple[float, float, float, float]
@@ -136,7 +136,8 @@ def _search(
     height, width = image.shape[:2]
     lenient = round(settings.threshold * RETRY_LENIENCE, 4)
     attempts = []
-    tries = [(FIRST_VIEW, settings.threshold), *((view, lenient) for view in RETRIES[: settings.retries])]
+    first, retries = searches(width, height)
+    tries = [(first, settings.threshold), *((view, lenient) for view in retries[: settings.retries])]
     for view, threshold in tries:
         opened = windows(view, width, height)
         if not opened:
