@@ -20,9 +20,10 @@ from PIL import Image
 from landmarkfer.face.landmarks import MIRROR
 
 # Pixels of a canvas' side: below the first the mesh model, which works on 192, sees a blurred face; above the
-# second nothing is gained.
+# second nothing is gained. The third is the most where the filter runs, which takes longer than the detector.
 MIN_CANVAS = 256
-MAX_CANVAS = 1280
+MAX_CANVAS = 1920
+_MAX_FILTERED = 1280
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,13 @@ class Window:
             `uint8 [S, S, 3]`, contiguous.
         """
         height, width = image.shape[:2]
-        size = int(np.clip(round(self.side), MIN_CANVAS, MAX_CANVAS))
-        if self == Window(0, 0, width) and width == height == size:
-            return np.ascontiguousarray(image)
+        step = _step(self.side)
+        on_pixels = all(value % step == 0 for value in (self.x, self.y, self.side))
+        outside = self.x >= width or self.y >= height or min(self.x, self.y) + self.side <= 0
+        if on_pixels and not outside and self.side >= MIN_CANVAS:
+            canvas = self._copied(image, step)
+            return np.ascontiguousarray(canvas[:, ::-1]) if self.mirrored else canvas
+        size = int(np.clip(round(self.side), MIN_CANVAS, _MAX_FILTERED))
         scale = size / self.side
         # The canvas' columns and rows that lie wholly on the image; there is at least one of each.
         left, right = _covered(-self.x * scale, (width - self.x) * scale, size)
@@ -149,6 +154,18 @@ class Window:
         else:
             canvas = _bordered(_resampled(image, box, shape), size, left, top)
         return np.ascontiguousarray(canvas[:, ::-1]) if self.mirrored else canvas
+
+    def _copied(self, image: np.ndarray, step: int) -> np.ndarray:
+        """The canvas of a window on whole pixels; blocks of `step` by `step` become one, their mean."""
+        height, width = image.shape[:2]
+        x, y, side = int(self.x), int(self.y), int(self.side)
+        if (x, y, side) == (0, 0, width) and width == height and step == 1:
+            return np.ascontiguousarray(image)
+        x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
+        inner = image[y0:y1, x0:x1]
+        if step > 1:
+            inner = np.asarray(Image.fromarray(image).reduce(step, (x0, y0, x1, y1)))
+        return _bordered(inner, side // step, (x0 - x) // step, (y0 - y) // step)
 
     def to_image(self, landmarks: np.ndarray, width: int, height: int) -> np.ndarray:
         """Bring landmarks from fractions of this window to fractions of the image, undoing the mirror.
@@ -181,13 +198,13 @@ def searches(width: int, height: int) -> tuple[FrameView, tuple[FrameView | Tile
 def windows(view: FrameView | TileView, width: int, height: int) -> list[Window]:
     """Return the windows that a view opens on an image of some size; none if it does not apply to it."""
     if isinstance(view, FrameView):
-        photograph = min(width, height) >= PHOTOGRAPH
         side = max(width, height) * (1 + 2 * view.border)
-        side = round(side) if photograph else side
         x, y = (width - side) / 2, (height - side) / 2
-        if photograph:
-            # Between pixels, a window as large as its canvas would have to be resampled instead of copied.
-            x, y = math.floor(x), math.floor(y)
+        if min(width, height) >= PHOTOGRAPH:
+            # On whole pixels, or blocks of them, it is copied; resampling takes longer than the search.
+            step = _step(side)
+            side = math.ceil(round(side) / step) * step
+            x, y = (round((length - side) / 2 / step) * step for length in (width, height))
         return [Window(x, y, side, view.mirrored)]
     side = min(width, height) / view.zoom
     whole = max(width, height) <= 1.3 * side
@@ -212,6 +229,11 @@ def close_up(view: CloseUp, landmarks: np.ndarray, width: int, height: int) -> W
     return Window(float(x), float(y), side, view.mirrored)
 
 
+def _step(side: float) -> int:
+    """How many pixels a side become one of a canvas, where it is not filtered."""
+    return max(1, math.ceil(side / MAX_CANVAS))
+
+
 def _is_grey(image: np.ndarray) -> bool:
     first = image[..., 0]
     return bool((first == image[..., 1]).all() and (first == image[..., 2]).all())
@@ -221,9 +243,6 @@ def _resampled(
     image: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]
 ) -> np.ndarray:
     """A box of an image, `uint8 [H, W]` or `[H, W, 3]`, in a width and height."""
-    x0, y0, x1, y1 = whole = tuple(map(int, box))
-    if whole == box and (x1 - x0, y1 - y0) == shape:
-        return image[y0:y1, x0:x1]
     resized = Image.fromarray(image).resize(shape, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
     return np.asarray(resized)
 
