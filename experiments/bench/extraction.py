@@ -1,83 +1,168 @@
-r"""How fast extraction is, and how much memory it takes: `experiments/results/bench-extraction.md`.
+r"""How fast extraction is, what its views find, and how much memory it takes: `results/bench-extraction.md`.
 
-    python experiments/bench/extraction.py fer2013.zip
-    python experiments/bench/extraction.py fer2013.zip --images 400 --repeats 1 --memory-images 0
+    python experiments/bench/extraction.py fer2013.zip --photos photos.zip
+    python experiments/bench/extraction.py fer2013.zip --images 400 --turns 2 --part rate
 
-The second is a short run. Three questions, on evenly spaced images of the source, with default settings:
+The second is a short run. Questions, of which `--part` asks one alone, on evenly spaced images of the source,
+with default settings:
 
-- rate: the pipeline against a bare detector loop over the same images, decoded beforehand, in as many
+- rate: the pipeline against MediaPipe alone (each file read, decoded by Pillow and given once, as it is, to
+  `FaceMesh.process`, and its points put into an array), against a bare loop that reads and decodes likewise
+  and makes the same searches as the pipeline, and against that on images decoded beforehand; all in as many
   processes;
+- photographs: the same on photographs (`--photos`);
+- views: which first view shows the face of a photograph, and what all views together show, by the size of
+  the face: as it is, cut tighter, and pasted small at a random place of pictures without a face (those of
+  scikit-image); for the order of views of small images and that of photographs;
 - scaling: the pipeline with several workers against one;
 - memory: what a worker and the parent hold as the number of images grows.
 
 Rates are of the steady state: the clock starts when every process has made its first detections and stops,
-for the pipeline, when the cache is complete. Other work on the machine disturbs them, so the sides of a
-comparison take turns and the median of their ratios counts; `cpu_ms_per_image`, the processor time of all
-processes, is hardly disturbed. Linux only (`/proc`).
+for the pipeline, when the cache is complete. Other work on the machine disturbs them, so that the processes
+of all sides of a rate take short turns, and the median of their ratios counts; processor time is disturbed
+less. Linux only (`/proc`).
 """
 
+import io
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.synchronize import Barrier
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 import numpy as np
-from _bench import memory_mb, write_page
+import pandas as pd
+from _bench import Rows, memory_mb, write_page
+from PIL import Image
 
 from landmarkfer.extraction import create_detector, detect_face, extract
 from landmarkfer.extraction.decode import decode_array, decode_image
-from landmarkfer.extraction.sources.entry import Source
+from landmarkfer.extraction.detect import _look
+from landmarkfer.extraction.detectors import Detector, default_detector
+from landmarkfer.extraction.pipeline import MAX_BATCH
+from landmarkfer.extraction.pool import WorkerPool
+from landmarkfer.extraction.settings import RETRY_LENIENCE, ExtractSettings
+from landmarkfer.extraction.sources.entry import Entry, Reader, Source
 from landmarkfer.extraction.sources.open import open_source
+from landmarkfer.extraction.worker import Job
 from landmarkfer.progress import Progress
 
 RESULTS = Path("experiments/results")
 WARM_UP = 32  # images for each process before the clock starts
 CHECKPOINTS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000)
+PARTS = ("rate", "photographs", "views", "scaling", "memory")
+LOOPS = ("mediapipe alone", "bare loop", "bare loop, decoded beforehand")
+THRESHOLD = 0.5
+NOTES = """
+*MediaPipe alone* reads each file, decodes it with Pillow and gives it to MediaPipe's Face Mesh once, as it
+is. The *bare loop* reads and decodes likewise and makes the same searches as the pipeline, but hashes,
+stores and writes nothing; *decoded beforehand*, it does not read and decode either. `share_of_…` is the
+median ratio of images per second to that loop, `cpu_share_of_…` the median ratio of processor time, which
+other work on the machine disturbs less. `found` is the share of images with a face.
+
+Views: the share of pictures whose face the first view shows (threshold 0.5), that in which any view does,
+and the number of views tried, in the order for small images (border first) and in that for photographs (no
+border first).
+"""
+SIZES = ((640, 480), (600, 800), (1000, 1000))  # of pictures with a pasted face
+PASTED = (0.2, 0.3, 0.5)  # the face's share of the shorter side
+CUT = (1.0, 0.85, 0.7)  # what is kept of a photograph's side, around its middle
+BACKGROUNDS = ("coffee", "chelsea", "rocket", "brick", "grass", "gravel")  # of scikit-image
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Images per second, and processor time per image over all processes."""
+    """Images per second, processor time per image over all processes, and faces found per image."""
 
     rate: float
     cpu_ms: float
+    found: float
 
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--photos", type=click.Path(exists=True, path_type=Path), help="Photographs with a face each.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this; may be repeated.")
 @click.option("--images", default=3000, show_default=True, help="Images for rate and scaling.")
+@click.option("--photographs", default=1200, show_default=True, help="Photographs for their rate.")
+@click.option("--view-images", default=300, show_default=True, help="Photographs for views, drawn at random.")
+@click.option("--seed", default=0, show_default=True, help="Draws photographs for views, and places on them.")
 @click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("--repeats", default=3, show_default=True, help="Turns of each comparison.")
 @click.option(
-    "--memory-images", default=30_000, show_default=True, help="Images for memory; 0 leaves it out."
+    "--turns", default=10, show_default=True, help="Turns of rate, each on its share of the images."
 )
+@click.option("--repeats", default=3, show_default=True, help="Turns of scaling, each on all images.")
+@click.option("--memory-images", default=30_000, show_default=True, help="Images for memory.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
-def main(source: Path, images: int, workers: int, repeats: int, memory_images: int, out: Path) -> None:
+def main(
+    source: Path,
+    photos: Path | None,
+    parts: tuple[str, ...],
+    images: int,
+    photographs: int,
+    view_images: int,
+    seed: int,
+    workers: int,
+    turns: int,
+    repeats: int,
+    memory_images: int,
+    out: Path,
+) -> None:
     """Measure, print, and write the CSV and the report."""
+    wanted = parts or PARTS
     listed = open_source(source)
-    rows = rate(listed, images, workers, repeats) + scaling(listed, images, workers, repeats)
-    if memory_images:
+    rows: Rows = []
+    if "rate" in wanted:
+        rows += rate("rate", listed, images, workers, turns, beforehand=True)
+    if photos is not None and "photographs" in wanted:
+        rows += rate("photographs", open_source(photos), photographs, workers, turns, beforehand=False)
+    if photos is not None and "views" in wanted:
+        rows += views(open_source(photos), view_images, seed)
+    if "scaling" in wanted:
+        rows += scaling(listed, images, workers, repeats)
+    if "memory" in wanted:
         rows += memory(listed, memory_images, workers)
+    csv = out / "bench-extraction.csv"
+    if csv.exists():  # what is measured again replaces all that was there of it
+        old = pd.read_csv(csv)
+        old[~old["bench"].isin({row[0] for row in rows})].to_csv(csv, index=False)
+    shown = {str(source): source.name, str(photos): photos.name if photos else ""}
     write_page(
-        out / "bench-extraction.csv",
+        csv,
         rows,
-        title="Extraction: speed and memory",
-        introduction=(
-            f"{images:,} evenly spaced images of {source.name}, default settings; medians of {repeats} "
-            "turns. `share` is the median ratio to the line above it."
-        ),
+        title="Extraction: speed, views and memory",
+        introduction=introduction(source, images, photos, photographs, view_images, seed, turns),
         packages=("mediapipe", "numpy", "pillow", "pyarrow"),
-        arguments=[source.name, *sys.argv[2:]],
+        arguments=[shown.get(text, text) for text in sys.argv[1:]],
     )
+
+
+def introduction(
+    source: Path,
+    images: int,
+    photos: Path | None,
+    photographs: int,
+    view_images: int,
+    seed: int,
+    turns: int,
+) -> str:
+    """What the report says before its tables."""
+    text = f"{images:,} evenly spaced images of {source.name}, default settings; medians of {turns} turns. "
+    if photos is not None:
+        text += (
+            f"Photographs: {photographs:,} evenly spaced ones of {photos.name}; for views {view_images:,} of "
+            f"300 pixels and more, seed {seed}. "
+        )
+    return text + "Tables that the command does not ask for are of an earlier run." + "\n" + NOTES
 
 
 def sample(source: Source, count: int) -> Source:
@@ -94,28 +179,125 @@ def decoded(source: Source) -> list[np.ndarray]:
     return [image.pixels for image in images]
 
 
-def rate(source: Source, images: int, workers: int, repeats: int) -> list[tuple]:
-    """Compare the pipeline with a bare loop."""
+def rate(bench: str, source: Source, images: int, workers: int, turns: int, *, beforehand: bool) -> Rows:
+    """Compare the pipeline with bare loops and with MediaPipe alone, in turns on the same images."""
     few = sample(source, images)
-    pixels = decoded(few)
-    names = (f"bare loop, {workers} processes", f"pipeline, {workers} workers")
-    bare, piped = [], []
-    for turn in range(repeats):
-        bare.append(bare_loop(pixels, workers))
-        piped.append(pipeline(few, workers))
-        show(f"rate {turn + 1}", names[0], bare[-1], names[1], piped[-1])
-    return pair_rows("rate", names[0], bare, names[1], piped)
+    alone, bare, ready, ours = LOOPS[0], LOOPS[1], LOOPS[2], f"pipeline, {workers} workers"
+    loops = {alone: "mediapipe", bare: "bare_loop", ready: "decoded_beforehand"}
+    if not beforehand:
+        del loops[ready]
+    speeds: dict[str, list[Speed]] = {name: [] for name in (*loops, ours)}
+    with ExitStack() as stack:
+        settings = ExtractSettings(detector=default_detector())
+        job = Job(few.reader, settings, default_detector(), None)
+        pool = stack.enter_context(WorkerPool(job, workers, MAX_BATCH))
+        crews = {name: stack.enter_context(Crew(name, few.reader, workers)) for name in loops}
+        for turn in range(-1, turns):
+            # The turn before the first warms up.
+            part = few.entries[: WARM_UP * workers] if turn < 0 else few.entries[turn::turns]
+            for name in speeds if turn % 2 == 0 else reversed(speeds):
+                speed = pipeline_turn(few, part, pool) if name == ours else crews[name].turn(part)
+                if turn >= 0:
+                    speeds[name].append(speed)
+    rows = []
+    for name, of_name in speeds.items():
+        show(bench, name, of_name)
+        rows += speed_rows(bench, name, of_name)
+    for name, of in loops.items():
+        rows += share_rows(bench, name, speeds[name], ours, speeds[ours], f"_of_{of}")
+    return rows
 
 
-def scaling(source: Source, images: int, workers: int, repeats: int) -> list[tuple]:
+def scaling(source: Source, images: int, workers: int, repeats: int) -> Rows:
     """Compare several workers with one."""
     few = sample(source, images)
     one, several = [], []
-    for turn in range(repeats):
+    for _ in range(repeats):
         one.append(pipeline(few, 1))
         several.append(pipeline(few, workers))
-        show(f"scaling {turn + 1}", "1 worker", one[-1], f"{workers} workers", several[-1])
-    return pair_rows("scaling", "1 worker", one, f"{workers} workers", several)
+    names = "1 worker", f"{workers} workers"
+    rows: Rows = []
+    for name, speeds in zip(names, (one, several), strict=True):
+        show("scaling", name, speeds)
+        rows += speed_rows("scaling", name, speeds)
+    return rows + share_rows("scaling", names[0], one, names[1], several, "")[:1]
+
+
+def views(source: Source, images: int, seed: int) -> Rows:
+    """Compare the two orders of views on photographs whose faces have different sizes."""
+    from landmarkfer.extraction.windows import FIRST_VIEW, PHOTOGRAPH_FIRST_VIEW, PHOTOGRAPH_RETRIES, RETRIES
+
+    rng = np.random.default_rng(seed)
+    drawn = [source.entries[place] for place in rng.permutation(len(source.entries))[: 2 * images]]
+    photographs = [p for p in decoded(Source("", "", drawn, source.reader)) if min(p.shape[:2]) >= 300][
+        :images
+    ]
+    detector = create_detector()
+    orders = {
+        "border first": (FIRST_VIEW, RETRIES),
+        "photographs": (PHOTOGRAPH_FIRST_VIEW, PHOTOGRAPH_RETRIES),
+    }
+    rows: Rows = []
+    for kind, pictures in sized(photographs, rng):
+        for order, (first, retries) in orders.items():
+            counts = [looked(detector, picture, [first, *retries]) for picture in pictures]
+            tries = np.array([count for count, _ in counts])
+            found = np.array([seen for _, seen in counts])
+            figures = {
+                "found_by_first_view": float((found & (tries == 1)).mean()),
+                "found": float(found.mean()),
+                "views_tried": float(tries.mean()),
+            }
+            click.echo(f"{kind}, {order}: " + ", ".join(f"{name} {v:.3f}" for name, v in figures.items()))
+            rows += [("views", f"{kind}: {order}", "cpu", 1, name, value) for name, value in figures.items()]
+    return rows
+
+
+def sized(
+    photographs: Sequence[np.ndarray], rng: np.random.Generator
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Pictures made of photographs of one face each that has about 0.83 of their side."""
+    import skimage.data
+
+    for share in CUT:
+        pictures = []
+        for pixels in photographs:
+            height, width = pixels.shape[:2]
+            side = int(min(height, width) * share)
+            y, x = (height - side) // 2, (width - side) // 2
+            pictures.append(np.ascontiguousarray(pixels[y : y + side, x : x + side]))
+        yield f"{'as they are' if share == 1 else f'cut to {share:.0%}'}", pictures
+    grounds = [np.atleast_3d(getattr(skimage.data, name)())[..., :3] for name in BACKGROUNDS]
+    grounds = [np.broadcast_to(ground, (*ground.shape[:2], 3)) for ground in grounds]
+    for share in PASTED:
+        pictures = []
+        for number, pixels in enumerate(photographs):
+            width, height = SIZES[number % len(SIZES)]
+            ground = Image.fromarray(np.ascontiguousarray(grounds[number % len(grounds)]))
+            picture = np.array(ground.resize((width, height), Image.Resampling.BICUBIC))
+            side = round(min(width, height) * share / 0.83)
+            x, y = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
+            face = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+            picture[y : y + side, x : x + side] = face
+            pictures.append(picture)
+        yield f"face pasted at {share:.0%} of the shorter side", pictures
+
+
+def looked(detector: Detector, pixels: np.ndarray, order: Sequence[Any]) -> tuple[int, bool]:
+    """How many views were tried, and whether the last one showed a face."""
+    from landmarkfer.extraction.windows import windows
+
+    height, width = pixels.shape[:2]
+    tried = 0
+    for view in order:
+        opened = windows(view, width, height)
+        if not opened:
+            continue
+        tried += 1
+        threshold = THRESHOLD if tried == 1 else THRESHOLD * RETRY_LENIENCE
+        if _look(detector, pixels, opened, threshold, 1):
+            return tried, True
+    return tried, False
 
 
 class Watch(Progress):
@@ -164,64 +346,142 @@ def pipeline(source: Source, workers: int) -> Speed:
         summary = extract(source, Path(folder) / "cache", workers=workers, progress=Watch(watch))
         seconds = time.perf_counter() - start["time"]
     images = len(summary.cache) - start["done"]
-    return Speed(images / seconds, (cpu[0] - start["cpu"]) / images * 1000)
+    found = summary.counts["ok"] / len(summary.cache)
+    return Speed(images / seconds, (cpu[0] - start["cpu"]) / images * 1000, found)
 
 
-def bare_loop(pixels: list[np.ndarray], workers: int) -> Speed:
-    """Detect in as many processes, each with its share of the decoded images in memory."""
-    context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(workers)
-    answers = context.SimpleQueue()
-    shares = [pixels[number::workers] for number in range(workers)]
-    crew = [context.Process(target=loop, args=(share, ready, answers.put)) for share in shares]
-    for process in crew:
-        process.start()
-    found = [answers.get() for _ in crew]
-    for process in crew:
-        process.join()
-    seconds = max(end for _, end, _, _ in found) - min(start for start, _, _, _ in found)
-    images = sum(count for *_, count in found)
-    return Speed(images / seconds, sum(cpu for _, _, cpu, _ in found) / images * 1000)
+def pipeline_turn(source: Source, entries: list[Entry], pool: WorkerPool) -> Speed:
+    """Extract images with workers that run already; the clock runs from the first hand-out to the end."""
+    start: list[float] = []
+    workers = [f"/proc/{pid}/stat" for pid in pool.pids]
+
+    def watch(done: int, total: int) -> None:
+        if done == 0:
+            start.extend((time.monotonic(), time.process_time() + cpu_of(workers)))
+
+    with tempfile.TemporaryDirectory() as folder:
+        part = Source(source.kind, source.name, entries, source.reader)
+        summary = extract(part, Path(folder) / "cache", pool=pool, progress=Watch(watch))
+        end, cpu = time.monotonic(), time.process_time() + cpu_of(workers)
+    images = len(entries)
+    found = summary.counts["ok"] / images
+    return Speed(images / (end - start[0]), (cpu - start[1]) / images * 1000, found)
 
 
-def loop(pixels: list[np.ndarray], ready: Barrier, answer: Callable[[tuple], None]) -> None:
-    """One process of the bare loop; answers with start, end, processor time and number of images."""
+class Crew:
+    """Processes of one kind of loop, which wait between turns; use it as a context manager."""
+
+    def __init__(self, kind: str, reader: Reader, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        pairs = [context.Pipe() for _ in range(workers)]
+        self._pipes = [ours for ours, _ in pairs]
+        self._crew = [context.Process(target=serve, args=(theirs, kind, reader)) for _, theirs in pairs]
+
+    def __enter__(self) -> Self:
+        for process in self._crew:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe, process in zip(self._pipes, self._crew, strict=True):
+            pipe.send(None)
+            process.join()
+
+    def turn(self, entries: list[Entry]) -> Speed:
+        """Give each process its share of the images; they start together."""
+        for number, pipe in enumerate(self._pipes):
+            pipe.send(entries[number :: len(self._pipes)])
+        for pipe in self._pipes:
+            pipe.recv()
+        for pipe in self._pipes:
+            pipe.send("start")
+        starts, ends, cpu, found = zip(*(pipe.recv() for pipe in self._pipes), strict=True)
+        rate = len(entries) / (max(ends) - min(starts))
+        return Speed(rate, sum(cpu) / len(entries) * 1000, sum(found) / len(entries))
+
+
+def serve(pipe: Connection, kind: str, reader: Reader) -> None:
+    """A process of a crew: answers each share with start, end, processor time and images with a face."""
+    work = {LOOPS[0]: mediapipe_work, LOOPS[1]: search_work, LOOPS[2]: search_work}[kind](reader)
+    while (share := pipe.recv()) is not None:
+        items = [opened(entry, reader) for entry in share] if kind == LOOPS[2] else share
+        pipe.send("ready")
+        pipe.recv()
+        start, cpu = time.monotonic(), time.process_time()
+        found = sum(map(work, items))
+        pipe.send((start, time.monotonic(), time.process_time() - cpu, found))
+
+
+def search_work(reader: Reader) -> Callable[[Entry | np.ndarray], bool]:
+    """The searches of the pipeline, on an image that is read and decoded unless it is given as pixels."""
     detector = create_detector()
-    for image in pixels[:WARM_UP]:
-        detect_face(detector, image)
-    ready.wait()
-    start, cpu = time.monotonic(), time.process_time()
-    for image in pixels[WARM_UP:]:
-        detect_face(detector, image)
-    answer((start, time.monotonic(), time.process_time() - cpu, len(pixels) - WARM_UP))
+
+    def work(item: Entry | np.ndarray) -> bool:
+        return detect_face(detector, item if isinstance(item, np.ndarray) else opened(item, reader)).found
+
+    return work
+
+
+def mediapipe_work(reader: Reader) -> Callable[[Entry], bool]:
+    """One call of MediaPipe's Face Mesh for each image as it is."""
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    mesh = FaceMesh(static_image_mode=True, refine_landmarks=True)
+
+    def work(entry: Entry) -> bool:
+        faces = mesh.process(opened(entry, reader)).multi_face_landmarks or []
+        points = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) for face in faces]
+        return bool(points)
+
+    return work
+
+
+def opened(entry: Entry, reader: Reader) -> np.ndarray:
+    """Read an image and decode it with Pillow."""
+    content = reader.read(entry.key) if entry.key is not None else b""
+    image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
+    return np.asarray(image.convert("RGB"))
 
 
 def family_cpu() -> float:
     """Processor time in seconds of this process and of its children that live."""
-    spent = time.process_time()
-    for child in multiprocessing.active_children():
-        fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        spent += (int(fields[11]) + int(fields[12])) / TICK
-    return spent
-
-
-def show(turn: str, first: str, a: Speed, second: str, b: Speed) -> None:
-    """Print both sides of a comparison and their ratio."""
-    click.echo(
-        f"{turn}: {first} {a.rate:.1f}/s ({a.cpu_ms:.2f} ms of processor each), "
-        f"{second} {b.rate:.1f}/s ({b.cpu_ms:.2f} ms): ratio {b.rate / a.rate:.3f}"
+    return time.process_time() + cpu_of(
+        [f"/proc/{child.pid}/stat" for child in multiprocessing.active_children()]
     )
 
 
-def pair_rows(bench: str, first: str, a: list[Speed], second: str, b: list[Speed]) -> list[tuple]:
-    """Tabulate medians of both sides, and the median ratio of the second to the first."""
-    ratio = statistics.median(y.rate / x.rate for x, y in zip(a, b, strict=True))
-    click.echo(f"{bench}: {second} reaches {ratio:.3f} times {first}")
-    rows = []
-    for name, speeds in ((first, a), (second, b)):
-        rows.append((bench, name, "cpu", 1, "images_per_second", statistics.median(s.rate for s in speeds)))
-        rows.append((bench, name, "cpu", 1, "cpu_ms_per_image", statistics.median(s.cpu_ms for s in speeds)))
-    return [*rows, (bench, second, "cpu", 1, "share", ratio)]
+def cpu_of(stats: Sequence[str]) -> float:
+    """Processor time in seconds of other processes."""
+    fields = [Path(path).read_text().rsplit(")", 1)[1].split() for path in stats]
+    return sum(int(user) + int(system) for user, system in (one[11:13] for one in fields)) / TICK
+
+
+def show(bench: str, name: str, speeds: Sequence[Speed]) -> None:
+    """Print one side of a comparison."""
+    rates = statistics.median(speed.rate for speed in speeds)
+    spent = statistics.median(speed.cpu_ms for speed in speeds)
+    click.echo(f"{bench}: {name} {rates:.1f}/s, {spent:.2f} ms of processor time each")
+
+
+def speed_rows(bench: str, name: str, speeds: Sequence[Speed]) -> Rows:
+    """Tabulate medians of a side."""
+    key = (bench, name, "cpu", 1)
+    return [
+        (*key, "images_per_second", statistics.median(speed.rate for speed in speeds)),
+        (*key, "cpu_ms_per_image", statistics.median(speed.cpu_ms for speed in speeds)),
+        (*key, "found", statistics.median(speed.found for speed in speeds)),
+    ]
+
+
+def share_rows(bench: str, first: str, a: Sequence[Speed], second: str, b: Sequence[Speed], of: str) -> Rows:
+    """Tabulate the median ratios of the second side to the first: of rates, and of processor time."""
+    rates = statistics.median(y.rate / x.rate for x, y in zip(a, b, strict=True))
+    spent = statistics.median(x.cpu_ms / y.cpu_ms for x, y in zip(a, b, strict=True))
+    click.echo(f"{bench}: {second} reaches {rates:.3f} times {first}, {spent:.3f} by processor time")
+    return [
+        (bench, second, "cpu", 1, f"share{of}", rates),
+        (bench, second, "cpu", 1, f"cpu_share{of}", spent),
+    ]
 
 
 if __name__ == "__main__":

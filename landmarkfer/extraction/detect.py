@@ -10,7 +10,7 @@ import numpy as np
 
 from landmarkfer.extraction.detectors import Detection, Detector
 from landmarkfer.extraction.settings import RETRY_LENIENCE, ExtractSettings
-from landmarkfer.extraction.windows import CLOSE_UPS, FIRST_VIEW, RETRIES, TileView, Window, close_up, windows
+from landmarkfer.extraction.windows import CLOSE_UPS, TileView, Window, close_up, searches, windows
 from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR
 
 Box = tuple[float, float, float, float]
@@ -136,7 +136,8 @@ def _search(
     height, width = image.shape[:2]
     lenient = round(settings.threshold * RETRY_LENIENCE, 4)
     attempts = []
-    tries = [(FIRST_VIEW, settings.threshold), *((view, lenient) for view in RETRIES[: settings.retries])]
+    first, retries = searches(width, height)
+    tries = [(first, settings.threshold), *((view, lenient) for view in retries[: settings.retries])]
     for view, threshold in tries:
         opened = windows(view, width, height)
         if not opened:
@@ -190,11 +191,11 @@ def _complete(
         same = [face for face in seen if _overlap(face, selected) > SAME_FACE]
         attempts.append(f"{close.name}@{lenient:g}={len(same)}")
         sightings += same
-    landmarks = np.mean([face.landmarks for face in sightings], axis=0, dtype=np.float64).astype(np.float32)
+    landmarks = _mean([face.landmarks for face in sightings])
     shapes = [face.blendshapes for face in sightings if face.blendshapes is not None]
     return FaceResult(
         landmarks=landmarks,
-        blendshapes=np.mean(shapes, axis=0, dtype=np.float64).astype(np.float32) if shapes else None,
+        blendshapes=_mean(shapes) if shapes else None,
         box=_box(landmarks),
         confidence=selected.confidence,
         faces=faces,
@@ -209,17 +210,18 @@ def _look(
 ) -> list[Detection]:
     """Search windows and return the distinct faces, best scored first, in fractions of the image."""
     height, width = image.shape[:2]
-    found: list[tuple[float, Detection]] = []
+    found: list[tuple[np.ndarray, Detection]] = []  # with the landmarks in the window
     for window in opened:
         for face in detector.detect(window.canvas(image), threshold=threshold, max_faces=max_faces):
             shapes = face.blendshapes
             if window.mirrored and shapes is not None:
                 shapes = shapes[BLENDSHAPE_MIRROR]
-            off_centre = float(np.abs(face.landmarks[:, :2].mean(axis=0) - 0.5).max())
             points = window.to_image(face.landmarks, width, height)
-            found.append((off_centre, replace(face, landmarks=points, blendshapes=shapes)))
+            found.append((face.landmarks, replace(face, landmarks=points, blendshapes=shapes)))
+    if len(found) == 1:
+        return [found[0][1]]
     # Overlapping tiles show a face more than once, and the one that has it in its middle shows it whole.
-    found.sort(key=lambda pair: pair[0])
+    found.sort(key=lambda pair: float(np.abs(pair[0][:, :2].mean(axis=0) - 0.5).max()))
     distinct: list[Detection] = []
     for _, face in found:
         if all(_overlap(face, other) <= SAME_FACE for other in distinct):
@@ -233,6 +235,8 @@ def _choose(faces: list[Detection], keep: str, width: int, height: int) -> Detec
         x0, y0, x1, y1 = _box(face.landmarks)
         return float(np.hypot((x0 + x1 - 1) * width, (y0 + y1 - 1) * height))
 
+    if len(faces) == 1:
+        return faces[0]
     return min(faces, key=distance) if keep == "central" else max(faces, key=_area)
 
 
@@ -242,8 +246,8 @@ def _area(face: Detection) -> float:
 
 
 def _box(landmarks: np.ndarray) -> Box:
-    (x0, y0), (x1, y1) = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
-    return float(x0), float(y0), float(x1), float(y1)
+    x, y = landmarks[:, 0], landmarks[:, 1]  # four reductions of one column are faster than two of two
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _overlap(face: Detection, other: Detection) -> float:
@@ -252,6 +256,12 @@ def _overlap(face: Detection, other: Detection) -> float:
     shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / union if union > 0 else 0.0
+
+
+def _mean(arrays: list[np.ndarray]) -> np.ndarray:
+    if len(arrays) == 1:
+        return arrays[0].astype(np.float32)
+    return np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _spread(sightings: list[np.ndarray], mean: np.ndarray, width: int, height: int) -> float | None:

@@ -20,13 +20,14 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter
 from landmarkfer.data.row import Row, Status
 from landmarkfer.data.schema import DetectorInfo, Manifest, SourceInfo, check_same_making, rows_to_table
-from landmarkfer.data.shards import part_ids
+from landmarkfer.data.shards import part_ids, part_path, read_part
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction.detectors import detector_identity
 from landmarkfer.extraction.pool import WorkerPool, interrupts_held
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources.entry import Source
 from landmarkfer.extraction.sources.open import open_source
+from landmarkfer.extraction.windows import searches
 from landmarkfer.extraction.worker import Job
 from landmarkfer.progress import SILENT, Progress
 
@@ -141,6 +142,8 @@ def extract(
     job = Job(source.reader, settings, identity.name, landmarker)
     with CacheWriter(folder, wanted, [entry.id for entry in source.entries]) as writer:
         missing = writer.missing_parts()
+        if missing:
+            _check_same_search(writer, missing)
         for damaged in writer.damaged:
             logger.warning("%s is damaged and is made again", damaged)
         tally = _tally_of_existing(writer, missing)
@@ -178,6 +181,30 @@ def _finished(folder: Path) -> LandmarkCache | None:
     except CacheError:
         return None  # there is none, or a damaged one, which the writer repairs or reports
     return cache if cache.complete and None not in map(part_ids, cache.parts) else None
+
+
+def _check_same_search(writer: CacheWriter, missing: list[int]) -> None:
+    """Refuse to add rows to a cache whose own rows were searched in another order of views.
+
+    A version of the package may search images of some sizes in another order than the one before; a cache
+    without such images can be continued all the same.
+
+    Raises:
+        CacheError: A row that is there began with another view than its image would now.
+    """
+    for part in sorted(set(range(writer.manifest.n_parts)) - set(missing)):
+        table = read_part(part_path(writer.path, part), ["id", "width", "height", "attempts"])
+        for row in table.to_pylist():
+            began = (row["attempts"] or "").split("@")[0]
+            if not began.startswith("frame"):
+                continue
+            first = searches(row["width"], row["height"])[0].name
+            if began != first:
+                raise CacheError(
+                    f"{writer.path} lacks rows, and another version made those it has: {row['id']} was "
+                    f"searched in {began} first, where it would be in {first} now; give another cache, or "
+                    "delete that folder to make it anew."
+                )
 
 
 def _tally_of_existing(writer: CacheWriter, missing: list[int]) -> Tally:

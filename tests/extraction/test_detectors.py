@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.errors import DetectorError
+from landmarkfer.extraction import detectors
 from landmarkfer.extraction.detectors import (
     DETECTORS,
     FaceMeshDetector,
@@ -59,6 +60,30 @@ def test_what_each_backend_tells_besides(any_detector, portrait):
         # The astronaut smiles: mouthSmileLeft and mouthSmileRight.
         assert face.blendshapes[44] > 0.5
         assert face.blendshapes[45] > 0.5
+
+
+@pytest.mark.skipif(not FACEMESH, reason="this MediaPipe has no Face Mesh solution")
+def test_face_mesh_gives_what_the_solution_itself_gives(portrait):
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    with FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
+        (face,) = mesh.process(portrait).multi_face_landmarks
+    (own,) = create_detector("facemesh").detect(portrait)
+    np.testing.assert_array_equal(own.landmarks, np.float32([(p.x, p.y, p.z) for p in face.landmark]))
+
+
+@pytest.mark.parametrize("more", [{}, {"visibility": 0.5}, {"visibility": 0.5, "presence": 1.0}])
+def test_serialised_landmarks_are_read_with_and_without_other_fields(more):
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    points = np.random.default_rng(0).normal(size=(478, 3)).astype(np.float32)
+    points[0] = 0
+    packed = NormalizedLandmarkList()
+    for x, y, z in points.tolist():
+        packed.landmark.add(x=x, y=y, z=z, **more)
+    read = detectors._unpacked(packed.SerializeToString())
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, points)
 
 
 def test_as_many_faces_as_asked_for(any_detector, portrait):

@@ -1,6 +1,8 @@
 import pytest
 
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.row import Row
+from landmarkfer.data.shards import write_part
 from landmarkfer.errors import CacheError
 from landmarkfer.extraction import pipeline
 from landmarkfer.extraction.pipeline import MAX_BATCH, extract
@@ -130,6 +132,31 @@ def test_a_cache_of_other_settings_or_images_is_refused(run, odd_source):
         run(odd_source(*"abc"), settings=ExtractSettings(detector="landmarker", passes=3))
     with pytest.raises(CacheError, match="another list of images or labels"):
         run(odd_source(*"abcd"))
+
+
+@pytest.mark.parametrize(
+    ("side", "view", "same"),
+    [(350, "frame+25%", False), (350, "frame+0%", True), (48, "frame+25%", True)],
+)
+def test_rows_of_another_order_of_views_are_not_mixed(run, odd_source, tmp_path, recorder, side, view, same):
+    """A cache of photographs that another version began is refused; one of small images is continued."""
+    source = odd_source(*[f"key{n}" for n in range(40)])
+    recorder.stop = 23
+    with pytest.raises(KeyboardInterrupt):
+        run(source, progress=recorder)
+    part = LandmarkCache.open(tmp_path / "cache").parts[1]
+    rows = [
+        Row(id=f"{n:03d}", label="happy", status="no_face", width=side, height=side, attempts=f"{view}@0.5=0")
+        for n in range(5, 10)
+    ]
+    write_part(part, rows)
+    if same:
+        assert run(source).cache.frame()["status"].tolist().count("no_face") == 5
+    else:
+        with pytest.raises(
+            CacheError, match=r"005 was searched in frame\+25% first, where .* in frame\+0% now"
+        ):
+            run(source)
 
 
 def test_the_number_of_workers_does_not_show_in_the_cache(odd_source, unused_model, tmp_path):

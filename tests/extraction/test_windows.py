@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from landmarkfer.extraction.windows import (
     CLOSE_UPS,
@@ -7,12 +8,16 @@ from landmarkfer.extraction.windows import (
     MAX_CANVAS,
     MIN_CANVAS,
     MIN_TILE,
+    PHOTOGRAPH,
+    PHOTOGRAPH_FIRST_VIEW,
+    PHOTOGRAPH_RETRIES,
     RETRIES,
     CloseUp,
     FrameView,
     TileView,
     Window,
     close_up,
+    searches,
     windows,
 )
 from landmarkfer.face.landmarks import MIRROR
@@ -30,6 +35,21 @@ def gradient(width, height):
 def test_frame_is_a_square_around_the_image_with_its_border():
     assert windows(FrameView(0.25), 400, 300) == [Window(-100, -150, 600)]
     assert windows(FrameView(0.0, mirrored=True), 300, 400) == [Window(-50, 0, 400, mirrored=True)]
+
+
+def test_windows_of_photographs_lie_on_whole_pixels():
+    assert windows(FrameView(0.25), 351, 300) == [Window(-88, -113, 526)]
+    # So large that blocks of 3 x 3 pixels become one of the canvas.
+    assert windows(PHOTOGRAPH_FIRST_VIEW, 4001, 3000) == [Window(0, -501, 4002)]
+    assert windows(FrameView(0.25), 351, PHOTOGRAPH - 1) == [Window(-87.75, -135.75, 526.5)]
+
+
+def test_the_size_of_an_image_decides_in_which_order_the_same_views_are_tried():
+    assert searches(48, 48) == searches(4000, PHOTOGRAPH - 1) == (FIRST_VIEW, RETRIES)
+    large = (PHOTOGRAPH_FIRST_VIEW, PHOTOGRAPH_RETRIES)
+    assert searches(350, 350) == searches(PHOTOGRAPH, 4000) == large
+    assert len(PHOTOGRAPH_RETRIES) == len(RETRIES)
+    assert {view.name for view in PHOTOGRAPH_RETRIES} == {view.name for view in RETRIES}
 
 
 def test_tiles_cover_the_image_and_overlap_by_half():
@@ -76,6 +96,53 @@ def test_beyond_the_image_its_edge_is_repeated():
     assert canvas.shape == (256, 256, 3)
     assert np.ptp(canvas[:60, :60].reshape(-1, 3), axis=0).max() <= 1
     np.testing.assert_allclose(canvas[-1, -1, :2], [199, 199], atol=2)
+
+
+def rendered(window, image):
+    """A canvas by Pillow's filter on all channels and NumPy's padding."""
+    height, width = image.shape[:2]
+    size = min(max(round(window.side), MIN_CANVAS), MAX_CANVAS)
+    scale = size / window.side
+    x, y = max(0.0, window.x), max(0.0, window.y)
+    right, bottom = min(width, window.x + window.side), min(height, window.y + window.side)
+    left, top = round((x - window.x) * scale), round((y - window.y) * scale)
+    shape = round((right - x) * scale), round((bottom - y) * scale)
+    inner = Image.fromarray(image).resize(shape, Image.Resampling.BICUBIC, (x, y, right, bottom), 3.0)
+    around = ((top, size - top - shape[1]), (left, size - left - shape[0]), (0, 0))
+    canvas = np.pad(np.asarray(inner), around, mode="edge")
+    return canvas[:, ::-1] if window.mirrored else canvas
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize(
+    "window",
+    [Window(-24, -24, 128), Window(-24, -24, 128, mirrored=True), Window(-75, -100, 300), Window(10, 20, 32)],
+    ids=str,
+)
+def test_short_cuts_give_the_very_pixels(window, grey):
+    image = np.random.default_rng(0).integers(0, 256, (80, 64, 3), np.uint8)
+    if grey:
+        image[:] = image[..., :1]
+    np.testing.assert_array_equal(window.canvas(image), rendered(window, image))
+
+
+def test_an_image_that_is_its_own_canvas_is_not_copied():
+    image = gradient(300, 300)
+    (window,) = windows(PHOTOGRAPH_FIRST_VIEW, 300, 300)
+    assert window.canvas(image) is image
+
+
+@pytest.mark.parametrize("size", [(1601, 1200), (4001, 3000), (2500, 5000)])
+def test_a_large_photograph_is_reduced_by_the_mean_of_blocks(size):
+    image = gradient(*size)
+    (window,) = windows(PHOTOGRAPH_FIRST_VIEW, *size)
+    canvas = window.canvas(image)
+    step = round(window.side / canvas.shape[0])
+    assert step == -(-max(size) // MAX_CANVAS)
+    x, y = size[0] // 2 // step * step, size[1] // 3 // step * step
+    block = image[y : y + step, x : x + step].reshape(-1, 3).mean(axis=0)
+    at = canvas[(y - window.y) // step, (x - window.x) // step]
+    np.testing.assert_allclose(at, block, atol=0.51)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1), (2, 3)])
