@@ -75,18 +75,43 @@ SCHEMES: dict[str, Scheme] = {
 }
 """Schemes by the name that `--group-pattern` takes."""
 
+_NEARLY_ALL = 0.9
+
 # Two words at least, each with a capital: `IMG_0001.jpg` and `Training_0001.jpg` name nobody.
 _NAMED_PEOPLE = re.compile(r"(?:^|/)[^\W\d_a-z][^/_]*(?:_[^\W\d_a-z][^/_]*)+_\d{3,5}\.[^/.]+$")
 
 
 def recognised(paths: Sequence[str]) -> Scheme | None:
-    """The scheme that all paths follow, of at least two people; None where there is no such one."""
+    """The scheme that nine of ten paths or more follow, of at least two people; None without one."""
+    found = _best(paths)
+    return found[0] if found is not None and found[1] >= _NEARLY_ALL * len(paths) else None
+
+
+def partly_recognised(paths: Sequence[str]) -> list[str]:
+    """A remark where many paths follow a scheme, and too many do not."""
+    found = _best(paths)
+    if found is None or found[1] < len(paths) / 2 or recognised(paths) is not None:
+        return []
+    scheme, number = found
+    name = next(name for name, one in SCHEMES.items() if one is scheme)
+    return [
+        f"{number:,} of {len(paths):,} images are named like those of {scheme.title}, and the people in "
+        f"these names "
+        f"are not used; --group-pattern {name} uses them."
+    ]
+
+
+def _best(paths: Sequence[str]) -> tuple[Scheme, int] | None:
+    """The scheme that most paths follow, and how many do."""
+    best: tuple[Scheme, int] | None = None
     for name, scheme in SCHEMES.items():
         pattern = _NAMED_PEOPLE if name == "lfw" else scheme.pattern
-        if paths and all(pattern.search(path) for path in paths):
-            if len({_group(scheme.pattern, path) for path in paths}) > 1:
-                return scheme
-    return None
+        fitting = [path for path in paths if pattern.search(path)]
+        if len({_group(scheme.pattern, path) for path in fitting}) > 1 and len(fitting) > (
+            best[1] if best else 0
+        ):
+            best = scheme, len(fitting)
+    return best
 
 
 def group_pattern(text: str) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ A split is three arrays of row numbers into a cache and is saved as ids, so that
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,26 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
             raise CacheError("every training image of the cache is pixel-identical to a validation image.")
     if per_class:
         train = _some_of_each(frame["label"].iloc[train], train, per_class, rng)
+    _warn_of_shared_groups(frame, train, {"test": test, "validation": val})
     return Splits(train, val, test)
+
+
+def _warn_of_shared_groups(frame: pd.DataFrame, train: Rows, others: Mapping[str, Rows]) -> None:
+    """Warn of people or sequences that the data set's own splits have on two sides."""
+    if "group" not in frame:
+        return
+    known = set(frame["group"].iloc[train].dropna())
+    for name, rows in others.items():
+        shared = known & set(frame["group"].iloc[rows].dropna())
+        if shared:
+            logger.warning(
+                "%s (people, sequences; '%s' for one) are trained on and among the %s images, by the data's "
+                "own "
+                "splits; `--set data.official=false` carves splits that keep groups together",
+                counted(len(shared), "group"),
+                min(shared),
+                name,
+            )
 
 
 def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Generator) -> Rows:

@@ -171,4 +171,4 @@ def test_people_in_two_splits_are_named(tmp_path, monkeypatch):
     assert "Groups (people, sequences): 1, as the cache states them; 1 image of none." in shown
     assert "1 of test are in train too, with 2 images of test: [b]Ada" in shown
     assert "extract again" not in shown
-    assert json.loads(run("--json").output)["groups"]["leaks"][0]["groups"] == ["[b]Ada"]
+    assert json.loads(run("--json").stdout)["groups"]["leaks"][0]["groups"] == ["[b]Ada"]

@@ -20,6 +20,8 @@ def test_every_scheme_fits_its_example(name):
         (["IMG_0001.jpg", "IMG_0002.jpg"], None),
         (["Training_0001.jpg", "PublicTest_0001.jpg"], None),
         (["S010_004_00000017.png", "cover.png"], None),
+        ([*(f"S{p:03d}_004_00000017.png" for p in range(10)), "cover.png"], "CK+"),
+        ([*(f"S{p:03d}_004_00000017.png" for p in range(5)), "cover.png"], None),
         (["S010_004_00000017.png", "S010_005_00000017.png"], None),
     ],
 )

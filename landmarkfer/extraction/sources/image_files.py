@@ -10,6 +10,9 @@ from landmarkfer.extraction.sources.tables.official import RAFDB_TABLE
 from landmarkfer.extraction.sources.tree.layouts import Place, read_layout
 from landmarkfer.progress import SILENT, Progress
 
+OF_VIDEO = "the video"
+"""The rule by which frames have groups, where nothing else is known."""
+
 
 def source_of_files(
     listed: Listing, videos: list[str], options: SourceOptions, progress: Progress = SILENT
@@ -54,7 +57,7 @@ def source_of_files(
     ]
     source = Source(listed.kind, listed.name, entries, listed.reader, ignored)
     source.remarks, source.readings = [*remarks, *read.remarks, *more], read.readings
-    source.group_rule = "the video" if videos else None
+    source.group_rule = OF_VIDEO if videos else None
     return source
 
 

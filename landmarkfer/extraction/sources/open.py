@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from landmarkfer.data.schemes import group_pattern, groups_by, recognised
+from landmarkfer.data.schemes import group_pattern, groups_by, partly_recognised, recognised
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.archive import is_tar, list_tar, list_zip, unpack
 from landmarkfer.extraction.sources.containers.folder import list_folder
@@ -14,7 +14,7 @@ from landmarkfer.extraction.sources.containers.video import VideoReader, list_fr
 from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pixel_csv
 from landmarkfer.extraction.sources.entry import Entry, Source
 from landmarkfer.extraction.sources.formats import format_of
-from landmarkfer.extraction.sources.image_files import source_of_files
+from landmarkfer.extraction.sources.image_files import OF_VIDEO, source_of_files
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
 from landmarkfer.progress import SILENT, Patient, Progress, counted
 
@@ -41,8 +41,8 @@ def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **opt
     """
     chosen = make_options(**options)
     path = Path(path)
-    if chosen.labels is None and (chosen.path_column or chosen.label_column or chosen.split_column):
-        _check_columns(path)
+    if not chosen.labels:
+        _check_columns(path, chosen)
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a folder of images, a .zip or a CSV of pixels.")
     source = _opened(path, chosen, Patient(progress))
@@ -88,11 +88,22 @@ def _check_zip(path: Path) -> None:
         raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")
 
 
-def _check_columns(path: Path) -> None:
+def _check_columns(path: Path, options: SourceOptions) -> None:
     """Refuse columns of a table without the table, where the source is none itself."""
-    if path.is_dir() and not any(path.rglob("*.parquet")) and not any(path.rglob("*.arrow")):
+    columns = {
+        "--path-column": options.path_column,
+        "--label-column": options.label_column,
+        "--split-column": options.split_column,
+        "--group-column": options.group_column,
+    }
+    given = [option for option, name in columns.items() if name is not None]
+    if not given or not path.exists():
+        return
+    tables = (".parquet", ".pq", ".arrow", ".csv", ".tsv", ".gz", ".zip")
+    inside = path.is_dir() and any(file.suffix.lower() in (".parquet", ".arrow") for file in path.rglob("*"))
+    if not inside and (path.is_dir() or not path.name.lower().endswith(tables)):
         raise SourceError(
-            "columns of a label table were given without the table; name it with --labels FILE."
+            f"columns of a label table were given without the table ({given[0]}); name it with --labels FILE."
         )
 
 
@@ -240,10 +251,16 @@ def _with_groups(source: Source, options: SourceOptions) -> Source:
                 f"the group pattern {options.group_pattern!r} matches no image; the first is {ids[0]}."
             )
         source.group_rule = f"the pattern {options.group_pattern}"
-    elif source.group_rule is None and (scheme := recognised(ids)) is not None:
+    elif source.group_rule in (None, OF_VIDEO) and (scheme := recognised(ids)) is not None:
         groups = groups_by(scheme.pattern, ids)
         source.group_rule = f"the file names, which are those of {scheme.title}"
+        lacking = [image_id for image_id, group in zip(ids, groups, strict=True) if group is None]
+        if lacking:
+            source.remarks.append(
+                f"{counted(len(lacking), 'image')} not named as those of {scheme.title} are ({lacking[0]})."
+            )
     else:
+        source.remarks += partly_recognised(ids) if source.group_rule is None else []
         return source
     source.entries = [
         entry._replace(group=group) for entry, group in zip(source.entries, groups, strict=True)

@@ -155,7 +155,15 @@ def _labels_of(
         raise SourceError(
             f"the labels of {key} are pickled, which can run code; save them as numbers or text."
         ) from error
-    if values.ndim == 2 and values.shape[1] > 1:  # one-hot, or soft
+    if values.ndim == 2 and values.shape[1] > 1:
+        if (
+            values.dtype.kind not in "uifb"
+            or not ((values == 0) | (values == 1)).all()
+            or (values.sum(1) != 1).any()
+        ):
+            raise SourceError(
+                f"the labels of {key} are {_shape(fitting[0])} and not one-hot; give one class an image, [N]."
+            )
         values = values.argmax(axis=1)
     values = values.reshape(-1)
     if len(values) != count:

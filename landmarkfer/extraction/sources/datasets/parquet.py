@@ -83,10 +83,30 @@ def open_saved_dataset(
     Raises:
         SourceError: It lacks files, or has no image column.
     """
-    files = sorted(folder.glob("*.arrow")) or sorted(folder.glob("*/*.arrow"))
-    if not files:
-        raise SourceError(f"{folder} has the state of a saved data set and no .arrow files; save it again.")
-    return open_image_tables(files, folder.name, "arrow", folder, options, progress)
+    files: list[Path] = []
+    splits: dict[Path, StatedSplit | None] = {}
+    options = options or SourceOptions()
+    for state in sorted([*folder.glob(DATASET_STATE), *folder.glob(f"*/{DATASET_STATE}")]):
+        try:
+            content = json.loads(state.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{state} is damaged ({error}); save the data set again.") from error
+        listed = content.get("_data_files") or []
+        mine = [state.parent / str(one.get("filename")) for one in listed]
+        # Other .arrow files are what `map` and `filter` left behind.
+        mine = mine or sorted(state.parent.glob("data-*.arrow"))
+        if content.get("_indices_data_files"):
+            raise SourceError(
+                f"{state.parent} holds a selection of its rows; save it with flatten_indices()."
+            )
+        stated = stated_split(str(content.get("_split") or ""), options.split_names)
+        splits |= dict.fromkeys(mine, stated)
+        files += mine
+    missing = next((file for file in files if not file.is_file()), None)
+    if not files or missing is not None:
+        lacks = f"lacks {missing}" if missing else "has no .arrow files"
+        raise SourceError(f"{folder} has the state of a saved data set and {lacks}; save it again.")
+    return open_image_tables(files, folder.name, "arrow", folder, options, progress, splits)
 
 
 def open_image_tables(
@@ -96,6 +116,7 @@ def open_image_tables(
     root: Path,
     options: SourceOptions | None = None,
     progress: Progress = SILENT,
+    splits: Mapping[Path, StatedSplit | None] | None = None,
 ) -> Source:
     """List the images of Parquet or Arrow files.
 
@@ -106,6 +127,7 @@ def open_image_tables(
         root: Folder that the ids are relative to.
         options: Names of columns, labels and splits.
         progress: Reports the files read.
+        splits: What is known of the files' splits; by default what their names state.
 
     Returns:
         The source, in the order of the files; ids are `<file>#<row>`.
@@ -118,7 +140,7 @@ def open_image_tables(
     for number, path in enumerate(files):
         progress(f"listing {name}", number, len(files))
         try:
-            listed.add(number, path, path.relative_to(root).as_posix())
+            listed.add(number, path, path.relative_to(root).as_posix(), (splits or {}).get(path))
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"{path} is damaged or no {kind.capitalize()} file: {error}.") from error
     progress(f"listing {name}", len(files), len(files))
@@ -140,7 +162,7 @@ class _Listed:
         self.values: list[str] = []
         self.groups: list[str | None] = []
 
-    def add(self, number: int, path: Path, relative: str) -> None:
+    def add(self, number: int, path: Path, relative: str, split_of: StatedSplit | None) -> None:
         schema = _schema(path)
         image = _image_column(schema, path)
         if self.image and image != self.image:
@@ -160,7 +182,7 @@ class _Listed:
                     f"{path} names its labels otherwise than the files before it; extract it alone."
                 )
             self.names = named
-        stated = _split_of(relative, self.options.split_names)
+        stated = split_of or _split_of(relative, self.options.split_names)
         wanted = [name for name in (label, split, group) if name is not None]
         for block, columns, rows in _blocks(path, wanted):
             for row in range(rows):
@@ -314,6 +336,8 @@ def _column_of(path: Path, block: int, column: str) -> pa.ChunkedArray:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     return "" if value is None else str(value)
 
 
