@@ -11,11 +11,14 @@ A pair of an altered image and another one is counted as right
 
 - (precision) if the other one is the original, or identical to it;
 - (precision, known) also if the search of FER2013 itself joins it to the original at 0.95 or more, since
-  FER2013 holds the same photograph many times.
+  FER2013 holds the same photograph many times;
+- (precision by eye) also if a person says so: the share of the same photograph among pairs that are not right
+  in the first sense, drawn at random, stands for all of those.
 
---sheet writes a picture of pairs that are not right in the first sense, drawn at random, to be looked at
-(it shows images of FER2013: do not publish it), and asks how many of them are the same photograph.
-Linux only (`/proc`).
+Other work on the machine lengthens the seconds much, and the processor seconds less.
+
+--sheet writes a picture of those pairs (it shows images of FER2013: do not publish it) and asks how many of
+them are the same photograph. Linux only (`/proc`).
 """
 
 import io
@@ -117,6 +120,8 @@ def main(cache: Path, images: int, seed: int, sheet: Path | None, out: Path) -> 
         same = click.prompt(f"How many of the {shown} pairs in {sheet} are the same photograph?", type=int)
         rows.append(("by eye, second half", "pairs that are not right", "cpu", 1, "pairs", shown))
         rows.append(("by eye, second half", "pairs that are not right", "cpu", 1, "same_photograph", same))
+        by_eye = float(stated.right.mean() + (1 - stated.right.mean()) * same / max(shown, 1))
+        rows.append(("second half", names[0], "cpu", 1, "precision_by_eye", by_eye))
     rows += own_duplicates(names[0], NearPairs(near.pairs, near.similarity), THRESHOLD, frame, first)
     rows += own_duplicates(names[1], hashed, -RADIUS, frame, first)
     for bench, variant, _, _, metric, value in rows:

@@ -2,8 +2,8 @@
 
 Patches are pooled, centred and projected on their principal components, whose scales are brought half way to
 equal (whitening), so that what distinguishes images counts more than what they share. All cosines come out of
-blocked matrix products: quadratic, yet seconds for tens of thousands of images, in memory that does not grow
-with the pairs.
+blocked matrix products: quadratic, yet fast for tens of thousands of images, in memory that grows with the
+images alone.
 """
 
 from dataclasses import dataclass
