@@ -140,7 +140,7 @@ def main(
         csv,
         rows,
         title="Extraction: speed, views and memory",
-        introduction=introduction(source, images, photos, photographs, view_images, seed, turns),
+        introduction=introduction(source, images, photos, photographs, view_images, seed, turns, wanted),
         packages=("mediapipe", "numpy", "pillow", "pyarrow"),
         arguments=[shown.get(text, text) for text in sys.argv[1:]],
     )
@@ -154,15 +154,22 @@ def introduction(
     view_images: int,
     seed: int,
     turns: int,
+    wanted: Sequence[str],
 ) -> str:
-    """What the report says before its tables."""
-    text = f"{images:,} evenly spaced images of {source.name}, default settings; medians of {turns} turns. "
+    """What the report says before its tables, of the parts that were measured."""
+    said = {
+        "rate": f"Rate: {images:,} evenly spaced images of {source.name}, medians of {turns} turns.",
+        "scaling": f"Scaling: {images:,} evenly spaced images of {source.name}.",
+    }
     if photos is not None:
-        text += (
-            f"Photographs: {photographs:,} evenly spaced ones of {photos.name}; for views {view_images:,} of "
-            f"300 pixels and more, seed {seed}. "
+        said["photographs"] = (
+            f"Photographs: {photographs:,} evenly spaced ones of {photos.name}, medians of {turns} turns."
         )
-    return text + "Tables that the command does not ask for are of an earlier run." + "\n" + NOTES
+        said["views"] = f"Views: {view_images:,} of {photos.name} with 300 pixels and more, seed {seed}."
+    text = " ".join(said[part] for part in PARTS if part in wanted and part in said)
+    if set(wanted) != set(PARTS):
+        text += " Tables that the command does not ask for are of an earlier run, of the version before."
+    return f"Default settings. {text}\n{NOTES}"
 
 
 def sample(source: Source, count: int) -> Source:
