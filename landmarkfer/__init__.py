@@ -96,7 +96,7 @@ def extract(
     workers: int | None = None,
     landmarker: str | os.PathLike[str] | None = None,
     layout: "Layout" = "auto",
-    labels: str | os.PathLike[str] | None = None,
+    labels: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None" = None,
     label_names: "Mapping[Any, str | None] | Sequence[str] | str | None" = None,
     split_names: "Mapping[str, str | None] | Sequence[str] | str | None" = None,
     path_column: str | None = None,
@@ -121,7 +121,7 @@ def extract(
         workers: Processes; one per core if None.
         landmarker: The model file of the `landmarker` detector.
         layout: Whether folder names are labels: `auto`, `classes` or `unlabelled`.
-        labels: A table of labels for the images of a folder or an archive: CSV, JSON Lines, Excel, Parquet.
+        labels: Tables of labels for the images of a folder or an archive: CSV, JSON Lines, Excel, Parquet.
         label_names: What labels or class folders mean: names by value, `"7=contempt"`, or a file of these.
         split_names: What folders or values of a split column mean: `train`, `val`, `test` or None by name.
         path_column: The table's column of image paths.

@@ -38,6 +38,8 @@ def print_source(source: Source) -> None:
         table.add_row("all", *(f"{number:,}" for number in (*numbers, sum(numbers))))
     console.print(f"{source.name}: {counted(len(source.entries), 'image')} ({source.kind})")
     console.print(table)
+    if source.columns:
+        console.print(f"Columns: {source.columns}.")
     if source.readings:
         pairs = [f"{spelt} as {name}" for spelt, name in source.readings.items()]
         console.print(f"Labels read: {', '.join(pairs)}.")

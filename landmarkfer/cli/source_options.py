@@ -17,9 +17,10 @@ _OPTIONS = (
     ),
     click.option(
         "--labels",
+        multiple=True,
         type=click.Path(path_type=Path),
         help="A table of labels, also one inside SOURCE: CSV, JSON Lines, Excel, Parquet, RAF-DB's or ExpW's "
-        "list, FER+'s votes.",
+        "list, FER+'s votes. May be repeated.",
     ),
     click.option(
         "--label-names",

@@ -65,6 +65,7 @@ class Source:
         readings: Spellings of labels that became another class name: `{"Happiness": "happy"}`.
         group_rule: What the groups are and where they come from, in words; None where there are none.
         vote_classes: The classes of the votes, where there are votes.
+        columns: Which columns of a table hold what, in words.
         holds: What has to exist as long as the source does, such as a temporary folder.
     """
 
@@ -77,6 +78,7 @@ class Source:
     readings: dict[str, str] = field(default_factory=dict)
     group_rule: str | None = None
     vote_classes: tuple[str, ...] = ()
+    columns: str = ""
     holds: object = field(default=None, repr=False, compare=False)
 
     @property

@@ -147,7 +147,7 @@ def _of_parquet(
 ) -> Source:
     from landmarkfer.extraction.sources.datasets.parquet import open_image_tables
 
-    if options.labels is not None:
+    if options.labels:
         raise SourceError(
             "--labels goes with a folder or .zip of images; Parquet files have their own labels."
         )
@@ -157,14 +157,15 @@ def _of_parquet(
 def _of_files(listed: Listing, path: Path, options: SourceOptions, progress: Progress) -> Source:
     """The source of a folder or an archive: image files, or else the data sets in it."""
     videos = _take_videos(listed, path, options, progress)
-    if options.labels is not None:
-        from landmarkfer.extraction.sources.tables.apply import apply_label_table
+    tables = options.labels or _metadata_tables(listed, options)
+    if tables:
+        from landmarkfer.extraction.sources.tables.apply import apply_label_tables
 
         if not listed.images and (held := _held(listed, path, options, progress)) is not None:
             return held
-        table, holds = _table_of(listed, path, options.labels)
-        source = _keeping(apply_label_table(listed, table, options), listed)
-        source.holds = (source.holds, holds)
+        found = [_table_of(listed, path, table) for table in tables]
+        source = _keeping(apply_label_tables(listed, [table for table, _ in found], options), listed)
+        source.holds = (source.holds, [holds for _, holds in found])
         return source
     if not listed.images:
         held = _held(listed, path, options, progress)
@@ -174,8 +175,17 @@ def _of_files(listed: Listing, path: Path, options: SourceOptions, progress: Pro
     return _keeping(source_of_files(listed, videos, options, progress), listed)
 
 
+def _metadata_tables(listed: Listing, options: SourceOptions) -> list[Path]:
+    """The tables that Hugging Face's image folders have: `metadata.csv` beside the images of each split."""
+    if options.layout != "auto":
+        return []
+    return [Path(name) for name in listed.named("metadata.csv", "metadata.jsonl")]
+
+
 def _table_of(listed: Listing, path: Path, table: Path) -> tuple[Path, object]:
     """The table of labels, also where it lies in the folder or archive; and what has to exist as long."""
+    if table.is_dir():
+        raise SourceError(f"{table} is a folder, and --labels needs a table of labels.")
     if table.exists():
         return table, None
     name = table.as_posix()

@@ -1,5 +1,6 @@
 """How a source is to be read, where it does not say so itself."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ class SourceOptions:
         split_names: Names of folders or values of a split column, and the split that each means; None for no
             split.
         label_names: Labels as the source spells them, and the class that each means; None for no class.
-        labels: A table of labels for the images; its rows are then the images.
+        labels: Tables of labels for the images; their rows are then the images.
         path_column: The table's column of paths; by default the first usual name there is.
         label_column: The table's column of labels.
         split_column: The table's column of splits.
@@ -35,7 +36,7 @@ class SourceOptions:
     layout: Layout = "auto"
     split_names: Mapping[str, str | None] = field(default_factory=dict)
     label_names: Mapping[str, str | None] = field(default_factory=dict)
-    labels: Path | None = None
+    labels: tuple[Path, ...] = ()
     path_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
@@ -55,10 +56,12 @@ def make_options(**given: Any) -> SourceOptions:
         SettingsError: A name is not of the form that it needs.
     """
     labels = given.get("labels")
+    if isinstance(labels, str | os.PathLike):
+        labels = [labels]
     return SourceOptions(
         **{
             **given,
-            "labels": None if labels is None else Path(labels),
+            "labels": tuple(map(Path, labels or ())),
             "label_names": make_label_names(given.get("label_names")),
             "split_names": make_split_names(given.get("split_names")),
         }

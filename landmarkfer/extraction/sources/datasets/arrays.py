@@ -71,8 +71,8 @@ def open_arrays(files: list[Path], name: str, options: SourceOptions | None = No
     arrays = _named_arrays(files, holds)
     images = {key: path for key, path in arrays.items() if _is_images(path)}
     labels = {key: path for key, path in arrays.items() if key not in images}
-    if options.labels is not None:
-        labels = _named_arrays([options.labels], holds)
+    if options.labels:
+        labels = _named_arrays(list(options.labels), holds)
     if not images:
         raise SourceError(
             f"{name} holds the arrays {', '.join(f'{k} {_shape(p)}' for k, p in arrays.items())}, and none "

@@ -21,7 +21,7 @@ from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.entry import Entry, Key, Source
 from landmarkfer.extraction.sources.labels import MISSING, read_labels
 from landmarkfer.extraction.sources.options import SourceOptions
-from landmarkfer.extraction.sources.tables.apply import GROUP_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
+from landmarkfer.extraction.sources.tables.columns import GROUP_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 from landmarkfer.extraction.sources.tables.read import column_key
 from landmarkfer.extraction.sources.tables.splits import read_splits
 from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split

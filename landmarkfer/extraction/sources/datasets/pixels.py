@@ -201,8 +201,8 @@ def _labels(
     path: Path, ids: list[str], rows: list[_Row], options: SourceOptions
 ) -> tuple[list[str | None], list[tuple[float, ...] | None], list[str]]:
     """Labels and votes of all rows, and remarks."""
-    if options.labels is not None:
-        table: Table = read_table(options.labels)
+    if options.labels:
+        table: Table = read_table(options.labels[0])
         if not is_vote_table(table):
             raise SourceError(
                 "--labels goes with a folder or .zip of images; a CSV of pixels has its own labels, beside "

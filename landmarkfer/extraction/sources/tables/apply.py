@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from landmarkfer.data.labels import canonical_label, is_known_label
@@ -12,6 +13,14 @@ from landmarkfer.extraction.sources.entry import Box, Entry, Key, Source
 from landmarkfer.extraction.sources.labels import MISSING, ReadLabels, read_labels
 from landmarkfer.extraction.sources.options import SourceOptions
 from landmarkfer.extraction.sources.tables.boxes import read_boxes
+from landmarkfer.extraction.sources.tables.columns import (
+    GROUP_COLUMNS,
+    find_labels,
+    find_paths,
+    find_splits,
+    labels_of_columns,
+    used_columns,
+)
 from landmarkfer.extraction.sources.tables.matching import PathIndex, table_path
 from landmarkfer.extraction.sources.tables.official import (
     OfficialTable,
@@ -24,24 +33,8 @@ from landmarkfer.extraction.sources.tables.splits import read_splits
 from landmarkfer.extraction.sources.tables.votes import VOTE_CLASSES, is_vote_table, read_votes
 from landmarkfer.extraction.sources.tree.folders import Tree
 from landmarkfer.extraction.sources.tree.split_folders import path_splits
-from landmarkfer.extraction.sources.tree.splits import StatedSplit
+from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
 from landmarkfer.progress import counted
-
-# Column names that are recognised, in this order.
-PATH_COLUMNS = (
-    *("path", "image", "file", "filename", "file_name", "filepath", "image_path", "name", "id"),
-    *("image_name", "img", "img_path", "image_file", "img_name", "pth", "file_path"),
-    "subdirectory_filepath",
-)
-LABEL_COLUMNS = (
-    *("label", "emotion", "expression", "class"),
-    *("labels", "emotions", "expression_label", "emotion_label", "facial_expression", "category", "target"),
-)
-SPLIT_COLUMNS = ("split", "usage", "subset", "set", "partition")
-GROUP_COLUMNS = (
-    *("group", "person", "person_id", "subject", "subject_id", "identity", "actor", "participant"),
-    *("participant_id", "sequence", "sequence_id", "video", "video_id"),
-)
 
 
 @dataclass
@@ -58,63 +51,137 @@ class _Rows:
     group_rule: str | None = None
     vote_classes: tuple[str, ...] = ()
     has_splits: bool = False
+    columns: list[str] = field(default_factory=list)
 
 
-def apply_label_table(listed: Listing, path: Path, options: SourceOptions) -> Source:
-    """Take the rows of a label table as the images of a source.
+def apply_label_tables(listed: Listing, paths: Sequence[Path], options: SourceOptions) -> Source:
+    """Take the rows of label tables as the images of a source.
 
     Args:
         listed: The folder or archive with the image files.
-        path: The table: CSV, JSON Lines, Parquet, Excel (.xlsx), or the list of RAF-DB or ExpW.
+        paths: The tables: CSV, JSON Lines, Parquet, Excel (.xlsx), or the list of RAF-DB or ExpW.
         options: Names of columns, of splits and of labels.
 
     Returns:
-        The source with one entry per path in the table (per box, where it has boxes), sorted by id. A path
-        that is not there stays as an entry that cannot be read; a path with two different labels has neither.
+        The source with one entry per path in the tables (per box, where they have boxes; per frame of a
+        video), sorted by id. A path that is not there stays as an entry that cannot be read; a path with two
+        different labels has neither.
 
     Raises:
-        SourceError: The table cannot be read, lacks a column, has no rows, or can be read in two ways.
+        SourceError: A table cannot be read, lacks a column, has no rows, or can be read in two ways.
     """
-    ids = [image_id for image_id, _ in listed.images]
-    rows = _read(path, ids, options)
+    frames = _frames(listed)
+    ids = [image_id for image_id, _ in listed.images if image_id not in set(chain(*frames.values()))]
+    index = PathIndex([*ids, *frames])
+    names: list[str] = []
+    parts: list[_Rows] = []
+    for path in paths:
+        rows = _read(path, listed, index, options)
+        matched = _matched(rows, listed, index, path)
+        names += [found or given for found, given in zip(matched, rows.paths, strict=True)]
+        parts.append(rows)
+    rows = _joined(parts)
+    if frames:
+        names, rows = _by_frame(names, rows, frames)
+    table = " and ".join(path.name for path in paths)
     keys: dict[str, Key] = {**listed.others, **dict(listed.images)}
-    found = PathIndex(ids).match(rows.paths)
-    # Other files only by their whole path: `a` means a.jpg, and not the a.txt beside it.
-    matched = [
-        one or (path if path in listed.others else None) for one, path in zip(found, rows.paths, strict=True)
-    ]
-    if not any(matched):
-        first = next((p for p in rows.paths if p), "")
-        example = f", where one is {ids[0]}" if ids else ""
-        raise SourceError(
-            f"not one of {counted(len(set(rows.paths)), 'path')} in {path} is an image in {listed.name} "
-            f"(the first is {first}){example}; paths are relative to the source, and --path-column names "
-            "another column."
-        )
-    names = [found or given for found, given in zip(matched, rows.paths, strict=True)]
-    about_splits = _complete_splits(names, rows, options, path.name)
-    entries, remarks = _entries(names, keys, rows, listed, path.name)
-    remarks += about_splits + _other_folders(names, rows.labels.labels, path.name)
-    remarks = rows.remarks + rows.labels.remarks + remarks + _unnamed(ids, set(names), path.name)
-    ignored, more = left_out(listed, [*names, *_itself(listed, path)])
+    remarks = _complete_splits(names, rows, options, table)
+    entries, more = _entries(names, keys, rows, listed, table)
+    remarks = rows.remarks + rows.labels.remarks + more + remarks
+    remarks += _other_folders(names, rows.labels.labels, table)
+    remarks += _unnamed([image_id for image_id, _ in listed.images], set(names), table)
+    itself = [name for path in paths for name in _itself(listed, path)]
+    ignored, more = left_out(listed, [*names, *frames, *itself])
     return Source(
         f"{listed.kind}+labels",
         listed.name,
         sorted(entries, key=lambda entry: entry.id),
         listed.reader,
         ignored,
-        remarks + more,
+        list(dict.fromkeys(remarks + more)),
         rows.labels.readings,
         rows.group_rule,
         rows.vote_classes,
+        "; ".join(dict.fromkeys(rows.columns)),
     )
 
 
-def _read(path: Path, ids: Sequence[str], options: SourceOptions) -> _Rows:
+def _matched(rows: _Rows, listed: Listing, index: PathIndex, path: Path) -> list[str | None]:
+    """The image that each row means."""
+    splits = [split.split if split else None for split in rows.splits]
+    found = index.match(rows.paths, _folder_of(listed, path), splits)
+    # Other files only by their whole path: `a` means a.jpg, and not the a.txt beside it.
+    matched = [
+        one or (name if name in listed.others else None) for one, name in zip(found, rows.paths, strict=True)
+    ]
+    if any(matched):
+        return matched
+    first = next((name for name in rows.paths if name), "")
+    example = f", where one is {listed.images[0][0]}" if listed.images else ""
+    raise SourceError(
+        f"not one of {counted(len(set(rows.paths)), 'path')} in {path} is an image in {listed.name} "
+        f"(the first is {first}){example}; paths are relative to the source, and --path-column names "
+        "another column."
+    )
+
+
+def _frames(listed: Listing) -> dict[str, list[str]]:
+    """The frames of each video whose frames are among the images."""
+    frames: dict[str, list[str]] = defaultdict(list)
+    for image_id, _ in listed.images:
+        video = image_id.rpartition("#")[0]
+        if video in listed.others:
+            frames[video].append(image_id)
+    return dict(frames)
+
+
+def _by_frame(names: Sequence[str], rows: _Rows, frames: Mapping[str, list[str]]) -> tuple[list[str], _Rows]:
+    """A row for each frame, where a row names a video; its frames are a group, unless it names another."""
+    place = [(row, one) for row, name in enumerate(names) for one in frames.get(name, [name])]
+    chosen = [row for row, _ in place]
+    groups = [rows.groups[row] or (names[row] if names[row] in frames else None) for row in chosen]
+    labels = replace(rows.labels, labels=[rows.labels.labels[row] for row in chosen])
+    taken = replace(
+        rows,
+        paths=[rows.paths[row] for row in chosen],
+        labels=labels,
+        splits=[rows.splits[row] for row in chosen],
+        groups=groups,
+        boxes=[rows.boxes[row] for row in chosen],
+        votes=[rows.votes[row] for row in chosen],
+        group_rule=rows.group_rule or "the video",
+    )
+    return [one for _, one in place], taken
+
+
+def _joined(parts: Sequence[_Rows]) -> _Rows:
+    """The rows of several tables."""
+    if len(parts) == 1:
+        return parts[0]
+    return _Rows(
+        list(chain(*(part.paths for part in parts))),
+        ReadLabels(
+            list(chain(*(part.labels.labels for part in parts))),
+            {spelt: name for part in parts for spelt, name in part.labels.readings.items()},
+            list(chain(*(part.labels.remarks for part in parts))),
+        ),
+        list(chain(*(part.splits for part in parts))),
+        list(chain(*(part.groups for part in parts))),
+        list(chain(*(part.boxes for part in parts))),
+        list(chain(*(part.votes for part in parts))),
+        list(chain(*(part.remarks for part in parts))),
+        next((part.group_rule for part in parts if part.group_rule), None),
+        next((part.vote_classes for part in parts if part.vote_classes), ()),
+        any(part.has_splits for part in parts),
+        list(chain(*(part.columns for part in parts))),
+    )
+
+
+def _read(path: Path, listed: Listing, index: PathIndex, options: SourceOptions) -> _Rows:
     """Read a table's rows, those without a path left out."""
     official: OfficialTable | None = None
     if is_official_file(path):
-        official = read_official_file(path, ids)
+        official = read_official_file(path, [image_id for image_id, _ in listed.images])
         table = official.table
     else:
         table = read_table(path)
@@ -122,7 +189,7 @@ def _read(path: Path, ids: Sequence[str], options: SourceOptions) -> _Rows:
     if not len(table.frame):
         raise SourceError(f"{path} has no rows.")
     path_column = official.path_column if official else None
-    column = table.find(options.path_column or path_column, PATH_COLUMNS, "--path-column")
+    column = find_paths(table, options.path_column or path_column, index)
     paths = [table_path(value) for value in table.texts(column)]
     remarks = list(table.remarks)
     kept = [row for row, name in enumerate(paths) if name and name.lower() not in MISSING]
@@ -132,41 +199,72 @@ def _read(path: Path, ids: Sequence[str], options: SourceOptions) -> _Rows:
         paths = [paths[row] for row in kept]
     votes: list[tuple[float, ...] | None] = [None] * len(paths)
     vote_classes: tuple[str, ...] = ()
+    label_column: str | None = None
     if options.label_column is None and is_vote_table(table):
         majority, votes, neither = read_votes(table)
         labels, vote_classes = ReadLabels(majority), VOTE_CLASSES
         remarks.append(_vote_remark(majority, neither))
     else:
-        labels = _labels(table, paths, official, options)
-    splits, more = _splits(table, path, options)
-    groups, rule = _groups(table, options)
+        label_column = find_labels(
+            table, options.label_column or (official.label_column if official else None)
+        )
+        labels = _labels(table, paths, label_column, official, options)
+    split_column, more = find_splits(table, options.split_column)
+    splits, about = _splits(table, split_column, options)
+    groups, group_column = _groups(table, options)
+    columns = used_columns(path=column, label=label_column, split=split_column, group=group_column)
     found = read_boxes(table) if options.boxes else None
     boxes: list[Box | str | None] = [None] * len(paths)
     if found is not None:
-        boxes, columns = found
+        boxes, box_columns = found
         remarks.append(
-            f"Each row is a box ({columns}), cut out of its image with a margin; --no-boxes takes none."
+            f"Each row is a box ({box_columns}), cut out of its image with a margin; --no-boxes takes none."
         )
     stated = any(split is not None for split in splits)
-    return _Rows(paths, labels, splits, groups, boxes, votes, remarks + more, rule, vote_classes, stated)
+    if not stated:
+        splits = [_split_of_table(path, options)] * len(paths)
+    rule = None if group_column is None else f"the column {group_column}"
+    remarks += more + about
+    return _Rows(paths, labels, splits, groups, boxes, votes, remarks, rule, vote_classes, stated, [columns])
+
+
+def _split_of_table(path: Path, options: SourceOptions) -> StatedSplit | None:
+    """The split that the name of a table states, such as `test_labels.csv`."""
+    try:
+        return stated_split(path.stem, options.split_names)
+    except TwoSplits:
+        return None
+
+
+def _folder_of(listed: Listing, path: Path) -> str:
+    """The folder of a table that lies in the source, which its paths may be relative to; else empty."""
+    name = next(iter(_itself(listed, path)), "")
+    return name.rpartition("/")[0]
 
 
 def _labels(
-    table: Table, paths: Sequence[str], official: OfficialTable | None, options: SourceOptions
+    table: Table,
+    paths: Sequence[str],
+    column: str | None,
+    official: OfficialTable | None,
+    options: SourceOptions,
 ) -> ReadLabels:
-    wanted = options.label_column or (official.label_column if official else None)
-    column = table.find(wanted, LABEL_COLUMNS, "--label-column")
+    if column is None:
+        spelt = labels_of_columns(table)
+        where = f"the columns of {table.path.name}"
+    else:
+        spelt = table.texts(column)
+        where = f"the column {column} of {table.path.name}"
     meaning: Mapping[str, str | None] = official.meaning if official else {}
-    return read_labels(
-        table.texts(column), paths, options.label_names, meaning, f"the column {column} of {table.path.name}"
-    )
+    return read_labels(spelt, paths, options.label_names, meaning, where)
 
 
-def _splits(table: Table, path: Path, options: SourceOptions) -> tuple[list[StatedSplit | None], list[str]]:
-    if options.split_column is None and table.look_for(SPLIT_COLUMNS) is None:
+def _splits(
+    table: Table, column: str | None, options: SourceOptions
+) -> tuple[list[StatedSplit | None], list[str]]:
+    if column is None:
         return [None] * len(table.frame), []
-    column = table.find(options.split_column, SPLIT_COLUMNS, "--split-column")
-    where = f"the column {column} of {path.name}"
+    where = f"the column {column} of {table.path.name}"
     return read_splits(table.texts(column), options.split_names, where, options.split_column is not None)
 
 
@@ -174,8 +272,7 @@ def _groups(table: Table, options: SourceOptions) -> tuple[list[str | None], str
     if options.group_column is None and (options.group_pattern or table.look_for(GROUP_COLUMNS) is None):
         return [None] * len(table.frame), None
     column = table.find(options.group_column, GROUP_COLUMNS, "--group-column")
-    groups = [None if value.lower() in MISSING else value for value in table.texts(column)]
-    return groups, f"the column {column}"
+    return [None if value.lower() in MISSING else value for value in table.texts(column)], column
 
 
 def _vote_remark(labels: Sequence[str | None], neither: int) -> str:
@@ -252,6 +349,9 @@ def _complete_splits(names: Sequence[str], rows: _Rows, options: SourceOptions, 
     """
     try:
         by_path = path_splits(Tree(names, options))
+        # The path as the table spells it, where the images lie flat.
+        spelt = path_splits(Tree(rows.paths, options))
+        by_path = [one or other for one, other in zip(by_path, spelt, strict=True)]
     except SourceError:
         if rows.has_splits:
             return []

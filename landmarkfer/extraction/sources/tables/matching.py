@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from landmarkfer.errors import SourceError
+from landmarkfer.extraction.sources.tree.splits import TwoSplits, stated_split
 
 _DRIVE = re.compile(r"^[a-zA-Z]:/")
 
@@ -37,23 +38,30 @@ class PathIndex:
             self._by_name[name.casefold()].append(form)
             self._by_stem[_stem(name).casefold()].append(form)
 
-    def match(self, paths: Sequence[str]) -> list[str | None]:
+    def match(
+        self, paths: Sequence[str], under: str = "", splits: Sequence[str | None] | None = None
+    ) -> list[str | None]:
         """The id of the image that each path means, None where there is none.
 
         Args:
             paths: Paths of a table, in the form of `table_path`.
+            under: The folder of the table, which paths are relative to where that fits.
+            splits: The split of each path, which decides between images of one name.
 
         Raises:
             SourceError: A path fits several images, or paths fit images under different folders.
         """
         found: list[str | None] = []
         beside: dict[tuple[str, str], str] = {}
-        for path in paths:
+        for path, split in zip(paths, splits or [None] * len(paths), strict=True):
             form = _form(path)
+            if form and under and f"{under}/{form}" in self._ids:
+                found.append(self._ids[f"{under}/{form}"])
+                continue
             if not form or form in self._ids:
                 found.append(self._ids.get(form) if form else None)
                 continue
-            best = self._nearest(form)
+            best = self._nearest(form, split)
             if best is None:
                 found.append(None)
                 continue
@@ -66,7 +74,7 @@ class PathIndex:
             found.append(self._ids[best])
         return self._consistent(paths, found, beside)
 
-    def _nearest(self, form: str) -> str | None:
+    def _nearest(self, form: str, split: str | None) -> str | None:
         """The image that shares most of the last components of a path."""
         name = form.rsplit("/", 1)[-1]
         candidates = self._by_name.get(name.casefold()) or self._by_stem.get(_stem(name).casefold(), [])
@@ -77,6 +85,8 @@ class PathIndex:
         shared = [_shared(form, candidate) for candidate in candidates]
         best = max(shared)
         nearest = [c for c, number in zip(candidates, shared, strict=True) if number == best]
+        if len(nearest) > 1 and split is not None:
+            nearest = [c for c in nearest if split in _splits_of(c)] or nearest
         if len(nearest) > 1:
             exact = [c for c in nearest if c.rsplit("/", 1)[-1] == name]
             if len(exact) != 1:
@@ -105,6 +115,19 @@ class PathIndex:
             f"the table's paths begin otherwise than the images': {path} and {other} would be looked for "
             f"without {first[0]} and {second[0]}; give the folder that holds both."
         )
+
+
+def _splits_of(form: str) -> set[str]:
+    """The splits that the folders of a path state."""
+    found = set()
+    for folder in form.split("/")[:-1]:
+        try:
+            stated = stated_split(folder)
+        except TwoSplits:
+            continue
+        if stated is not None:
+            found.add(stated.split)
+    return found
 
 
 def _heads(form: str, match: str) -> tuple[str, str]:

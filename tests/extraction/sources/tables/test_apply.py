@@ -88,7 +88,7 @@ def test_numbers_as_labels_are_kept_and_remarked(photos, tmp_path):
     ("lines", "options", "message"),
     [
         (
-            ["user,photo,emotion", "1,a.jpg,sad"],
+            ["user,photo,emotion", "1,a,sad"],
             {},
             r"none of the columns path, image.*has user, photo, emotion",
         ),
