@@ -25,7 +25,8 @@ _SPELLINGS: dict[str, str] = {
     "happy": "happy happiness joy joyful alegria felicidad feliz joie heureux felicidade felice gioia freude "
     "gluecklich froehlich",
     "sad": "sad sadness tristeza triste tristesse tristezza trauer traurig",
-    "surprise": "surprise surprised sorpresa sorprendido surpresa surpreso sorpreso ueberraschung "
+    "surprise": "surprise surprised suprise suprised sorpresa sorprendido surpresa surpreso sorpreso "
+    "ueberraschung "
     "ueberrascht",
     "neutral": "neutral neutrality neutro neutre neutrale",
     "contempt": "contempt contemptuous desprecio mepris desprezo disprezzo verachtung",
@@ -34,7 +35,7 @@ ALIASES: dict[str, str] = {
     spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()
 }
 
-_NUMBERED = re.compile(r"^(?:class|label|emotion)?[\s_.-]*\d+[\s_.-]+(?P<name>.+)$")
+_NUMBERED = re.compile(r"^(?:(?:class|label|emotion|expression)[\s_.=-]*\d*|\d+)[\s_.=-]+(?P<name>.+)$")
 _NUMBER = re.compile(r"^[+-]?\d{1,18}(?:\.0*)?$")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _AROUND = re.compile(r"[\s_.-]+(?:faces?|expressions?|emotions?|images?|imgs?)$")
@@ -72,7 +73,7 @@ def canonical_label(name: str) -> str:
     key = label_key(name)
     for candidate in _readings(key):
         for spelling in (candidate, candidate.translate(_UMLAUTS)):
-            folded = _without_accents(spelling)
+            folded = without_accents(spelling)
             if folded in ALIASES:
                 return ALIASES[folded]
     return key
@@ -105,6 +106,7 @@ def _readings(key: str) -> Iterable[str]:
     yield _AROUND.sub("", plain)
 
 
-def _without_accents(text: str) -> str:
+def without_accents(text: str) -> str:
+    """The letters of a text alone: `e` for `é`."""
     apart = unicodedata.normalize("NFD", text)
     return "".join(sign for sign in apart if not unicodedata.combining(sign))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from landmarkfer.data.labels import ALIASES, canonical_label, label_key
@@ -11,6 +11,11 @@ from landmarkfer.progress import counted
 
 MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "nil", "-"})
 """Values that mean that there is no label."""
+
+_NO_CLASS = frozenset(
+    {"?", "unknown", "unlabelled", "unlabeled", "undefined", "uncertain", "unsure", "no label"}
+)
+"""Values that say that there is no label; they are reported."""
 
 NUMBERS_KEPT = "The labels are numbers, whose meaning differs between data sets; they are stored as they are."
 
@@ -51,13 +56,23 @@ def read_labels(
     """
     given, meaning = given or {}, meaning or {}
     keys = ["" if value is None else label_key(value) for value in raw]
+    if any(keys):
+        names_there = {*keys, *map(label_key, filter(None, meaning.values()))}
+        check_names(given, names_there, "--label-names")
+    broken = next((number for number, key in enumerate(keys) if key.startswith(("[", "{"))), None)
+    if broken is not None:
+        raise SourceError(
+            f"{where} has labels that are no text or number: {keys[broken][:40]} ({names[broken]}); give one "
+            f"label an "
+            "image."
+        )
     classes: dict[str, str | None] = {}
     numbers: list[str] = []
     several: list[str] = []
     for key in dict.fromkeys(keys):
         if key in given or key in meaning:
             classes[key] = given[key] if key in given else meaning[key]
-        elif key in MISSING:
+        elif key in MISSING or key in _NO_CLASS:
             classes[key] = None
         elif _NUMBER.match(key):
             numbers.append(key)
@@ -90,6 +105,23 @@ def read_labels(
     return ReadLabels(labels, _readings(raw, labels), remarks)
 
 
+def check_names(given: Mapping[str, str | None], there: Collection[str], option: str) -> None:
+    """Refuse names given by the user of which the source has none.
+
+    Args:
+        given: The names, by `label_key`.
+        there: What the source has, likewise.
+        option: The option that gave them.
+
+    Raises:
+        SourceError: None of them is there.
+    """
+    if given and not set(given) & set(there):
+        names = sorted(filter(None, there))
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise SourceError(f"{option} names {', '.join(given)}, and the source has {shown or 'no names'}.")
+
+
 def _check_numbers(
     numbers: Sequence[str], keys: Sequence[str], names: Sequence[str], classes: set[str], where: str
 ) -> None:
@@ -103,10 +135,14 @@ def _check_numbers(
         f"{key} ({counted(count[key], 'image')}, such as {names[keys.index(key)]})" for key in wrong
     )
     raise SourceError(
-        f"{where} has labels that name no class: {shown}; say what they mean with --label-names "
+        f"{where} {_has(where)} labels that name no class: {shown}; say what they mean with --label-names "
         f"{wrong[0]}=NAME, "
         f"or --label-names {wrong[0]}= for no class."
     )
+
+
+def _has(where: str) -> str:
+    return "have" if where.split(" of ")[0].endswith("s") else "has"
 
 
 def _once(labels: Sequence[str | None], names: Sequence[str]) -> list[str]:

@@ -28,6 +28,9 @@ _LABELS = re.compile(r"(?i)^(?:y|labels?|targets?|emotions?|classes|arr_1)(?:[_-
 _OF_FIRST = re.compile(r"(?i)^(?P<of>.+?)[_-](?P<what>x|y|images?|imgs?|faces?|labels?|targets?|emotions?)$")
 
 
+_PLAIN = ("", "all", "data")
+
+
 @dataclass
 class ArrayReader:
     """Reads images of `.npy` files; keys are `<file>:<row>`."""
@@ -97,6 +100,16 @@ def open_arrays(files: list[Path], name: str, options: SourceOptions | None = No
     ]
     source = Source("arrays", name, entries, ArrayReader(tuple(map(str, images.values()))))
     source.remarks, source.readings, source.holds = read.remarks, read.readings, holds
+    unused = [key for key in labels if not any(_goes_with(key, image, images, labels) for image in images)]
+    if unused:
+        source.remarks.append(f"Arrays that are not used: {', '.join(unused)}.")
+    odd = [key for key in images if _part(key) not in _PLAIN and _split_of(key, options.split_names) is None]
+    if odd and len(images) > 1:
+        source.remarks.append(
+            f"{', '.join(odd)} {'states' if len(odd) == 1 else 'state'} no split; --split-names does."
+        )
+    if options.group_column is not None:
+        raise SourceError(f"{name} has no columns, so --group-column names nothing; leave it out.")
     return source
 
 
@@ -143,10 +156,7 @@ def _labels_of(
     key: str, count: int, images: Mapping[str, Path], labels: Mapping[str, Path]
 ) -> list[str | None]:
     """The labels of the images of one array: those of the array whose name goes with it."""
-    mine = _part(key)
-    fitting = [
-        path for name, path in labels.items() if len(labels) == len(images) == 1 or _part(name) == mine
-    ]
+    fitting = [path for name, path in labels.items() if _goes_with(name, key, images, labels)]
     if not fitting:
         return [None] * count
     try:
@@ -169,6 +179,13 @@ def _labels_of(
     if len(values) != count:
         raise SourceError(f"{key} holds {count:,} images, and {fitting[0].stem} {len(values):,} labels.")
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
+
+
+def _goes_with(label: str, image: str, images: Mapping[str, Path], labels: Mapping[str, Path]) -> bool:
+    """Whether an array holds the labels of an array of images."""
+    if len(labels) == len(images) == 1:
+        return True
+    return _part(label) == _part(image) and bool(_LABELS.match(label) or _OF_FIRST.match(label))
 
 
 def _part(name: str) -> str:

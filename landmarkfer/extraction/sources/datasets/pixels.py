@@ -22,14 +22,16 @@ from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.containers.archive import TemporaryFolder
 from landmarkfer.extraction.sources.entry import Entry, Key, Source
 from landmarkfer.extraction.sources.formats import format_of
-from landmarkfer.extraction.sources.labels import read_labels
+from landmarkfer.extraction.sources.labels import MISSING, read_labels
 from landmarkfer.extraction.sources.options import SourceOptions
+from landmarkfer.extraction.sources.tables.columns import GROUP_COLUMNS
 from landmarkfer.extraction.sources.tables.read import (
     Table,
     column_key,
     content_of,
     decode_text,
     delimiter_of,
+    listed_columns,
     read_table,
 )
 from landmarkfer.extraction.sources.tables.splits import read_splits
@@ -38,6 +40,8 @@ from landmarkfer.progress import SILENT, Progress, counted
 
 # The module refuses longer cells, and those of an image of 256 pixels a side are.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+_BRACKETS = str.maketrans("[](),;", "      ")
 
 PIXEL_COLUMNS = ("pixels", "pixel", "pixel_values")
 EMOTION_COLUMNS = ("emotion", "label", "expression", "class")
@@ -66,7 +70,7 @@ class PixelCsvReader:
         self._file.seek(int(key))
         cells = _cells(self._file.readline(), self.delimiter)
         try:
-            values = np.array(cells[self.column].split(), dtype=np.int64)
+            values = np.array(_numbers(cells[self.column]), dtype=np.int64)
         except (IndexError, ValueError, OverflowError) as error:
             raise UnreadableImage("the row has no list of pixel values") from error
         side = math.isqrt(len(values))
@@ -123,19 +127,27 @@ def open_pixel_csv(
             pixels = _place(header, PIXEL_COLUMNS)
             if pixels is None:
                 raise SourceError(
-                    f"{path} has the columns {', '.join(header)}, and an image CSV needs one named "
+                    f"{path} has the columns {listed_columns(header)}, and an image CSV needs one named "
                     "pixels; a table of labels goes with its images: extract FOLDER --labels FILE."
                 )
-            rows = list(_rows(file, delimiter, pixels, header, plain.stat().st_size, path.name, progress))
+            group = _group_place(header, options, path)
+            size = plain.stat().st_size
+            rows = list(_rows(file, delimiter, pixels, header, group, size, path.name, progress))
     except (OSError, ValueError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as a CSV of pixels: {error}.") from error
     if not rows:
         raise SourceError(f"{path} has a header and no rows.")
+    if not any(row.has_pixels for row in rows):
+        raise SourceError(
+            f"{path} has no row with a square of pixels: as many numbers from 0 to 255 as S x S, with spaces "
+            f"between; "
+            f"its first row has '{rows[0].start}'."
+        )
     ids = [f"row-{number:07d}" for number in range(len(rows))]
     if images_only:
         entries = [Entry(image_id, row.offset) for image_id, row in zip(ids, rows, strict=True)]
         return Source("csv", path.name, entries, PixelCsvReader(str(plain), pixels, delimiter), holds=holds)
-    labels, votes, more = _labels(path, ids, rows, options)
+    labels, votes, more, readings = _labels(path, ids, rows, options)
     usages = [row.usage for row in rows]
     splits, about = read_splits(usages, options.split_names, f"the column Usage of {path.name}", True)
     without = sum(not row.has_pixels for row in rows)
@@ -150,13 +162,16 @@ def open_pixel_csv(
             label,
             split.split if split else None,
             split.subset if split else None,
-            votes=vote,
+            row.group if row.group.lower() not in MISSING else None,
+            vote,
         )
         for image_id, row, label, split, vote in zip(ids, rows, labels, splits, votes, strict=True)
     ]
     source = Source("csv", path.name, entries, PixelCsvReader(str(plain), pixels, delimiter))
-    source.remarks = remarks + more + about
+    source.remarks, source.readings = remarks + more + about, readings
     source.holds = holds
+    if group is not None:
+        source.group_rule = f"the column {header[group]}"
     if any(vote is not None for vote in votes):
         source.vote_classes = VOTE_CLASSES
     return source
@@ -167,7 +182,9 @@ class _Row:
     offset: int
     emotion: str
     usage: str
+    group: str
     has_pixels: bool
+    start: str
 
 
 def _rows(
@@ -175,11 +192,16 @@ def _rows(
     delimiter: str,
     pixels: int,
     header: list[str],
+    group: int | None,
     size: int,
     name: str,
     progress: Progress,
 ) -> Iterator[_Row]:
     emotion, usage = _place(header, EMOTION_COLUMNS), _place(header, USAGE_COLUMNS)
+
+    def cell(cells: list[str], place: int | None) -> str:
+        return cells[place].strip() if place is not None and place < len(cells) else ""
+
     offset = file.tell()
     for number, line in enumerate(file):
         if line.strip():
@@ -187,9 +209,11 @@ def _rows(
             good = _is_square(cells[pixels]) if pixels < len(cells) else False
             yield _Row(
                 offset,
-                cells[emotion].strip() if good and emotion is not None and emotion < len(cells) else "",
-                cells[usage].strip() if good and usage is not None and usage < len(cells) else "",
+                cell(cells, emotion) if good else "",
+                cell(cells, usage) if good else "",
+                cell(cells, group),
                 good,
+                "" if good else cell(cells, pixels)[:40],
             )
         offset += len(line)
         if number % 1000 == 0:
@@ -199,8 +223,8 @@ def _rows(
 
 def _labels(
     path: Path, ids: list[str], rows: list[_Row], options: SourceOptions
-) -> tuple[list[str | None], list[tuple[float, ...] | None], list[str]]:
-    """Labels and votes of all rows, and remarks."""
+) -> tuple[list[str | None], list[tuple[float, ...] | None], list[str], dict[str, str]]:
+    """Labels and votes of all rows, remarks, and what was read how."""
     if options.labels:
         table: Table = read_table(options.labels[0])
         if not is_vote_table(table):
@@ -217,14 +241,31 @@ def _labels(
             f"one, "
             f"{neither:,} of them left out altogether (unknown, no face, or no agreement)."
         )
-        return labels, votes, [remark]
+        return labels, votes, [remark], {}
     spelt = [row.emotion for row in rows]
     # Numbers beside names are not of FER2013's order.
     numbers = all(not cell or cell.lstrip("+-").replace(".", "", 1).isdecimal() for cell in spelt)
     read = read_labels(
         spelt, ids, options.label_names, MEANING if numbers else {}, f"the column emotion of {path.name}"
     )
-    return read.labels, [None] * len(rows), read.remarks
+    return read.labels, [None] * len(rows), read.remarks, read.readings
+
+
+def _group_place(header: list[str], options: SourceOptions, path: Path) -> int | None:
+    """The column of people or sequences, or None.
+
+    Raises:
+        SourceError: There is no column of the name that the user gave.
+    """
+    if options.group_column is None:
+        return None if options.group_pattern else _place(header, GROUP_COLUMNS)
+    place = _place(header, (column_key(options.group_column),))
+    if place is None:
+        raise SourceError(
+            f"{path} has no column {options.group_column}; it has {listed_columns(header)}. Name one with "
+            "--group-column."
+        )
+    return place
 
 
 def _place(header: list[str], names: tuple[str, ...]) -> int | None:
@@ -233,9 +274,14 @@ def _place(header: list[str], names: tuple[str, ...]) -> int | None:
 
 def _is_square(cell: str) -> bool:
     """Whether a cell is a list of as many numbers as make a square; their range is not checked."""
-    numbers = cell.split()
+    numbers = _numbers(cell)
     side = math.isqrt(len(numbers))
     return bool(numbers) and side * side == len(numbers) and "".join(numbers).isdigit()
+
+
+def _numbers(cell: str) -> list[str]:
+    """The numbers of a cell: `1 2 3`, `[1, 2, 3]`."""
+    return cell.translate(_BRACKETS).split()
 
 
 def _cells(line: bytes, delimiter: str) -> list[str]:

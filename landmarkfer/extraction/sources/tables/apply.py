@@ -221,8 +221,9 @@ def _read(path: Path, listed: Listing, index: PathIndex, options: SourceOptions)
             f"Each row is a box ({box_columns}), cut out of its image with a margin; --no-boxes takes none."
         )
     stated = any(split is not None for split in splits)
-    if not stated:
-        splits = [_split_of_table(path, options)] * len(paths)
+    if not stated and (of_table := _split_of_table(path, options)) is not None:
+        splits = [of_table] * len(paths)
+        remarks.append(f"The split of {path.name} is {of_table.split}, as its name states.")
     rule = None if group_column is None else f"the column {group_column}"
     remarks += more + about
     return _Rows(paths, labels, splits, groups, boxes, votes, remarks, rule, vote_classes, stated, [columns])

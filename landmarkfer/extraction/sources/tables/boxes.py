@@ -1,5 +1,8 @@
 """Columns that give the box of a face: as corners or as a corner, a width and a height, in pixels."""
 
+import re
+
+from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.entry import Box
 from landmarkfer.extraction.sources.tables.read import Table
 
@@ -31,6 +34,9 @@ _SIZES: tuple[tuple[str, str, str, str], ...] = (
     ("box_x", "box_y", "box_w", "box_h"),
 )
 
+_ONE_CELL = ("bbox", "box", "bounding_box", "face_box", "face_bbox", "rect", "face_rect")
+_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
+
 
 def read_boxes(table: Table) -> tuple[list[Box | str | None], str] | None:
     """The box of each row of a table.
@@ -41,7 +47,11 @@ def read_boxes(table: Table) -> tuple[list[Box | str | None], str] | None:
     Returns:
         For each row the box `(x0, y0, x1, y1)`, None without one, or what is wrong with it; and the columns'
         names. None where the table has no box columns.
+
+    Raises:
+        SourceError: Boxes are in one column, or around a centre.
     """
+    _check_one_cell(table)
     for sets, as_sizes in ((_CORNERS, False), (_SIZES, True)):
         for names in sets:
             found = [table.look_for([name]) for name in names]
@@ -50,6 +60,21 @@ def read_boxes(table: Table) -> tuple[list[Box | str | None], str] | None:
                 rows = zip(*(table.texts(column) for column in columns), strict=True)
                 return [_box(cells, as_sizes) for cells in rows], ", ".join(columns)
     return None
+
+
+def _check_one_cell(table: Table) -> None:
+    """Refuse boxes in one column, which may be corners or sizes.
+
+    Raises:
+        SourceError: There is such a column.
+    """
+    column = table.look_for(_ONE_CELL)
+    if column is not None and any(len(_NUMBERS.findall(value)) == 4 for value in table.texts(column)):
+        raise SourceError(
+            f"the column {column} of {table.path} holds whole boxes, which may be corners or sizes; give "
+            f"them in four "
+            "columns, x0,y0,x1,y1 or x,y,w,h in pixels, or --no-boxes."
+        )
 
 
 def _box(cells: tuple[str, ...], as_sizes: bool) -> Box | str | None:

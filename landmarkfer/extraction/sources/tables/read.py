@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from landmarkfer.data.labels import label_key
+from landmarkfer.data.labels import is_known_label, label_key
 from landmarkfer.errors import SourceError, extras_named
 from landmarkfer.extraction.decode import IMAGE_SUFFIXES
 from landmarkfer.extraction.sources.formats import format_of
+from landmarkfer.extraction.sources.tree.splits import canonical_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,8 @@ DELIMITERS = (",", ";", "\t", "|")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _COMPRESSED = {"gzip file": gzip.decompress, "bzip2 file": bz2.decompress, "xz file": lzma.decompress}
 _NO_TABLES = ("web page", "XML", "pointer of Git LFS", "empty")
+_SPACED = re.compile(r"^[^\s,;|]+\.(?:jpe?g|png|bmp|gif|tiff?|webp|pgm)\s+\S+\s*$", re.IGNORECASE)
+"""A line of a list that separates with spaces: `a.jpg 3`."""
 _ENDING = re.compile(r"\.[a-z0-9]{2,5}$")
 
 
@@ -55,7 +58,7 @@ class Table:
         if found is not None:
             return found
         asked = f"no column {wanted}" if wanted else f"none of the columns {', '.join(usual)}"
-        there = ", ".join(map(str, self.frame.columns))
+        there = listed_columns(list(map(str, self.frame.columns)))
         raise SourceError(f"{self.path} has {asked}; it has {there}. Name one with {option}.")
 
     def look_for(self, names: Sequence[str]) -> str | None:
@@ -66,6 +69,12 @@ class Table:
     def texts(self, column: str) -> list[str]:
         """The cells of a column, without surrounding space."""
         return [str(value).strip() for value in self.frame[column]]
+
+
+def listed_columns(names: Sequence[str]) -> str:
+    """The columns that are there, for a message: at most twenty, each cut to forty characters."""
+    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in names[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
 
 
 def column_key(name: str) -> str:
@@ -103,9 +112,9 @@ def read_table(path: Path, header: bool = True) -> Table:
             frame = pd.read_json(io.StringIO(text), lines=suffix != ".json", dtype=False)
             return Table(path, _as_text(frame), remarks)
         if header and _lacks_header(text):
-            header = False
-            remarks.append(f"{path.name} has no header: its columns are taken as path, label and split.")
-            return Table(path, _named(_read_csv(text, header=False)), remarks)
+            frame = _named(_read_csv(text, header=False))
+            remarks.append(f"{path.name} has no header: its columns are taken as {', '.join(frame.columns)}.")
+            return Table(path, frame, remarks)
         return Table(path, _read_csv(text, header), remarks)
     except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile, EOFError, lzma.LZMAError) as error:
         raise SourceError(
@@ -171,7 +180,7 @@ def _read_csv(text: str, header: bool) -> "pd.DataFrame":
     return _as_text(
         pd.read_csv(
             io.StringIO(text),
-            sep=delimiter_of(first),
+            sep=r"\s+" if not header and _SPACED.match(first) else delimiter_of(first),
             header=0 if header else None,
             dtype=str,
             keep_default_na=False,
@@ -184,7 +193,10 @@ def _read_csv(text: str, header: bool) -> "pd.DataFrame":
 
 def _as_text(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Cells as text, missing ones empty, and header names without surrounding space."""
-    text = frame.astype(object).where(frame.notna(), "").astype(str)
+    cells = frame.astype(object).map(
+        lambda cell: cell[0] if isinstance(cell, list) and len(cell) == 1 else cell
+    )
+    text = cells.where(cells.notna(), "").astype(str)
     return text.rename(columns=lambda name: str(name).strip().strip("\ufeff"))
 
 
@@ -192,13 +204,29 @@ def _lacks_header(text: str) -> bool:
     """Whether the first line of a table names an image file, and so no column."""
     line = text.lstrip().partition("\n")[0]
     cells = next(csv.reader([line], delimiter=delimiter_of(line)), [])
-    endings = (match[0] for cell in cells if (match := _ENDING.search(cell.strip().lower())))
-    return any(ending in IMAGE_SUFFIXES for ending in endings)
+    return any(map(_is_image_name, cells)) or bool(_SPACED.match(line))
 
 
 def _named(frame: "pd.DataFrame") -> "pd.DataFrame":
-    names = ("path", "label", "split")
-    return frame.rename(columns={str(number): name for number, name in enumerate(names)})
+    """Name the columns of a table without header by what is in them.
+
+    Raises:
+        ValueError: It is not clear which column is the label.
+    """
+    first = {name: frame[name].head(50).str.strip() for name in frame}
+    path = next(name for name in first if _is_image_name(first[name].iloc[0]))
+    rest = [name for name in first if name != path]
+    split = next((n for n in rest if len(rest) > 1 and all(map(canonical_split, first[n]))), None)
+    rest = [name for name in rest if name != split]
+    label = [n for n in rest if any(map(is_known_label, first[n]))] or rest
+    if len(label) != 1:
+        raise ValueError("it has no header, and more columns than a path and a label; add a header")
+    return frame.rename(columns={path: "path", label[0]: "label", **({split: "split"} if split else {})})
+
+
+def _is_image_name(cell: str) -> bool:
+    match = _ENDING.search(cell.strip().lower())
+    return match is not None and match[0] in IMAGE_SUFFIXES
 
 
 def _what(path: Path, error: Exception) -> str:

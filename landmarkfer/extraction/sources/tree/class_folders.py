@@ -3,23 +3,30 @@
 A folder that holds class folders or split folders is no class. What can be read in two ways is refused.
 """
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 
-from landmarkfer.data.labels import label_key
+from landmarkfer.data.labels import ALIASES, CLASS_ORDER, canonical_label, is_known_label, label_key
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.options import Layout
 from landmarkfer.extraction.sources.tree.folders import Folder, Folders, Tree, are, examples, some, wrappers
+from landmarkfer.extraction.sources.tree.splits import class_in_split
 from landmarkfer.progress import counted
 
 # Folders of these names beside class folders may hold anything.
 _MEANINGLESS = frozenset(
     """
+    annotation annotations augmented background bad blurry boxes debug deleted duplicate duplicates errors
+    failed figure figures landmark landmarks label labels latest log logs mask masks noface noise old output
+    outputs plot plots prediction predictions preview previews readme rejected result results skipped trash
     all any archive archives backup crop crops cropped data dataset datasets download downloads example
     examples face faces file files image images img imgs misc mixed new other others photo photos pic pics
     picture pictures raw rest sample samples temp thumbnails thumbs tmp unknown unlabeled unlabelled unsorted
     untitled various
     """.split()
 )
+_FOLD = re.compile(r"^(?:fold|split)[\s_-]*\d+$")
 _HIGHEST_NUMBER = 10
 """Folders that are numbered up to this are taken for classes; higher numbers are years, people, albums."""
 
@@ -48,13 +55,25 @@ def class_folders(tree: Tree, layout: Layout) -> tuple[list[str | None], list[st
             )
         return found, [] if named else _albums(tree)
     lacking = [path for path, name in zip(tree.paths, found, strict=True) if name is None]
-    remarks = []
+    remarks = _beside_remarks(tree, found) if named and layout == "auto" else []
     if lacking:
         remarks.append(
             f"{counted(len(lacking), 'image')} {are(lacking)} in no class folder "
             f"({examples(lacking)}), stored without a label."
         )
-    return found, remarks
+    return found, remarks + _folds(tree)
+
+
+def _folds(tree: Tree) -> list[str]:
+    """A remark on folders that are named like folds, which state no split by themselves."""
+    folds = {name for names in set(tree.folders) for name in names if _FOLD.match(label_key(name))}
+    undecided = sorted(name for name in folds if label_key(name) not in tree.given_splits)
+    if not undecided:
+        return []
+    return [
+        f"The folders {some(undecided)} state no split; --split-names '{undecided[0]}=test' makes one of "
+        f"them so."
+    ]
 
 
 def _by_name(tree: Tree, names: Folders) -> str | None:
@@ -67,7 +86,8 @@ def _by_name(tree: Tree, names: Folders) -> str | None:
             f"--label-names '{known[0]}='."
         )
     if known:
-        return known[-1]
+        plain = [name for name in known if not tree.is_split(name)]
+        return plain[-1] if plain else class_in_split(known[-1])
     return _beside(tree, names)
 
 
@@ -89,6 +109,40 @@ def _beside(tree: Tree, names: Folders) -> str | None:
             return name
         here = folder
     return None
+
+
+def _beside_remarks(tree: Tree, found: Sequence[str | None]) -> list[str]:
+    """A remark on classes that are only so for where their folders stand.
+
+    Raises:
+        SourceError: One is named like another class with an addition, such as `happy(1)`.
+    """
+    names = dict.fromkeys(name for name in found if name is not None)
+    others = [name for name in names if not tree.is_known(name) and not is_known_label(name)]
+    known = {tree.label(name) for name in names}
+    for name in others:
+        words = {canonical_label(word) for word in re.findall(r"[^\W\d_]+", label_key(name))}
+        same = words & known & set(CLASS_ORDER)
+        if len(same) == 1 and label_key(name) not in tree.given_labels:
+            (label,) = same
+            raise SourceError(
+                f"the folder {name} may hold images of '{label}' or be a class of its own; say so with "
+                f"--label-names '{name}={label}', '{name}={name}', or '{name}=' for no class."
+            )
+    if not others:
+        return []
+    near = [f"'{name}' looks like '{near[0]}'" for name in others if (near := _similar(name))]
+    hint = f" ({'; '.join(near)}: --label-names tells them apart)" if near else ""
+    return [
+        f"Folders that are not named like expressions and stand beside such are classes: "
+        f"{some(others)}{hint}."
+    ]
+
+
+def _similar(name: str) -> list[str]:
+    """The expression that a misspelt name may mean."""
+    key = label_key(name)
+    return difflib.get_close_matches(key, ALIASES, n=1, cutoff=0.8) if len(key) > 3 else []
 
 
 def _is_class_level(tree: Tree, folder: Folder) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from landmarkfer.data.labels import canonical_label, is_known_label, label_key
 from landmarkfer.extraction.sources.options import SourceOptions
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
+from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, class_in_split, stated_split
 
 Folders = tuple[str, ...]
 """The folders of a path, from the source downward."""
@@ -81,11 +81,14 @@ class Tree:
 
     def is_class(self, name: str) -> bool:
         """Whether a folder is named like an expression and not like a split."""
-        return self.is_known(name) and not isinstance(self.state(name), StatedSplit)
+        if isinstance(self.state(name), StatedSplit):
+            return class_in_split(name) is not None
+        return self.is_known(name)
 
     def label(self, name: str) -> str | None:
         """The class that a folder means; None where the user said that it is none."""
-        meant = self.given_labels.get(label_key(name), name)
+        plain = class_in_split(name) if isinstance(self.state(name), StatedSplit) else None
+        meant = self.given_labels.get(label_key(name), plain or name)
         return None if meant is None else canonical_label(meant)
 
     @cached_property

@@ -10,11 +10,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from landmarkfer.data.labels import label_key
+from landmarkfer.extraction.sources.labels import check_names
 from landmarkfer.extraction.sources.options import Layout, SourceOptions
 from landmarkfer.extraction.sources.tree.class_folders import class_folders
 from landmarkfer.extraction.sources.tree.folders import Tree, are
 from landmarkfer.extraction.sources.tree.split_folders import (
     check_lost_splits,
+    file_word,
     outside_of_splits,
     path_splits,
     path_subset,
@@ -52,6 +55,12 @@ def read_layout(paths: Sequence[str], options: SourceOptions | None = None) -> t
     options = options or SourceOptions()
     tree = Tree(paths, options)
     splits = path_splits(tree)
+    folders = {label_key(name) for names in tree.folders for name in names}
+    check_names(
+        options.split_names, folders | {label_key(word) for word in map(file_word, paths)}, "--split-names"
+    )
+    if options.layout != "unlabelled":
+        check_names(options.label_names, folders, "--label-names")
     remarks = outside_of_splits(tree, splits)
     if options.layout == "unlabelled":
         classes: list[str | None] = [None] * len(paths)

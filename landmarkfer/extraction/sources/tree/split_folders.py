@@ -33,7 +33,7 @@ def path_splits(tree: Tree) -> list[StatedSplit | None]:
                 f"{path} is in {_split_folder(names, tree)} and its name says {by_name.split}: it would be "
                 f"trained "
                 f"on; decide with --split-names, such as --split-names "
-                f"{_file_word(path)}=train."
+                f"{file_word(path)}=train."
             )
         found.append(above)
     return found
@@ -102,7 +102,8 @@ def _split_folder(names: Folders, tree: Tree) -> str:
     return next((name for name in names if isinstance(tree.state(name), StatedSplit)), "/".join(names))
 
 
-def _file_word(path: str) -> str:
+def file_word(path: str) -> str:
+    """What a file name starts with, before its first number."""
     name = path.rsplit("/", 1)[-1]
     return "".join(
         sign for sign in name[: next((i for i, s in enumerate(name) if s.isdigit()), None)]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from landmarkfer.data.labels import label_key
+from landmarkfer.data.labels import is_known_label, label_key, without_accents
 from landmarkfer.errors import SettingsError
 
 SPLITS: dict[str, str] = {
@@ -22,8 +22,18 @@ SPLITS: dict[str, str] = {
     "testing": "test",
     "eval": "test",
     "evaluation": "test",
+    "holdout": "test",
+    "heldout": "test",
+    "unseen": "test",
+    "tests": "test",
+    "development": "val",
+    # Spanish, Portuguese, French, Italian and German, without accents.
+    **dict.fromkeys(("entrenamiento", "treino", "treinamento", "entrainement", "apprentissage"), "train"),
+    **dict.fromkeys(("addestramento",), "train"),
+    **dict.fromkeys(("validacion", "validacao", "validazione", "validierung"), "val"),
+    **dict.fromkeys(("prueba", "pruebas", "teste"), "test"),
 }
-_CLEAR = ("train", "training", "validation", "test", "testing")
+_CLEAR = frozenset(SPLITS) - {"val", "valid", "dev", "eval"}
 
 # FER2013's `Usage`, also found as a prefix of file names: its subset, and the split that goes with it.
 FER2013_USAGE: dict[str, tuple[str, str]] = {
@@ -95,6 +105,8 @@ def stated_split(name: str, given: Mapping[str, str | None] | None = None) -> St
     if joined in FER2013_USAGE:
         subset, split = FER2013_USAGE[joined]
         return StatedSplit(split, subset)
+    name = without_accents(name)
+    key = label_key(name)
     if key in SPLITS:
         return StatedSplit(SPLITS[key])
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
@@ -140,6 +152,15 @@ def make_split_names(given: Mapping[str, str | None] | Sequence[str] | str | Non
             )
         found[label_key(name)] = known
     return found
+
+
+def class_in_split(name: str) -> str | None:
+    """The expression that the name of a split folder names besides: `happy` of `train_happy`."""
+    words = [
+        word for word in _WORDS.findall(label_key(without_accents(name))) if _split_word(word) not in SPLITS
+    ]
+    rest = " ".join(words)
+    return rest if rest and is_known_label(rest) else None
 
 
 def looks_like_a_split(name: str) -> bool:

@@ -215,7 +215,7 @@ def test_a_label_that_its_folder_contradicts_is_said(tree, tmp_path):
     [
         (("1", "2"), {}, [None, None]),
         (("1", "2"), {"split_names": {"1": "train", "2": "test"}}, ["train", "test"]),
-        (("train", "Holdout"), {"split_names": ["holdout=test"]}, ["train", "test"]),
+        (("train", "Reserve"), {"split_names": ["reserve=test"]}, ["train", "test"]),
         (("Training", "PublicTest"), {}, ["train", "test"]),
     ],
 )
@@ -228,9 +228,9 @@ def test_split_columns(photos, tmp_path, values, options, splits):
 
 
 def test_a_split_that_nobody_names_is_refused(photos, tmp_path):
-    table = write_table(tmp_path, "a.jpg,happy,train,", "c.jpg,sad,holdout,")
+    table = write_table(tmp_path, "a.jpg,happy,train,", "c.jpg,sad,reserve,")
     with pytest.raises(
-        SourceError, match=r"values that name no split: holdout; .*--split-names 'holdout=train'"
+        SourceError, match=r"values that name no split: reserve; .*--split-names 'reserve=train'"
     ):
         open_source(photos, labels=table)
 
