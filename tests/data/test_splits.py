@@ -269,3 +269,13 @@ def test_a_group_column_without_names_changes_nothing():
     )
     for name in ("train", "val", "test"):
         np.testing.assert_array_equal(getattr(plain, name), getattr(grouped, name))
+
+
+def test_people_whom_given_splits_part_are_warned_of(caplog):
+    frame = people_table().assign(split="train")
+    frame.loc[frame.index[:9], "split"] = "test"  # all of person 0, half of person 1
+    make_splits(frame, SplitSettings())
+    assert (
+        "1 group (people, sequences; 'person 1' for one) are trained on and among the test images"
+        in caplog.text
+    )

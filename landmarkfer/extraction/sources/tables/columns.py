@@ -57,6 +57,8 @@ def find_paths(table: Table, wanted: str | None, index: PathIndex) -> str:
     if wanted or (not usual and not _like_paths(table)):
         return table.find(wanted, PATH_COLUMNS, "--path-column")
     candidates = list(dict.fromkeys(_like_paths(table) or usual))
+    if len(candidates) == 1:
+        return candidates[0]
     fitting: dict[str, list[str | None]] = {}
     failure: SourceError | None = None
     for name in candidates:

@@ -93,8 +93,7 @@ class PathIndex:
                 first, second = (self._ids[c] for c in nearest[:2])
                 raise SourceError(
                     f"the table's path {form} fits {first} and {second}; give the paths with their folders, "
-                    f"or "
-                    "the folder that they are relative to."
+                    "or the folder that they are relative to."
                 )
             nearest = exact
         return nearest[0]

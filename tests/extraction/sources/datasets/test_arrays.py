@@ -83,3 +83,13 @@ def test_values_that_are_no_pixels_cost_their_image_alone(tmp_path):
     with pytest.raises(UnreadableImage, match="not numbers"):
         pixels(source, 1)
     np.testing.assert_array_equal(pixels(source, 0), GREY[0])
+
+
+def test_soft_labels_and_arrays_that_are_not_used(tmp_path):
+    np.savez(tmp_path / "soft.npz", x=GREY, y=np.full((4, 2), 0.5))
+    with pytest.raises(SourceError, match="and not one-hot"):
+        open_source(tmp_path / "soft.npz")
+    np.savez(tmp_path / "more.npz", images=GREY, labels=np.arange(4), split=np.arange(4), person=np.arange(4))
+    assert "Arrays that are not used: split, person." in open_source(tmp_path / "more.npz").remarks
+    np.savez(tmp_path / "odd.npz", x_train=GREY, y_train=np.arange(4), x_extra=GREY, y_extra=np.arange(4))
+    assert "x_extra states no split; --split-names does." in open_source(tmp_path / "odd.npz").remarks

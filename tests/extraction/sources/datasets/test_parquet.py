@@ -117,3 +117,23 @@ def test_an_empty_saved_dataset_is_refused(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(SourceError, match=r"no \.arrow files"):
         open_source(tmp_path)
+
+
+def saved(folder, images, files, **state):
+    folder.mkdir(parents=True)
+    for name in files:
+        table = pa.table({"image": images, "label": ["happy"] * len(images)})
+        with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def test_a_saved_dataset_is_what_its_state_lists(tmp_path, jpeg):
+    files = ["data-00000-of-00001.arrow", "cache-1234.arrow"]
+    listed = [{"filename": files[0]}]
+    saved(tmp_path / "one", [jpeg(1), jpeg(2)], files, _data_files=listed, _split="test")
+    source = open_source(tmp_path / "one")
+    assert [(entry.split, entry.label) for entry in source.entries] == [("test", "happy")] * 2
+    (tmp_path / "one/data-00000-of-00001.arrow").unlink()
+    with pytest.raises(SourceError, match=r"lacks .*data-00000-of-00001\.arrow; save it again"):
+        open_source(tmp_path / "one")

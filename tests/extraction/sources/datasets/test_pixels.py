@@ -187,3 +187,37 @@ def test_long_rows_are_read(tmp_path):
     source = open_source(path)
     assert source.reader.read(source.entries[0].key).shape == (256, 256)
     assert csv.field_size_limit() > 131_072
+
+
+def test_lists_in_brackets_and_with_commas(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('emotion,pixels\n3,"[1, 2, 3, 4]"\n4,"5,6,7,8"\n')
+    source = open_source(path)
+    assert [source.reader.read(e.key).tolist() for e in source.entries] == [
+        [[1, 2], [3, 4]],
+        [[5, 6], [7, 8]],
+    ]
+    assert source.readings == {"3": "happy", "4": "sad"}
+
+
+def test_a_file_without_any_square_of_pixels_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("emotion,pixels\n3,0.1 0.2 0.3 0.4\n")
+    with pytest.raises(SourceError, match=r"no row with a square of pixels: .* its first row has '0\.1 0\.2"):
+        open_source(path)
+
+
+def test_people_of_a_pixel_csv(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("emotion,pixels,person\n3,1 2 3 4,Ann\n4,5 6 7 8,\n")
+    assert [entry.group for entry in open_source(path).entries] == ["Ann", None]
+    with pytest.raises(SourceError, match="has no column prson; it has emotion, pixels, person"):
+        open_source(path, group_column="prson")
+
+
+def test_a_file_without_header_lists_few_columns(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("3," + ",".join(map(str, range(2304))) + "\n")
+    with pytest.raises(SourceError) as caught:
+        open_source(path)
+    assert len(str(caught.value)) < 500

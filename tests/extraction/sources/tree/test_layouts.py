@@ -214,3 +214,54 @@ def test_one_folder_below_the_splits_is_no_class():
         Place(None, "train", None),
         Place(None, "test", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "split"),
+    [
+        ("train_happy/1.jpg", "happy", "train"),
+        ("test-anger/1.jpg", "angry", "test"),
+        ("entrenamiento/alegría/1.jpg", "happy", "train"),
+        ("validación/miedo/1.jpg", "fear", "val"),
+        ("prueba/enojo/1.jpg", "angry", "test"),
+        ("hold out/sad/1.jpg", None, None),
+        ("holdout/sad/1.jpg", "sad", "test"),
+        ("train/label=sad/1.jpg", "sad", "train"),
+        ("train/emotion_sad/1.jpg", "sad", "train"),
+        ("train/suprise/1.jpg", "surprise", "train"),
+    ],
+)
+def test_more_spellings_of_folders(path, label, split):
+    found = places(path, "train/happy/x.jpg")[0]
+    assert found == Place(label or "sad", split, None)
+
+
+@pytest.mark.parametrize("name", ["happy(1)", "Happy - Copy", "happy_augmented", "01 - happy (angry eyes)"])
+def test_a_folder_named_like_another_class_is_refused(name):
+    paths = ("happy/1.jpg", "sad/1.jpg", f"{name}/1.jpg")
+    assert f"the folder {name} may hold images of 'happy' or be a class of its own" in refusal(*paths)
+    assert places(*paths, label_names={name.lower(): "happy"})[2] == Place("happy", None, None)
+
+
+def test_folders_beside_classes_are_said_and_misspelt_ones_hinted_at():
+    found, remarks = read_layout(["happy/1.jpg", "nuetral/1.jpg", "bored/1.jpg"])
+    assert [place.label for place in found] == ["happy", "nuetral", "bored"]
+    assert "stand beside such are classes: bored, nuetral ('nuetral' looks like 'neutral'" in remarks[0]
+
+
+def test_folds_are_said():
+    _, remarks = read_layout(["fold_1/happy/1.jpg", "fold_2/sad/1.jpg"])
+    assert remarks == [
+        "The folders fold_1, fold_2 state no split; --split-names 'fold_1=test' makes one of them so."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split_names": {"foldb": "test"}}, "--split-names names foldb, and the source has happy, sad"),
+        ({"label_names": {"angr": "angry"}}, "--label-names names angr, and the source has happy, sad"),
+    ],
+)
+def test_names_that_name_nothing_are_refused(options, message):
+    assert message in refusal("happy/1.jpg", "sad/1.jpg", **options)
