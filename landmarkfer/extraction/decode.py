@@ -66,7 +66,7 @@ class DecodedImage:
         """Hex digest of the shape and the pixels."""
         height, width, _ = self.pixels.shape
         digest = hashlib.sha256(f"{height}x{width}x3:".encode())
-        digest.update(self.pixels.tobytes())
+        digest.update(np.ascontiguousarray(self.pixels).data)  # no copy
         return digest.hexdigest()
 
 
