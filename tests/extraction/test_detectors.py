@@ -72,6 +72,7 @@ def test_face_mesh_gives_what_the_solution_itself_gives(portrait):
     np.testing.assert_array_equal(own.landmarks, np.float32([(p.x, p.y, p.z) for p in face.landmark]))
 
 
+@pytest.mark.skipif(not FACEMESH, reason="this MediaPipe has no Face Mesh solution")
 @pytest.mark.parametrize("more", [{}, {"visibility": 0.5}, {"visibility": 0.5, "presence": 1.0}])
 def test_serialised_landmarks_are_read_with_and_without_other_fields(more):
     from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
