@@ -240,5 +240,6 @@ def test_a_table_inside_the_source(tmp_path, tree, form):
     assert "sub/labels.csv inside may be a table of labels: --labels" in open_source(root).remarks[-1]
     source = open_source(root, labels="sub/labels.csv")
     assert [(entry.id, entry.label) for entry in source.entries] == [("a.jpg", "happy"), ("sub/b.jpg", "sad")]
+    assert source.ignored == 0
     with pytest.raises(SourceError, match="does not exist, neither here nor in"):
         open_source(root, labels="other.csv")

@@ -35,7 +35,13 @@ from landmarkfer.extraction.sources.tables.read import (
     read_table,
 )
 from landmarkfer.extraction.sources.tables.splits import read_splits
-from landmarkfer.extraction.sources.tables.votes import VOTE_CLASSES, check_order, is_vote_table, read_votes
+from landmarkfer.extraction.sources.tables.votes import (
+    VOTE_CLASSES,
+    check_order,
+    is_vote_table,
+    read_votes,
+    vote_remark,
+)
 from landmarkfer.progress import SILENT, Progress, counted
 
 # The module refuses longer cells, and those of an image of 256 pixels a side are.
@@ -235,13 +241,7 @@ def _labels(
             )
         check_order(table, rows)
         labels, votes, neither = read_votes(table)
-        without = sum(label is None for label in labels)
-        remark = (
-            f"Votes: the label is the majority's (Barsoum et al. 2016); {counted(without, 'image')} without "
-            f"one, "
-            f"{neither:,} of them left out altogether (unknown, no face, or no agreement)."
-        )
-        return labels, votes, [remark], {}
+        return labels, votes, [vote_remark(labels, neither)], {}
     spelt = [row.emotion for row in rows]
     # Numbers beside names are not of FER2013's order.
     numbers = all(not cell or cell.lstrip("+-").replace(".", "", 1).isdecimal() for cell in spelt)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from landmarkfer.data.labels import CLASS_ORDER, canonical_label
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.tables.read import Table, column_key
+from landmarkfer.progress import counted
 
 VOTE_CLASSES: tuple[str, ...] = CLASS_ORDER
 """Classes of the votes that are stored, in this order."""
@@ -126,3 +127,12 @@ def check_order(table: Table, rows: Sequence[object]) -> None:
             f"FER+'s "
             "votes go with fer2013.csv, row by row."
         )
+
+
+def vote_remark(labels: Sequence[str | None], neither: int) -> str:
+    """A remark on how votes became labels; `neither` is what `read_votes` gave."""
+    without = sum(label is None for label in labels)
+    return (
+        f"Votes: the label is the majority's (Barsoum et al. 2016); {counted(without, 'image')} without one, "
+        f"{neither:,} of them left out altogether (unknown, no face, or no agreement)."
+    )
