@@ -61,7 +61,7 @@ def read_layout(paths: Sequence[str], options: SourceOptions | None = None) -> t
     )
     if options.layout != "unlabelled":
         check_names(options.label_names, folders, "--label-names")
-    remarks = outside_of_splits(tree, splits)
+    remarks: list[str] = []
     if options.layout == "unlabelled":
         classes: list[str | None] = [None] * len(paths)
     else:
@@ -69,6 +69,7 @@ def read_layout(paths: Sequence[str], options: SourceOptions | None = None) -> t
         remarks += more + (_copies(paths) if any(classes) else [])
     labels = [None if name is None else tree.label(name) for name in classes]
     check_lost_splits(tree, splits, labels)
+    remarks += outside_of_splits(tree, splits, labels)
     places = [
         Place(label, stated.split if stated else None, path_subset(path, stated), name)
         for path, stated, name, label in zip(paths, splits, classes, labels, strict=True)

@@ -31,8 +31,7 @@ def path_splits(tree: Tree) -> list[StatedSplit | None]:
         if by_name is not None and above.split == "train" and by_name.split != "train":
             raise SourceError(
                 f"{path} is in {_split_folder(names, tree)} and its name says {by_name.split}: it would be "
-                f"trained "
-                f"on; decide with --split-names, such as --split-names "
+                f"trained on; decide with --split-names, such as --split-names "
                 f"{file_word(path)}=train."
             )
         found.append(above)
@@ -45,14 +44,17 @@ def path_subset(path: str, stated: StatedSplit | None) -> str | None:
     return by_name.subset if by_name and by_name.subset else stated.subset if stated else None
 
 
-def outside_of_splits(tree: Tree, splits: Sequence[StatedSplit | None]) -> list[str]:
-    """A remark on images without a split where others have one."""
-    lacking = [path for path, stated in zip(tree.paths, splits, strict=True) if stated is None]
-    if not lacking or len(lacking) == len(splits):
+def outside_of_splits(
+    tree: Tree, splits: Sequence[StatedSplit | None], labels: Sequence[str | None]
+) -> list[str]:
+    """A remark on images with a class and without a split, where others have one."""
+    labelled = [place for place, label in enumerate(labels) if label is not None]
+    lacking = [tree.paths[place] for place in labelled if splits[place] is None]
+    if not lacking or len(lacking) == len(labelled):
         return []
     return [
-        f"{counted(len(lacking), 'image')} {are(lacking)} in no split folder ({examples(lacking)}); "
-        f"what has a class there is trained on."
+        f"{counted(len(lacking), 'image')} {are(lacking)} in no split folder ({examples(lacking)}), and "
+        f"trained on."
     ]
 
 

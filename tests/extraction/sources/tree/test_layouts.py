@@ -141,7 +141,7 @@ def test_what_holds_class_folders_is_no_class():
     tree = ["happy/a.jpg", "sad/a.jpg", "copies/happy/a.jpg", "copies/deep/train/sad/a.jpg"]
     found, remarks = read_layout(tree)
     assert [place.label for place in found] == ["happy", "sad", "happy", "sad"]
-    assert "3 images are in no split folder" in remarks[0]
+    assert any("3 images are in no split folder" in remark for remark in remarks)
 
 
 def test_a_copy_of_the_tree_within_itself_is_said():
@@ -156,7 +156,7 @@ def test_a_copy_of_the_tree_within_itself_is_said():
 def test_stray_images_beside_the_root_are_reported():
     found, remarks = read_layout(["a/train/sad/1.jpg", "a/test/happy/1.jpg", "cover.png", "a/banner.png"])
     assert [place.label for place in found] == ["sad", "happy", None, None]
-    assert remarks[1] == "2 images are in no class folder (cover.png, a/banner.png), stored without a label."
+    assert remarks == ["2 images are in no class folder (cover.png, a/banner.png), stored without a label."]
 
 
 def test_an_image_whose_name_and_folder_disagree_is_refused():
