@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from landmarkfer import progress
-from landmarkfer.progress import SILENT, counted, duration, rate_text, show_progress
+from landmarkfer.progress import SILENT, Patient, counted, duration, rate_text, show_progress
 
 
 def test_durations_are_said_as_people_do():
@@ -97,3 +97,13 @@ def test_start_up_and_the_first_batch_count_for_no_rate(lines):
         "faces: 48 of 208, 4/s, 40 s left",
         "faces: 48 of 208, 1.4/s, 1 min 58 s left",
     ]
+
+
+def test_short_work_is_not_shown(recorder, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("landmarkfer.progress.time.monotonic", lambda: now[0])
+    progress = Patient(recorder, seconds=2.0)
+    for second in range(5):
+        now[0] = float(second)
+        progress("listing", second, 4)
+    assert recorder.calls == [("listing", 2, 4), ("listing", 3, 4), ("listing", 4, 4)]

@@ -1,9 +1,14 @@
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli
+from landmarkfer.cli.extract_report import print_summary
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError, SettingsError, SourceError
+from landmarkfer.extraction.pipeline import ExtractionSummary
 
 
 @pytest.fixture
@@ -185,3 +190,18 @@ def test_names_that_name_nothing_are_refused(invoke, blank, arguments, message):
     result = invoke(*blank, *arguments)
     assert isinstance(result.exception, SettingsError)
     assert message in str(result.exception)
+
+
+def test_a_class_without_a_face_to_train_on_is_said(tmp_path, capsys):
+    rows = [
+        Row("a", "happy", "train", landmarks=np.zeros((478, 3), np.float32)),
+        Row("b", "sad", "train", status="no_face"),
+        Row("c", "sad", "test", landmarks=np.zeros((478, 3), np.float32)),
+        Row("d", "fear", None, status="unreadable", error="damaged"),
+    ]
+    summary = ExtractionSummary(write_cache(tmp_path / "faces", rows), {"ok": 2}, {}, 4, 0, 1.0)
+    print_summary(summary)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "No face was found in any training image of fear, sad: a model cannot learn these classes." in shown
+    )

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from landmarkfer.extraction import decode
-from landmarkfer.extraction.decode import DecodedImage, UnreadableImage, decode_array, decode_image
+from landmarkfer.extraction.decode import (
+    DecodedImage,
+    UnreadableImage,
+    cut_out,
+    decode_array,
+    decode_image,
+)
 
 # Red, green / blue, white: each corner tells where it went.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
@@ -225,3 +231,16 @@ def test_a_first_frame_that_shows_something_is_taken():
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 6), "blue")])
     assert decode_image(file.getvalue()).pixels[5, 7, 0] > 200
+
+
+def test_a_box_is_cut_out_with_a_margin():
+    pixels = np.arange(100 * 120 * 3, dtype=np.uint32).reshape(100, 120, 3).astype(np.uint8)
+    cut = cut_out(pixels, (40, 30, 60, 70))  # a quarter of 40 pixels on every side
+    np.testing.assert_array_equal(cut, pixels[20:80, 30:70])
+    np.testing.assert_array_equal(cut_out(pixels, (0, 0, 20, 20)), pixels[:25, :25])
+
+
+@pytest.mark.parametrize("box", [(200, 10, 240, 50), (-90, -90, 20, 20), (110, 80, 150, 120)])
+def test_a_box_outside_of_the_image_is_refused(box):
+    with pytest.raises(UnreadableImage, match="lies outside of the image of 120 x 100 pixels"):
+        cut_out(np.zeros((100, 120, 3), np.uint8), box)
