@@ -74,7 +74,7 @@ photographs (a tenth first).
 """
 SIZES = ((640, 480), (600, 800), (1000, 1000))  # of pictures with a pasted face
 PASTED = (0.2, 0.3, 0.5)  # the face's share of the shorter side
-CUT = (1.0, 0.85, 0.7)  # what is kept of a photograph's side, around its middle
+CUT = (1.0, 0.85, 0.7)  # what remains of a photograph's side, around its middle
 BACKGROUNDS = ("coffee", "chelsea", "rocket", "brick", "grass", "gravel")  # of scikit-image
 TICK = os.sysconf("SC_CLK_TCK")
 

@@ -30,7 +30,7 @@ from landmarkfer.data.duplicates import THRESHOLD, NearPairs, count_groups, near
 from landmarkfer.data.schemes import groups_by, recognised
 from landmarkfer.progress import SILENT, Progress
 
-# Large JPEGs are decoded at a fraction of their size, which tells whether they are constant.
+# Large JPEGs are decoded at a fraction of their size, which shows whether they are constant.
 _DECODE_SIZE = (256, 256)
 
 

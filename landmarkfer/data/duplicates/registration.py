@@ -142,7 +142,7 @@ def _points(grid: Floats, moved: Floats) -> Floats:
 
 
 def _sample(images: NDArray[np.generic], rows: NDArray[np.int64], points: Floats) -> Floats:
-    """Values of images at points `[P, n, (x, y)]`, linearly between pixels; the border goes on outside."""
+    """Values of images at points `[P, n, (x, y)]`, linearly between pixels; the edge is repeated."""
     x, y = (points[..., axis].clip(0, SIDE - 1.001) for axis in (0, 1))
     left, top = x.astype(np.int32), y.astype(np.int32)
     x -= left

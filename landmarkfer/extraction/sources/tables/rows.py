@@ -117,11 +117,11 @@ def read_rows(path: Path, listed: Listing, index: PathIndex, options: SourceOpti
     column = find_paths(table, options.path_column or path_column, index)
     paths = [table_path(value) for value in table.texts(column)]
     remarks = list(table.remarks)
-    kept = [row for row, name in enumerate(paths) if name and name.lower() not in MISSING]
-    if len(kept) < len(paths):
-        remarks.append(f"{counted(len(paths) - len(kept), 'row')} of {path.name} without a path, left out.")
-        table = Table(table.path, table.frame.iloc[kept], table.remarks)
-        paths = [paths[row] for row in kept]
+    usable = [row for row, name in enumerate(paths) if name and name.lower() not in MISSING]
+    if len(usable) < len(paths):
+        remarks.append(f"{counted(len(paths) - len(usable), 'row')} of {path.name} without a path, left out.")
+        table = Table(table.path, table.frame.iloc[usable], table.remarks)
+        paths = [paths[row] for row in usable]
     votes: list[tuple[float, ...] | None] = [None] * len(paths)
     vote_classes: tuple[str, ...] = ()
     label_column: str | None = None

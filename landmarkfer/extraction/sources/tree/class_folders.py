@@ -132,7 +132,7 @@ def _beside_remarks(tree: Tree, found: Sequence[str | None]) -> list[str]:
     if not others:
         return []
     near = [f"'{name}' looks like '{near[0]}'" for name in others if (near := _similar(name))]
-    hint = f" ({'; '.join(near)}: --label-names tells them apart)" if near else ""
+    hint = f" ({'; '.join(near)}: --label-names decides)" if near else ""
     return [
         f"Folders that are not named like expressions and stand beside such are classes: "
         f"{some(others)}{hint}."
@@ -165,7 +165,7 @@ def _by_position(tree: Tree, layout: Layout) -> dict[Folders, str]:
     found = {names: rest[depth] for names, rest in plain.items() if len(rest) > depth}
     if layout == "auto" and found:
         if len(set(found.values())) == 1:
-            return {}  # a single folder tells nothing apart, such as train/images and test/images
+            return {}  # a single folder distinguishes nothing, such as train/images and test/images
         _check_position(tree, plain, found, depth)
     return found
 
