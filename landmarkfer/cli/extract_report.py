@@ -44,6 +44,11 @@ def print_source(source: Source) -> None:
         pairs = [f"{spelt} as {name}" for spelt, name in source.readings.items()]
         console.print(f"Labels read: {', '.join(pairs)}.")
     console.print(_groups_text(source))
+    if source.ignored:
+        console.print(
+            f"Left out: {counted(source.ignored, 'file')} that {'is' if source.ignored == 1 else 'are'} not "
+            f"used."
+        )
     for remark in source.remarks:
         click.echo(remark, err=True)
 

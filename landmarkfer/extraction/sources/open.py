@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.schemes import group_pattern, groups_by, partly_recognised, recognised
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.archive import is_tar, list_tar, list_zip, unpack
@@ -46,7 +47,35 @@ def open_source(path: str | os.PathLike[str], progress: Progress = SILENT, **opt
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a folder of images, a .zip or a CSV of pixels.")
     source = _opened(path, chosen, Patient(progress))
+    source.remarks += _uneven_splits(source)
     return _with_groups(source, chosen)
+
+
+def _uneven_splits(source: Source) -> list[str]:
+    """Remarks on classes that one split lacks, and on images without a split, where there are splits."""
+    classes: dict[str | None, set[str]] = {}
+    for entry in source.entries:
+        if entry.label is not None:
+            classes.setdefault(entry.split, set()).add(entry.label)
+    trained = classes.get("train", set()) | classes.get(None, set())
+    remarks = []
+    for split in ("test", "val"):
+        if split not in classes or not trained:
+            continue
+        for lacking, where in (
+            (classes[split] - trained, "to train on"),
+            (trained - classes[split], f"in {split}"),
+        ):
+            if lacking:
+                remarks.append(f"No image of {', '.join(sort_classes(lacking))} {where}.")
+    without = sum(entry.label is not None and entry.split is None for entry in source.entries)
+    if (
+        0 < without < len(source.entries)
+        and len(classes) > 1
+        and not any("split" in one for one in source.remarks)
+    ):
+        remarks.append(f"{counted(without, 'image')} with a class and without a split; these are trained on.")
+    return list(dict.fromkeys(remarks))
 
 
 def open_images(path: str | os.PathLike[str], progress: Progress = SILENT) -> Source:

@@ -243,3 +243,18 @@ def test_a_table_inside_the_source(tmp_path, tree, form):
     assert source.ignored == 0
     with pytest.raises(SourceError, match="does not exist, neither here nor in"):
         open_source(root, labels="other.csv")
+
+
+def test_classes_that_one_split_lacks_are_said(tree):
+    source = open_source(tree("train/happy/1.jpg", "train/bored/1.jpg", "test/happy/1.jpg", "test/sad/1.jpg"))
+    assert source.remarks[-2:] == ["No image of sad to train on.", "No image of bored in test."]
+    whole = open_source(
+        tree("train/happy/1.jpg", "train/sad/1.jpg", "test/happy/1.jpg", "test/sad/1.jpg", root="b")
+    )
+    assert whole.remarks == []
+
+
+def test_images_without_a_split_in_a_table_are_said(tree, tmp_path):
+    (tmp_path / "t.csv").write_text("path,label,split\na.jpg,sad,train\nb.jpg,sad,\nc.jpg,sad,test\n")
+    source = open_source(tree("a.jpg", "b.jpg", "c.jpg"), labels=tmp_path / "t.csv")
+    assert source.remarks == ["1 image with a class and without a split; these are trained on."]

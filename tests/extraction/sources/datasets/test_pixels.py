@@ -170,7 +170,7 @@ def test_foreign_rows_have_no_class_and_no_split(tmp_path):
     source = open_source(path)
     assert source.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
     assert [(e.label, e.split) for e in source.entries[7:]] == [(None, None)] * 4
-    assert source.remarks == ["4 rows of x.csv without a square of pixels: no class, unreadable."]
+    assert source.remarks[0] == "4 rows of x.csv without a square of pixels: no class, unreadable."
 
 
 def test_a_usage_that_names_no_split_is_refused(tmp_path):
