@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 CACHE_ROOT = Path("cache")
+_INNER_SUFFIXES = (".tar", ".csv", ".tsv")
 _COUNTED = {"no_face": "without a face", "unreadable": "unreadable"}
 
 
@@ -185,7 +186,12 @@ def cache_folder(cache: str | os.PathLike[str] | None, source: Path) -> Path:
     """
     if cache is None:
         resolved = source.resolve()
-        return CACHE_ROOT / (resolved.name if resolved.is_dir() else resolved.stem)
+        if resolved.is_dir():
+            return CACHE_ROOT / resolved.name
+        plain = Path(resolved.stem)
+        while plain.suffix.lower() in _INNER_SUFFIXES:  # of `faces.tar.gz` and `faces.csv.zip`
+            plain = plain.with_suffix("")
+        return CACHE_ROOT / plain
     is_name = Path(cache).name == os.fspath(cache) and not Path(cache).is_dir()
     return CACHE_ROOT / cache if is_name else Path(cache)
 

@@ -156,6 +156,9 @@ def test_where_a_cache_lies(tmp_path, monkeypatch):
         ("mine", "fer.zip", "cache/mine"),
         ("there", "fer.zip", "there"),
         ("a/b", "fer.zip", "a/b"),
+        (None, "fer.tar.gz", "cache/fer"),
+        (None, "fer.csv.zip", "cache/fer"),
+        (None, "v1.2.zip", "cache/v1.2"),
     ]
     assert [str(cache_folder(cache, Path(source))) for cache, source, _ in names] == [n[2] for n in names]
 
