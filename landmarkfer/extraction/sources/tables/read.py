@@ -4,8 +4,10 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import lzma
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -109,7 +111,7 @@ def read_table(path: Path, header: bool = True) -> Table:
         text, remark = decode_text(content_of(path))
         remarks = [remark] if remark else []
         if suffix in (".jsonl", ".ndjson", ".json"):
-            frame = pd.read_json(io.StringIO(text), lines=suffix != ".json", dtype=False)
+            frame = _read_json(text, lines=suffix != ".json")
             return Table(path, _as_text(frame), remarks)
         if header and _lacks_header(text):
             frame = _named(_read_csv(text, header=False))
@@ -173,14 +175,31 @@ def delimiter_of(line: str) -> str:
     return max(DELIMITERS, key=lambda sign: (plain.count(sign), -DELIMITERS.index(sign)))
 
 
+def _read_json(text: str, lines: bool) -> "pd.DataFrame":
+    """The rows of JSON Lines, or of a JSON list.
+
+    Raises:
+        ValueError: It is no list of objects.
+    """
+    import pandas as pd
+
+    rows = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it is no list of objects, one for each image")
+    return pd.DataFrame(rows)
+
+
 def _read_csv(text: str, header: bool) -> "pd.DataFrame":
     import pandas as pd
 
     first = text.lstrip().partition("\n")[0]
-    return _as_text(
-        pd.read_csv(
+    spaced = not header and _SPACED.match(first)
+    delimiter = delimiter_of(first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of longer rows, which are looked at here
+        frame = pd.read_csv(
             io.StringIO(text),
-            sep=r"\s+" if not header and _SPACED.match(first) else delimiter_of(first),
+            sep=r"\s+" if spaced else delimiter,
             header=0 if header else None,
             dtype=str,
             keep_default_na=False,
@@ -188,7 +207,20 @@ def _read_csv(text: str, header: bool) -> "pd.DataFrame":
             skipinitialspace=True,
             on_bad_lines="error",
         )
-    )
+    if not spaced:
+        _check_rows(text, delimiter, len(frame.columns))
+    return _as_text(frame)
+
+
+def _check_rows(text: str, delimiter: str, columns: int) -> None:
+    """Refuse rows with more cells than there are columns, which would be lost; empty ones at the end may be.
+
+    Raises:
+        ValueError: There is such a row.
+    """
+    for number, cells in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):
+        if any(cell.strip() for cell in cells[columns:]):
+            raise ValueError(f"line {number} has {len(cells)} cells, and there are {columns} columns")
 
 
 def _as_text(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -89,3 +89,18 @@ def test_delimiters_inside_quotes_do_not_count():
 def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(ValueError, match="no text"):
         decode_text(b"abc" * 100 + b"\0\1")
+
+
+def test_cells_beyond_the_columns_are_not_lost(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.jpg,happy,\nb.jpg,sad,\n")
+    assert read_table(tmp_path / "t.csv").texts("label") == ["happy", "sad"]
+    (tmp_path / "t.csv").write_text("path,label\na.jpg,happy,train\nb.jpg,sad,test\n")
+    with pytest.raises(SourceError, match="line 2 has 3 cells, and there are 2 columns"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("text", ['{"a.jpg": "happy"}', '{"images": [1], "annotations": [1, 2]}', "[1, 2]"])
+def test_json_that_is_no_list_of_rows_is_refused(tmp_path, text):
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(SourceError, match="it is no list of objects, one for each image"):
+        read_table(tmp_path / "t.json")
