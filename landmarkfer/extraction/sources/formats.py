@@ -59,3 +59,8 @@ def format_of(path: Path) -> str:
     if head.count(0) > len(head) // 4 and not head.translate(None, bytes(range(1, 128)) + b"\0"):
         return "text file (UTF-16)"
     return "file of an unknown format"
+
+
+def called(kind: str) -> str:
+    """A format with its article: `a zip archive`, `an empty file`."""
+    return f"{'an' if kind[0] in 'aeiouAEIOU' or kind.startswith(('XML', 'HDF5', 'xz')) else 'a'} {kind}"

@@ -14,7 +14,7 @@ from landmarkfer.extraction.sources.containers.listing import VIDEO_SUFFIXES, Li
 from landmarkfer.extraction.sources.containers.video import VideoReader, list_frames
 from landmarkfer.extraction.sources.datasets.pixels import is_pixel_csv, open_pixel_csv
 from landmarkfer.extraction.sources.entry import Entry, Source
-from landmarkfer.extraction.sources.formats import format_of
+from landmarkfer.extraction.sources.formats import called, format_of
 from landmarkfer.extraction.sources.image_files import OF_VIDEO, source_of_files
 from landmarkfer.extraction.sources.options import SourceOptions, make_options
 from landmarkfer.progress import SILENT, Patient, Progress, counted
@@ -114,7 +114,9 @@ def _check_zip(path: Path) -> None:
                 f"{path} is damaged or no zip archive: its end, which lists its files, is missing, so it is "
                 "not complete; copy or download it again."
             )
-        raise SourceError(f"{path} is damaged or no zip archive but a {kind}; copy or download it again.")
+        raise SourceError(
+            f"{path} is damaged or no zip archive but {called(kind)}; copy or download it again."
+        )
 
 
 def _check_columns(path: Path, options: SourceOptions) -> None:
@@ -158,7 +160,7 @@ def _opened(path: Path, options: SourceOptions, progress: Progress) -> Source:
     if is_tar(path):
         return _of_files(list_tar(path, progress), path, options, progress)
     raise SourceError(
-        f"{path} is neither a folder, nor a .zip, nor a .csv, but a {format_of(path)}; unpack other "
+        f"{path} is neither a folder, nor a .zip, nor a .csv, but {called(format_of(path))}; unpack other "
         f"archives, and "
         "give the folder that holds the images."
     )
@@ -167,7 +169,7 @@ def _opened(path: Path, options: SourceOptions, progress: Progress) -> Source:
 def _of_csv(path: Path, options: SourceOptions, progress: Progress) -> Source:
     kind = format_of(path)
     if kind not in ("text file", "text file (UTF-16)", "gzip file", "zip archive", "bzip2 file", "xz file"):
-        raise SourceError(f"{path} is named like a table and is a {kind}; copy or download it again.")
+        raise SourceError(f"{path} is named like a table and is {called(kind)}; copy or download it again.")
     return open_pixel_csv(path, options, progress)
 
 

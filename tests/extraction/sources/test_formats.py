@@ -43,7 +43,7 @@ def test_files_are_named_by_their_content(tmp_path, data, name):
         ("faces.zip", b"Rar!\x1a\x07\x00", "but a RAR archive"),
         ("faces.csv", b"PAR1....", "is named like a table and is a Parquet file"),
         ("faces.7z", b"7z\xbc\xaf\x27\x1c", "but a 7-Zip archive; unpack other archives"),
-        ("faces.h5", b"\x89HDF\r\n\x1a\n", "but a HDF5 file"),
+        ("faces.h5", b"\x89HDF\r\n\x1a\n", "but an HDF5 file"),
         ("faces.pkl", b"\x80\x04\x95", "pickle, which can run code and is not opened"),
         ("faces.tar.gz", b"\x1f\x8b\x08 broken", "cannot be read as a tar archive"),
         ("faces.parquet", b"not parquet", "is damaged or no Parquet file"),

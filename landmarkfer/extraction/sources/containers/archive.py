@@ -14,7 +14,7 @@ from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import MAX_BYTES, UnreadableImage
 from landmarkfer.extraction.sources.containers.listing import Listing, is_image, is_visible, readable
 from landmarkfer.extraction.sources.entry import Key
-from landmarkfer.extraction.sources.formats import format_of
+from landmarkfer.extraction.sources.formats import called, format_of
 from landmarkfer.progress import SILENT, Progress
 
 _CHUNK = 2**24
@@ -194,7 +194,7 @@ def _decompress(path: Path, target: Path, progress: Progress) -> None:
     }
     opener = openers.get(format_of(path))
     if opener is None:
-        raise ValueError(f"it is a {format_of(path)}")
+        raise ValueError(f"it is {called(format_of(path))}")
     size = path.stat().st_size
     with path.open("rb") as raw, opener(raw, "rb") as source, target.open("wb") as file:
         while chunk := source.read(_CHUNK):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from landmarkfer.data.labels import is_known_label, label_key
 from landmarkfer.errors import SourceError, extras_named
 from landmarkfer.extraction.decode import IMAGE_SUFFIXES
-from landmarkfer.extraction.sources.formats import format_of
+from landmarkfer.extraction.sources.formats import called, format_of
 from landmarkfer.extraction.sources.tree.splits import canonical_split
 
 if TYPE_CHECKING:
@@ -268,4 +268,4 @@ def _what(path: Path, error: Exception) -> str:
     except OSError:
         return str(error)
     plain = kind in ("text file", "text file (UTF-16)", "file of an unknown format")
-    return str(error).strip().rstrip(".") if plain else f"it is a {kind} ({str(error).rstrip('.')})"
+    return str(error).strip().rstrip(".") if plain else f"it is {called(kind)} ({str(error).rstrip('.')})"
