@@ -8,6 +8,7 @@ the seven of FER2013 in its order, then contempt, then all others sorted.
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 FER2013_CLASSES: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's classes in the order of its `emotion` column: index 0 is angry, index 6 is neutral."""
@@ -35,6 +36,9 @@ ALIASES: dict[str, str] = {
     spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()
 }
 
+_DISTINCT = 4096
+"""Spellings that are remembered: a data set has few, on each of its images."""
+
 _NUMBERED = re.compile(r"^(?:(?:class|label|emotion|expression)[\s_.=-]*\d*|\d+)[\s_.=-]+(?P<name>.+)$")
 _NUMBER = re.compile(r"^[+-]?\d{1,18}(?:\.0*)?$")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -42,6 +46,7 @@ _AROUND = re.compile(r"[\s_.-]+(?:faces?|expressions?|emotions?|images?|imgs?)$"
 """Words after an expression that say nothing: `happy_faces`."""
 
 
+@lru_cache(_DISTINCT)
 def label_key(text: str) -> str:
     """What two spellings of one label have in common.
 
@@ -61,6 +66,7 @@ def label_key(text: str) -> str:
     return str(int(key.partition(".")[0])) if _NUMBER.match(key) else key
 
 
+@lru_cache(_DISTINCT)
 def canonical_label(name: str) -> str:
     """Return the canonical spelling of a class name.
 

@@ -6,6 +6,7 @@ words `val`, `valid`, `dev` and `eval`, which mean other things too, only beside
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from landmarkfer.data.labels import is_known_label, label_key, without_accents
@@ -51,6 +52,7 @@ _NEUTRAL = frozenset(
     and fer ferplus fer2013 ck raf rafdb affectnet sfew afew expw jaffe kdef db v version
     """.split()
 )
+_DISTINCT = 4096  # names of folders that are remembered
 _WORDS = re.compile(r"[a-z]+|\d+")
 _JOINED = re.compile(
     r"^(training|train|testing|test|validation|valid|val|dev|evaluation|eval)"
@@ -154,6 +156,7 @@ def make_split_names(given: Mapping[str, str | None] | Sequence[str] | str | Non
     return found
 
 
+@lru_cache(_DISTINCT)
 def class_in_split(name: str) -> str | None:
     """The expression that the name of a split folder names besides: `happy` of `train_happy`."""
     words = [
