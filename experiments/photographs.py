@@ -147,14 +147,14 @@ class Answers:
 
 def answers(photos: Photographs, faces: Sequence[FoundFace], model: Predictor, how: str) -> Answers:
     """Let a model predict the photographs."""
-    probabilities = model.network.probabilities(arrays_of(faces, model, how))
+    outputs = model.network.outputs(arrays_of(faces, model, how))
     found = np.array([face.row.status == "ok" for face in faces])
-    sets = model.network.sets(probabilities, 0.9)
+    sets = model.network.sets(outputs, 0.9)
     assert sets is not None
     labels = np.array([model.classes.index(label) for label in photos.labels])
     return Answers(
         f"{model.name}, {how}",
-        np.where(found, np.array(model.classes, object)[probabilities.argmax(axis=1)], NONE),
+        np.where(found, np.array(model.classes, object)[outputs.predicted], NONE),
         sets[np.arange(len(sets)), labels] & found,
         sets.sum(axis=1),
     )

@@ -60,8 +60,8 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     images = {split: images_of(run, cache, original, split) for split in ("val", "test")}
     evaluations = {split: evaluate(OnnxNetwork(file), *found) for split, found in images.items()}
     predictions = evaluations["val"][1]
-    confidence, right = predictions.probabilities.max(axis=1), predictions.predicted == predictions.labels
-    trained.model.answer_thresholds.copy_(torch.from_numpy(answer_thresholds(confidence, right)))
+    thresholds = answer_thresholds(predictions.confidence, predictions.correct)
+    trained.model.answer_thresholds.copy_(torch.from_numpy(thresholds))
     save_tensors(trained.model.tensors(), folder.weights_file)
     folder.write_config(trained.config)
     set_info(file, TorchNetwork(trained, name).info)
@@ -79,16 +79,16 @@ def compare(
 ) -> None:
     """Log how what is stored differs from its run, on some images."""
     some = arrays.rows(np.linspace(0, len(arrays.landmarks) - 1, COMPARED).astype(int))
-    before = run.probabilities(some)
+    before = run.outputs(some)
     for what, network in (("safetensors", stored), ("onnx", exported)):
-        after = network.probabilities(some)
+        after = network.outputs(some)
         log.info(
             "%s, %s: %d labels of %d differ from the run's, probabilities by %.1e at most",
             name,
             what,
-            (before.argmax(axis=1) != after.argmax(axis=1)).sum(),
-            len(before),
-            np.abs(before - after).max(),
+            (before.predicted != after.predicted).sum(),
+            len(before.predicted),
+            np.abs(before.probabilities - after.probabilities).max(),
         )
 
 
@@ -171,17 +171,17 @@ def images_of(
 def evaluate(network: Network, table: pd.DataFrame, arrays: FaceArrays) -> tuple[Evaluation, Predictions]:
     """Evaluate a model on images."""
     classes = network.info.classes
-    probabilities = network.probabilities(arrays)
+    outputs = network.outputs(arrays)
     subset = table["subset"].astype(object)
     predictions = Predictions(
         ids=table["id"].to_numpy(object),
         labels=pd.Categorical(table["label"], categories=list(classes)).codes.astype(np.int64),
-        predicted=probabilities.argmax(axis=1),
-        probabilities=probabilities,
+        predicted=outputs.predicted,
+        probabilities=outputs.probabilities,
         classes=classes,
         status=table["status"].to_numpy(object),
-        temperature=None,
-        sets=network.sets(probabilities, 0.9),
+        uncalibrated=outputs.uncalibrated,
+        sets=network.sets(outputs, 0.9),
         subset=subset.where(subset.notna(), None).to_numpy(object),
         clean=table["clean"].to_numpy(object),
     )

@@ -41,7 +41,8 @@ with extras_named():  # a plain installation has neither scikit-learn nor torch
     from landmarkfer.data.row import Row
     from landmarkfer.face.landmarks import N_LANDMARKS, N_MESH
     from landmarkfer.inference.frame import check_landmarks
-    from landmarkfer.inference.predict import predict_probabilities
+    from landmarkfer.inference.network import Outputs
+    from landmarkfer.inference.predict import predict_faces
     from landmarkfer.models import model_class
     from landmarkfer.progress import shown
     from landmarkfer.runs.folder import RunFolder, TrainedModel, find_run
@@ -205,12 +206,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         self._seen_ = seen
 
     def predict(self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None) -> NDArray:
-        """The most probable label of each face, `[N]`; of each row of a cache.
+        """The label of each face, `[N]`; of each row of a cache.
 
+        Where training weighted the classes (`loss.class_weights`, `sampling`), it need not be the one of the
+        highest `predict_proba`, as of scikit-learn's support vector machines: see `calibration.fitted`.
         Arguments and errors are those of `predict_proba`.
         """
-        probabilities = self.predict_proba(X, sizes)
-        return self.classes_[probabilities.argmax(axis=1)]
+        uncalibrated = self._outputs(X, sizes).uncalibrated
+        return self.classes_[uncalibrated[:, self._order_].argmax(axis=1)]
 
     def predict_proba(
         self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None
@@ -225,10 +228,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: The shape does not fit, or a row is NaN in part.
         """
+        probabilities = self._outputs(X, sizes).probabilities
+        return probabilities[:, self._order_]
+
+    def _outputs(self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None) -> Outputs:
         check_is_fitted(self)
         with _value_errors():
             if isinstance(X, LandmarkCache):
-                return predict_cache(self._trained_, X)[:, self._order_]
+                return predict_cache(self._trained_, X)
             flat = validate_data(self, _flat(X), reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
             model, settings = self._trained_.model, self._trained_.config.settings
             self._check_inputs(model.inputs)
@@ -237,8 +244,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
             batch = Preprocess(settings.normalisation)(
                 torch.from_numpy(faces.astype(np.float32)), torch.from_numpy(sides)
             )
-            probabilities = predict_probabilities(model, batch, settings.prediction).numpy()
-        return probabilities[:, self._order_]
+            return predict_faces(model, batch, settings.prediction)
 
     def score(
         self,
@@ -304,12 +310,12 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         return flat.reshape(-1, N_LANDMARKS, 3)
 
 
-def predict_cache(trained: TrainedModel, cache: LandmarkCache) -> NDArray[np.float64]:
+def predict_cache(trained: TrainedModel, cache: LandmarkCache) -> Outputs:
     """Probabilities `[N, C]` of all rows of a cache, as an evaluation predicts them."""
     config = trained.config
     labels = label_images(cache, config.settings.data, config.classes)
     dataset = load_dataset(cache, config.settings.normalisation, labels, config.images)
-    return predict_probabilities(trained.model, dataset.faces, config.settings.prediction).numpy()
+    return predict_faces(trained.model, dataset.faces, config.settings.prediction)
 
 
 def _parameters(settings: TrainSettings) -> dict[str, Any]:

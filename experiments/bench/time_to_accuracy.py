@@ -27,7 +27,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.data.splits import make_splits
-from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.predict import predict_faces
 from landmarkfer.reporting.graph import save_figure
 from landmarkfer.training.fit import train
 
@@ -51,9 +51,9 @@ class Course(pl.Callback):
         now = time.perf_counter()
         model = pl_module.model
         training = model.training
-        predicted = predict_probabilities(model.eval(), self._test, self._prediction).argmax(dim=1)
+        predicted = predict_faces(model.eval(), self._test, self._prediction).predicted
         model.train(training)
-        accuracy = (predicted == self._test.labels).double().mean().item()
+        accuracy = float((predicted == self._test.labels.numpy()).mean())
         self.points.append((now - self._started - self._spent, 100 * accuracy))
         self._spent += time.perf_counter() - now
 

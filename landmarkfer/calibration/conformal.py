@@ -6,6 +6,11 @@ of the same distribution then have their label in their set at least at the stat
 of both, however wrong the probabilities are. Among all such sets, these are the smallest where the
 probabilities are correct (least ambiguous set-valued
 classifiers, Sadinle, Lei and Wasserman 2019, https://arxiv.org/abs/1609.00451; their score is 1 - p).
+
+With one threshold for all classes, common classes are covered more often than stated and rare ones less.
+`class_thresholds` gives each class one of its own, from its own images (class-conditional, or Mondrian,
+conformal prediction); classes of too few images share one, from the images of all of them (a cluster, Ding et
+al. 2023, https://arxiv.org/abs/2306.09335), so that it holds for these classes together and not for each.
 """
 
 import numpy as np
@@ -13,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 PERCENTS = np.arange(1, 100)
 """The coverages of the thresholds, in percent."""
+LEAST_IMAGES = 20
+"""Of a class that has a threshold of its own: the coverage of fewer varies by more than seven points (SD)."""
 
 
 def find_thresholds(given: ArrayLike) -> NDArray[np.float32]:
@@ -32,8 +39,57 @@ def find_thresholds(given: ArrayLike) -> NDArray[np.float32]:
     return np.nextafter(found, np.float32(0))
 
 
-def threshold_for(thresholds: ArrayLike, coverage: float) -> float:
-    """The threshold for a stated coverage, of the thresholds `[99]`.
+def class_thresholds(given: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float32]:
+    """The least probability of each class in the set, for each coverage of `PERCENTS`, `[99, C]`.
+
+    Args:
+        given: `[n]`, the predicted probability of each calibration image's label.
+        labels: int `[n]`, below C.
+        classes: C.
+
+    Returns:
+        For each coverage, thresholds as of `find_thresholds` from the images of each cluster of
+        `class_clusters`. All images together have 0 where they are too few.
+    """
+    given, labels = np.asarray(given, float), np.asarray(labels)
+    counts = np.bincount(labels, minlength=classes)
+    known: dict[tuple[int, ...], NDArray[np.float32]] = {}
+    found = np.empty((len(PERCENTS), classes), np.float32)
+    for row, percent in enumerate(PERCENTS.tolist()):
+        for cluster in class_clusters(counts, percent / 100):
+            if cluster not in known:
+                known[cluster] = find_thresholds(given[np.isin(labels, cluster)])
+            found[row, list(cluster)] = known[cluster][row]
+    return found
+
+
+def class_clusters(counts: ArrayLike, coverage: float) -> list[tuple[int, ...]]:
+    """Which classes have a threshold of their own for a coverage, and which share one.
+
+    A class has its own from `LEAST_IMAGES` on, and from as many as the coverage needs: 99 for 99 %. The
+    others share one; where all their images are still too few, the class with the fewest images among the
+    rest joins them.
+
+    Args:
+        counts: int `[C]`, calibration images of each class.
+        coverage: From 0.01 to 0.99.
+
+    Returns:
+        The clusters, each a tuple of class numbers; together they hold every class once.
+    """
+    counts = np.asarray(counts)
+    percent = round(100 * coverage)
+    least = max(LEAST_IMAGES, -(-percent // (100 - percent)))
+    rising = np.argsort(counts, kind="stable").tolist()
+    shared = [c for c in rising if counts[c] < least]
+    alone = rising[len(shared) :]
+    while shared and alone and counts[shared].sum() < least:
+        shared.append(alone.pop(0))
+    return ([tuple(sorted(shared))] if shared else []) + [(c,) for c in sorted(alone)]
+
+
+def threshold_for(thresholds: ArrayLike, coverage: float) -> NDArray[np.float32]:
+    """The thresholds for a stated coverage: `[C]` of `[99, C]`, or a scalar of `[99]`.
 
     Raises:
         ValueError: The coverage is not a whole percent from 1 % to 99 %.
@@ -41,17 +97,21 @@ def threshold_for(thresholds: ArrayLike, coverage: float) -> float:
     percent = round(100 * coverage)
     if not 1 <= percent <= 99 or abs(100 * coverage - percent) > 1e-6:
         raise ValueError(f"a coverage is a whole percent from 0.01 to 0.99, got {coverage:g}")
-    return float(np.asarray(thresholds)[percent - 1])
+    return np.asarray(thresholds, np.float32)[percent - 1]
 
 
-def label_sets(probabilities: ArrayLike, threshold: float) -> NDArray[np.bool_]:
-    """Prediction sets, bool `[N, C]`; the most probable class is always in.
+def label_sets(
+    probabilities: ArrayLike, threshold: ArrayLike, predicted: ArrayLike | None = None
+) -> NDArray[np.bool_]:
+    """Prediction sets, bool `[N, C]`; the predicted class is always in.
 
     Args:
         probabilities: `[N, C]`.
-        threshold: Least probability of a class in the set.
+        threshold: Least probability of a class in the set, for all classes or `[C]`.
+        predicted: int `[N]`; the most probable classes if None.
     """
     probabilities = np.asarray(probabilities)
-    sets = probabilities >= threshold
-    sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
+    sets = probabilities >= np.asarray(threshold)
+    chosen = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    sets[np.arange(len(sets)), chosen] = True
     return sets

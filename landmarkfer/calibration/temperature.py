@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 BOUNDS = (0.1, 10.0)
 LEAST_IMAGES = 50
 """Fewer images do not determine a temperature."""
-_TINY = np.finfo(float).tiny
+TINY = np.finfo(float).tiny
 
 
 def temper(probabilities: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def find_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
         return 1.0
     perfect = bool((probabilities.argmax(axis=1) == labels).all())
     bounds = (1.0 if perfect else BOUNDS[0], BOUNDS[1])
-    return round(fit_temperature(np.log(np.maximum(probabilities, _TINY)), labels, bounds), 4)
+    return round(fit_temperature(np.log(np.maximum(probabilities, TINY)), labels, bounds), 4)
 
 
 def fit_temperature(

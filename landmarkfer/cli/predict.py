@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     "--abstain", type=float, metavar="ACCURACY", help="Abstain until answers are as accurate, as 0.8."
 )
 @click.option("--coverage", type=float, help="How often the set holds the label. [0.9]")
-@click.option(
-    "--prior", multiple=True, metavar="even|CLASS=SHARE", help="Class shares among the images. [training's]"
-)
+@click.option("--prior", multiple=True, metavar="uniform|CLASS=SHARE", help="Class shares among the images.")
 @click.option("--device", default="auto", help="Of a run: auto, cpu, cuda or mps. [auto]")
 @click.option("--batch-size", type=click.IntRange(min=0), default=0, help="Faces predicted at a time.")
 @click.option(
@@ -66,7 +64,7 @@ def predict(
       landmarkfer predict photo.jpg
       landmarkfer predict photos/ --out predictions --draw
       landmarkfer predict 'photos/*.jpg' --run landmarks --abstain 0.8
-      landmarkfer predict photos.zip --run my-run --prior even --out out
+      landmarkfer predict photos.zip --run my-run --prior uniform --out out
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.cli.predict_options import listed, prediction_options, workers_for
     from landmarkfer.cli.predict_report import print_faces, print_model, print_written

@@ -75,7 +75,7 @@ def prediction_options(
 
 
 def read_prior(texts: Sequence[str]) -> dict[str, float] | str | None:
-    """`even`, shares by class from `CLASS=SHARE`, or None.
+    """`uniform`, `train`, shares by class from `CLASS=SHARE`, or None.
 
     Raises:
         SettingsError: A text is neither.

@@ -167,8 +167,8 @@ class PredictionSettings(BaseModel):
     )
     calibrate: bool = Field(
         True,
-        description="of networks: fit a temperature to the validation images; predicted classes stay, their "
-        "confidence changes",
+        description="undo class weights in the probabilities, and scale these on the validation images; "
+        "predicted classes stay, their confidence changes",
     )
 
 

@@ -168,6 +168,6 @@ def _accuracies(
         rows = np.flatnonzero(frame["id"].isin(ids[split]).to_numpy())
         arrays = _arrays(cache, rows, before)
         labels = frame["label"].iloc[rows].map({name: n for n, name in enumerate(classes)}).to_numpy()
-        right = [(one.probabilities(arrays).argmax(axis=1) == labels).mean() for one in (before, after)]
+        right = [(one.outputs(arrays).predicted == labels).mean() for one in (before, after)]
         found[split] = Accuracy(len(rows), float(right[0]), float(right[1]))
     return found

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from landmarkfer.calibration.temperature import temper
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
 from landmarkfer.metrics.calibration import reliability_table
@@ -49,8 +47,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
         write_predictions(folder / PREDICTIONS_FILE, predictions)
         return
     confidence, correct = predictions.confidence, predictions.correct
-    unscaled = _unscaled_confidence(predictions)
-    before = None if unscaled is None else reliability_table(unscaled, correct)
+    before = None
+    if not np.array_equal(predictions.ranking, predictions.probabilities):
+        before = reliability_table(
+            replace(predictions, probabilities=predictions.ranking).confidence, correct
+        )
     write_predictions(folder / PREDICTIONS_FILE, predictions)
     with replacing(folder / "per_class.csv") as path:
         per_class_frame(evaluation).to_csv(path, index=False, float_format="%.6f")
@@ -62,14 +63,6 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
         draw_risk_coverage(path, confidence, correct)
     with replacing(folder / METRICS_FILE) as path:
         path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def _unscaled_confidence(predictions: Predictions) -> NDArray[np.float64] | None:
-    """Confidence `[N]` as it was before temperature scaling; None where nothing was scaled."""
-    temperature = predictions.temperature
-    if temperature is None or (temperature == 1).all():
-        return None
-    return replace(predictions, probabilities=temper(predictions.probabilities, 1 / temperature)).confidence
 
 
 def read_evaluation(folder: Path) -> Evaluation:

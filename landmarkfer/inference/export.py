@@ -2,9 +2,10 @@
 
 Inputs: `landmarks` float32 `[B, 478, 3]`, fractions of the image, NaN where no face was found; `size` float32
 `[B, 2]`, width and height of the image in pixels; of models that look at pixels, `image` uint8 `[B, C, S,
-S]`. Outputs: `probabilities` float32 `[B, C]`, temperature-scaled and averaged over test-time augmentation;
-`sets` bool `[B, C]`, the prediction sets of 90 % coverage; `embedding` float32 `[B, D]`. Without a face, a
-model of landmarks predicts the training prior.
+S]`. Outputs: `probabilities` float32 `[B, C]`, calibrated and averaged over test-time augmentation; `sets`
+bool `[B, C]`, the prediction sets of 90 % coverage; `embedding` float32 `[B, D]`; `uncalibrated` float32 `[B,
+C]`, probabilities whose highest is the label. Without a face, a model of landmarks predicts the training
+prior.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ class ExportCheck:
         faces: How many were compared.
         largest: The largest difference of a probability where PyTorch normalises in double precision, too.
         of_run: The largest difference to what the run predicts, which normalises in single precision.
-        same_labels: Share of the faces with the same most probable class as the run predicts.
+        same_labels: Share of the faces with the label that the run predicts.
     """
 
     faces: int
@@ -65,6 +66,8 @@ class ExportedModel(nn.Module):
         network: Of a network, on the CPU.
     """
 
+    threshold: Tensor
+
     def __init__(self, network: TorchNetwork) -> None:
         super().__init__()
         config = network.trained.config
@@ -75,22 +78,24 @@ class ExportedModel(nn.Module):
             config.settings.normalisation, keypoints=images is not None and images.keypoints
         )
         thresholds = network.info.set_thresholds
-        self.threshold = 0.0 if thresholds is None else threshold_for(thresholds, STATED)
+        threshold = np.zeros(1) if thresholds is None else threshold_for(thresholds, STATED)
+        self.register_buffer("threshold", torch.from_numpy(threshold).double())
 
     def forward(
         self, landmarks: Tensor, size: Tensor, image: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities `[B, C]`, sets `[B, C]` and features `[B, D]`; see the top of this module."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Probabilities, sets, features and uncalibrated probabilities; see the top of this module."""
         batch = self.preprocess(landmarks, size, image)
         embedded = torch.stack([self.model.embed(view) for view in views(batch, self.model, self.settings)])
         usable = self.model.has_input(batch)
         each = [self.model.logits(view, usable).double().softmax(dim=-1) for view in embedded.unbind()]
         mean = torch.stack(each).mean(dim=0)
-        temperature = torch.where(usable, self.model.temperature.double(), 1.0)
-        probabilities = (mean.log() / temperature[:, None]).softmax(dim=-1)
-        best = probabilities >= probabilities.amax(dim=-1, keepdim=True)
-        sets = (probabilities >= self.threshold) | best
-        return probabilities.float(), sets, embedded.mean(dim=0)
+        matrix, bias = self.model.scale_matrix.double(), self.model.scale_bias.double()
+        scaled = (mean.log() @ matrix.T + bias).softmax(dim=-1)
+        probabilities = torch.where(usable[:, None], scaled, mean)
+        predicted = mean >= mean.amax(dim=-1, keepdim=True)
+        sets = (probabilities >= self.threshold) | predicted
+        return probabilities.float(), sets, embedded.mean(dim=0), mean.float()
 
 
 def export_onnx(network: TorchNetwork, path: Path, card: str = "") -> None:
@@ -124,7 +129,7 @@ def export_onnx(network: TorchNetwork, path: Path, card: str = "") -> None:
                 dynamo=True,
                 dynamic_shapes=tuple({0: faces} for _ in inputs),
                 input_names=list(inputs),
-                output_names=["probabilities", "sets", "embedding"],
+                output_names=["probabilities", "sets", "embedding", "uncalibrated"],
                 opset_version=OPSET,
                 verbose=False,
             )
@@ -147,12 +152,13 @@ def export_onnx(network: TorchNetwork, path: Path, card: str = "") -> None:
 def check_export(network: TorchNetwork, exported: OnnxNetwork, arrays: FaceArrays) -> ExportCheck:
     """Compare an export with its network on faces."""
     alike = TorchNetwork(network.trained, network.info.name, in_double=True)
-    ours, theirs = network.probabilities(arrays), exported.probabilities(arrays)
+    ours, theirs = network.outputs(arrays), exported.outputs(arrays)
+    same = ours.predicted == theirs.predicted
     return ExportCheck(
-        faces=len(ours),
-        largest=float(np.abs(alike.probabilities(arrays) - theirs).max(initial=0.0)),
-        of_run=float(np.abs(ours - theirs).max(initial=0.0)),
-        same_labels=float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()) if len(ours) else 1.0,
+        faces=len(same),
+        largest=float(np.abs(alike.probabilities(arrays) - theirs.probabilities).max(initial=0.0)),
+        of_run=float(np.abs(ours.probabilities - theirs.probabilities).max(initial=0.0)),
+        same_labels=float(same.mean()) if len(same) else 1.0,
     )
 
 

@@ -20,8 +20,8 @@ class Face:
         source: Path of the image, or `image-N`.
         status: `ok`, `no_face` or `unreadable`.
         error: Why the image is unreadable; without a face, why, where more is known than that.
-        label: The most probable class; None without a face, and where the model abstained.
-        confidence: The probability of the most probable class; None without a face.
+        label: The predicted class; None without a face, and where the model abstained.
+        confidence: The probability of the label; None without a face.
         intensity: Of the expression, 0 to 1; None without a face, and of models without a neutral class.
         probabilities: Probability by class, empty without a face.
         prediction_set: Classes of the prediction set; None where the model has none.

@@ -10,7 +10,7 @@ An image in which no face was found, or that cannot be read, has its row too, an
 | `detector_score` | score of the face detector, where it gives one |
 | `yaw`, `pitch`, `roll` | of the head, in degrees; see `face.pose` |
 | `status`, `error` | `ok`, `no_face` or `unreadable`, and why |
-| `label`, `confidence` | the most probable class and its probability |
+| `label`, `confidence` | the label and its probability |
 | `intensity` | of the expression, 0 to 1: the probability that the face is not neutral |
 | `p_<class>` | probability of each class |
 | `set` | prediction set: classes joined by `|`, where the model has calibrated thresholds |
@@ -54,6 +54,7 @@ _ARRAYS = (
     "sizes",
     "scores",
     "probabilities",
+    "predicted",
     "sets",
     "numbers",
     "faces",
@@ -79,7 +80,9 @@ class Faces(Sequence[Face]):
         landmarks: float32 `[N, 478, 3]`, fractions of the image.
         sizes: float32 `[N, 2]`, width and height of the upright images in pixels.
         scores: float64 `[N]`, of the face detector.
-        probabilities: float64 `[N, C]`.
+        probabilities: float64 `[N, C]`, calibrated.
+        predicted: int64 `[N]`, number of each label, which need not be the most probable class where training
+            weighted the classes (`calibration.fitted`); -1 without a face. The most probable classes if None.
         sets: bool `[N, C]`, which classes are in the prediction set; None where the model has none.
         least_confidence: Below which there is no label; None if that was not asked for.
         pictures: Where the images are read from for pictures; None where there are none.
@@ -104,6 +107,7 @@ class Faces(Sequence[Face]):
     faces: NDArray[np.int64] | None = None
     blendshapes: NDArray[np.float32] | None = None
     given_boxes: NDArray[np.float64] | None = None
+    predicted: NDArray[np.int64] | None = None
 
     @classmethod
     def joined(cls, parts: "Sequence[Faces]") -> "Faces":
@@ -179,8 +183,8 @@ class Faces(Sequence[Face]):
 
     @property
     def confidences(self) -> NDArray[np.float64]:
-        """Probability `[N]` of the most probable class; NaN without a face."""
-        return self.probabilities.max(axis=1, initial=-np.inf) if len(self) else np.empty(0)
+        """Probability `[N]` of the label; NaN without a face."""
+        return self.probabilities[np.arange(len(self)), self._predicted()]
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
@@ -342,11 +346,14 @@ class Faces(Sequence[Face]):
         return crop_landmarks(self.landmarks[row], whole_width, whole_height, width)
 
     def _label_numbers(self) -> NDArray[np.int64]:
-        """The most probable class of each row, `[N]`; -1 where there is no label."""
-        if not len(self):
-            return np.empty(0, np.int64)
+        """The number of each row's label, `[N]`; -1 where there is none."""
         known = np.isfinite(self.probabilities).all(axis=1) & ~self.abstained
-        return np.where(known, np.nan_to_num(self.probabilities, nan=-1).argmax(axis=1), -1)
+        return np.where(known, self._predicted(), -1)
+
+    def _predicted(self) -> NDArray[np.int64]:
+        if self.predicted is not None:
+            return self.predicted
+        return np.nan_to_num(self.probabilities, nan=-1).argmax(axis=1)
 
     def _number(self, row: int) -> int | None:
         if self.statuses[row] != "ok":

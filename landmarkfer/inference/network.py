@@ -1,17 +1,38 @@
 """What prediction asks of a trained model, whatever runs it: arrays in, probabilities out. NumPy alone."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from landmarkfer.calibration.conformal import label_sets, threshold_for
 from landmarkfer.data.images import ImageInfo
 from landmarkfer.errors import RunError
 from landmarkfer.face.frame import Frame
 from landmarkfer.inference.frame import FaceArrays
+
+
+class Outputs(NamedTuple):
+    """What a model gives of N faces, float64 `[N, C]` each.
+
+    `uncalibrated` probabilities are averaged over test-time augmentation, and their most probable class is
+    the label; `probabilities` are calibrated (`calibration.fitted`).
+    """
+
+    probabilities: NDArray[np.float64]
+    uncalibrated: NDArray[np.float64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The number of each label, `[N]`."""
+        return self.uncalibrated.argmax(axis=1)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of each label, `[N]`."""
+        return self.probabilities[np.arange(len(self.predicted)), self.predicted]
 
 
 class ModelInfo(BaseModel):
@@ -26,7 +47,8 @@ class ModelInfo(BaseModel):
         extraction: How the faces of its training images were found; `ExtractSettings` by name.
         graph: Name of its graph; None without one.
         prior: Share of each class among the training images, `[C]`; None where it is not known.
-        set_thresholds: Of prediction sets, `[99]`, see `calibration.conformal`; None where none were fitted.
+        set_thresholds: Of prediction sets, `[99, C]`, see `calibration.conformal`; None where none were
+            fitted. Exports of version 0.1 have `[99]`, for all classes.
         answer_thresholds: Least confidence at which the answers reached 1 to 99 % of accuracy, `[99]`, see
             `calibration.answers`; above 1 where none did. None where none were fitted.
         versions: Of the packages that it was trained with.
@@ -42,10 +64,19 @@ class ModelInfo(BaseModel):
     extraction: dict[str, Any] = {}
     graph: str | None = None
     prior: tuple[float, ...] | None = None
-    set_thresholds: tuple[float, ...] | None = None
+    set_thresholds: tuple[tuple[float, ...], ...] | None = None
     answer_thresholds: tuple[float, ...] | None = None
     versions: dict[str, str] = {}
     card: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _thresholds_by_class(cls, content: Any) -> Any:
+        thresholds = content.get("set_thresholds") if isinstance(content, dict) else None
+        if thresholds is not None and np.ndim(thresholds) == 1:
+            by_class = tuple((value,) * len(content["classes"]) for value in thresholds)
+            return {**content, "set_thresholds": by_class}
+        return content
 
     @property
     def graph_text(self) -> str:
@@ -63,13 +94,17 @@ class Network(ABC):
     info: ModelInfo
 
     @abstractmethod
-    def probabilities(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float64]:
-        """Temperature-scaled probabilities `[N, C]`, averaged over test-time augmentation.
+    def outputs(self, arrays: FaceArrays, batch_size: int = 0) -> Outputs:
+        """Probabilities of faces, averaged over test-time augmentation.
 
         Args:
             arrays: N faces; without usable input, the training prior is predicted.
             batch_size: Faces at a time; chosen by the model and device if 0.
         """
+
+    def probabilities(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float64]:
+        """Calibrated probabilities `[N, C]`; arguments are those of `outputs`."""
+        return self.outputs(arrays, batch_size).probabilities
 
     @abstractmethod
     def embed(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float32]:
@@ -79,7 +114,7 @@ class Network(ABC):
             RunError: It is no network.
         """
 
-    def sets(self, probabilities: NDArray[np.float64], coverage: float) -> NDArray[np.bool_] | None:
+    def sets(self, outputs: Outputs, coverage: float) -> NDArray[np.bool_] | None:
         """Which classes are in the prediction set of each face, `[N, C]`; None without fitted thresholds.
 
         Raises:
@@ -87,7 +122,8 @@ class Network(ABC):
         """
         if self.info.set_thresholds is None:
             return None
-        return label_sets(probabilities, threshold_for(self.info.set_thresholds, coverage))
+        thresholds = threshold_for(self.info.set_thresholds, coverage)
+        return label_sets(outputs.probabilities, thresholds, outputs.predicted)
 
     def check_landmarks_suffice(self) -> None:
         """Check that the model needs no pixels.

@@ -1,7 +1,7 @@
 """An exported model on ONNX Runtime: the same predictions without torch.
 
 The file holds all that turns landmarks into probabilities, normalisation, the mirrored view and the
-temperature included; `export.py` writes it. What is known of the model is JSON in the file's metadata, under
+calibration included; `export.py` writes it. What is known of the model is JSON in the file's metadata, under
 `METADATA`.
 """
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from landmarkfer.errors import RunError
 from landmarkfer.inference.frame import FaceArrays
-from landmarkfer.inference.network import ModelInfo, Network
+from landmarkfer.inference.network import ModelInfo, Network, Outputs
 
 METADATA = "landmarkfer"
 SUFFIX = ".onnx"
@@ -38,6 +38,7 @@ class OnnxNetwork(Network):
         self.path = Path(path)
         self._threads = threads
         self._session = self._open()
+        self._outputs = {output.name for output in self._session.get_outputs()}
         self.info = self._read_info()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -46,15 +47,17 @@ class OnnxNetwork(Network):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def probabilities(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float64]:
-        """Probabilities `[N, C]`; see `Network`."""
-        return self._run("probabilities", arrays, batch_size).astype(np.float64)
+    def outputs(self, arrays: FaceArrays, batch_size: int = 0) -> Outputs:
+        """Probabilities `[N, C]`; see `Network`. Exports of version 0.1 give calibrated ones alone."""
+        given = [name for name in Outputs._fields if name in self._outputs]
+        found = [array.astype(np.float64) for array in self._run(given, arrays, batch_size)]
+        return Outputs(found[0], found[-1])
 
     def embed(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float32]:
         """Features `[N, D]`; see `Network`."""
-        return self._run("embedding", arrays, batch_size)
+        return self._run(["embedding"], arrays, batch_size)[0]
 
-    def _run(self, output: str, arrays: FaceArrays, batch_size: int) -> NDArray[np.float32]:
+    def _run(self, outputs: list[str], arrays: FaceArrays, batch_size: int) -> list[NDArray[np.float32]]:
         if arrays.crop is not None and self.info.images is not None and self.info.images.keypoints:
             raise RunError(f"{self.path} looks landmarks up in whole images, and these are aligned crops.")
         given: dict[str, NDArray] = {"landmarks": arrays.landmarks, "size": arrays.sizes}
@@ -63,10 +66,10 @@ class OnnxNetwork(Network):
             given["image"] = arrays.image
         size = batch_size or _BATCH
         parts = [
-            self._session.run([output], {name: array[start : start + size] for name, array in given.items()})
+            self._session.run(outputs, {name: array[start : start + size] for name, array in given.items()})
             for start in range(0, max(1, len(arrays.landmarks)), size)
         ]
-        return np.concatenate([part[0] for part in parts])
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _open(self) -> Any:
         import onnxruntime

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from landmarkfer.calibration.priors import Prior, prior_ratio, reweighted
 from landmarkfer.errors import SettingsError
 from landmarkfer.inference.find import Wanted
-from landmarkfer.inference.network import ModelInfo
+from landmarkfer.inference.network import ModelInfo, Outputs
 from landmarkfer.metrics.sets import STATED
-
-EVEN = "even"
-"""The prior under which all classes are as frequent."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +30,11 @@ class Options:
     weights: tuple[float, ...] | None = None
     batch_size: int = 0
 
-    def reweighted(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities `[N, C]` under the wanted prior (Saerens, Latinne and Decaestecker 2002)."""
+    def under_prior(self, outputs: Outputs) -> Outputs:
+        """Probabilities and labels under the wanted prior."""
         if self.weights is None:
-            return probabilities
-        weighted = probabilities * np.array(self.weights)
-        return weighted / weighted.sum(axis=1, keepdims=True)
+            return outputs
+        return Outputs(*(reweighted(each, self.weights) for each in outputs))
 
 
 def check_options(
@@ -47,7 +43,7 @@ def check_options(
     least_confidence: float | None = None,
     accuracy: float | None = None,
     coverage: float | None = None,
-    prior: Mapping[str, float] | str | None = None,
+    prior: Prior | None = None,
     batch_size: int = 0,
 ) -> Options:
     """The options of a prediction with a model.
@@ -129,23 +125,10 @@ def _check_share(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be a probability from 0 to 1, not {value!r}.")
 
 
-def _prior_weights(info: ModelInfo, prior: Mapping[str, float] | str | None) -> tuple[float, ...] | None:
+def _prior_weights(info: ModelInfo, prior: Prior | None) -> tuple[float, ...] | None:
     """The wanted share of each class by its share among the training images."""
     if prior is None:
         return None
     if info.prior is None:
         raise SettingsError(f"'{info.name}' does not state its training prior, so another cannot be set.")
-    if isinstance(prior, str) and prior == EVEN:
-        prior = dict.fromkeys(info.classes, 1.0)
-    if not isinstance(prior, Mapping):
-        raise SettingsError(f"prior must be '{EVEN}' or a share for each class by name, not {prior!r}.")
-    if set(prior) != set(info.classes):
-        raise SettingsError(
-            f"prior must give a share for each of {', '.join(info.classes)}; it has {', '.join(prior)}."
-        )
-    shares = [prior[name] for name in info.classes]
-    if not all(isinstance(share, int | float) and 0 <= share < math.inf for share in shares) or not sum(
-        shares
-    ):
-        raise SettingsError(f"shares of a prior must be numbers from 0 on, some above 0, not {shares}.")
-    return tuple(share / sum(shares) / trained for share, trained in zip(shares, info.prior, strict=True))
+    return tuple(prior_ratio(prior, info.classes, info.prior).tolist())

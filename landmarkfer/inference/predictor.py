@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from landmarkfer.calibration.priors import Prior
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
 from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
@@ -112,7 +113,7 @@ class Predictor:
         least_confidence: float | None = None,
         accuracy: float | None = None,
         coverage: float | None = None,
-        prior: Mapping[str, float] | str | None = None,
+        prior: Prior | None = None,
         batch_size: int = 0,
         workers: int = 1,
         skip: int = 0,
@@ -125,12 +126,11 @@ class Predictor:
             faces: `all` faces of an image, the largest first, or the `largest` alone.
             boxes: Boxes `x0, y0, x1, y1` of the faces of an image, in pixels, by its source; images are then
                 not searched.
-            least_confidence: Where the most probable class is less probable than this, the model abstains:
-                there is no label.
+            least_confidence: Where the label is less probable than this, the model abstains: there is none.
             accuracy: The accuracy wanted where there is a label, as fitted to the validation images, in whole
                 percent; it sets `least_confidence`.
             coverage: How often a prediction set shall hold the label, in whole percent; 0.9 if None.
-            prior: Share of each class among the images, by name, or `even`; that of the training images if
+            prior: Share of each class among the images, by name, or `uniform`; that of the training images if
                 None.
             batch_size: Faces that the model predicts at a time; chosen by the model if 0.
             workers: Processes that find faces; 1 finds them in this one.
@@ -290,8 +290,7 @@ class Predictor:
         rows = [face.row for face in faces]
         seen = arrays if self.info.frame is None else frame_faces(rows)
         found = np.array([row.status == "ok" for row in rows], dtype=bool)
-        probabilities = options.reweighted(self.network.probabilities(arrays, options.batch_size))
-        sets = self.network.sets(probabilities, options.coverage)
+        outputs = options.under_prior(self.network.outputs(arrays, options.batch_size))
         return Faces(
             classes=self.classes,
             sources=tuple(row.id for row in rows),
@@ -300,8 +299,9 @@ class Predictor:
             landmarks=seen.landmarks,
             sizes=seen.sizes,
             scores=np.array([np.nan if row.confidence is None else row.confidence for row in rows], float),
-            probabilities=np.where(found[:, None], probabilities, np.nan),
-            sets=sets,
+            probabilities=np.where(found[:, None], outputs.probabilities, np.nan),
+            predicted=np.where(found, outputs.predicted, -1),
+            sets=self.network.sets(outputs, options.coverage),
             least_confidence=options.least_confidence,
             pictures=pictures,
             numbers=numbers,

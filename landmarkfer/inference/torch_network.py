@@ -1,7 +1,7 @@
 """A trained run on PyTorch, as `Predictor` uses it."""
 
 import logging
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.extraction.settings import DetectorName, ExtractSettings, make_settings
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.frame import FaceArrays
-from landmarkfer.inference.network import ModelInfo, Network
-from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.network import ModelInfo, Network, Outputs
+from landmarkfer.inference.predict import predict_faces
 from landmarkfer.inference.tta import tta_embeddings
 from landmarkfer.models.base import is_network
 from landmarkfer.runs.config import RunConfig
@@ -54,11 +54,10 @@ class TorchNetwork(Network):
         trained.model.to(accelerator(device))
         return cls(trained, run.name)
 
-    def probabilities(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float64]:
+    def outputs(self, arrays: FaceArrays, batch_size: int = 0) -> Outputs:
         """Probabilities `[N, C]`; see `Network`."""
         settings = self.trained.config.settings.prediction
-        batch = self._batch(arrays)
-        return predict_probabilities(self.trained.model, batch, settings, batch_size=batch_size).numpy()
+        return predict_faces(self.trained.model, self._batch(arrays), settings, batch_size=batch_size)
 
     def embed(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float32]:
         """Features `[N, D]`; see `Network`."""
@@ -97,9 +96,10 @@ def model_info(trained: TrainedModel, name: str) -> ModelInfo:
     if images is not None:  # a run states what its kind of model may read
         images = images.model_copy(update={"keypoints": model.looks_up_landmarks})
 
-    def numbers(values: NDArray | None) -> tuple[float, ...] | None:
-        return None if values is None else tuple(values.tolist())
+    def numbers(values: NDArray | None) -> Any:
+        return None if values is None else values.tolist()
 
+    calibration = model.calibration
     return ModelInfo(
         name=name,
         kind=config.settings.model.name,
@@ -109,8 +109,8 @@ def model_info(trained: TrainedModel, name: str) -> ModelInfo:
         extraction=extraction_of(name, config).model_dump(),
         graph=config.graph.name if config.graph else None,
         prior=numbers(model.prior),
-        set_thresholds=numbers(model.prediction_set_thresholds),
-        answer_thresholds=numbers(model.confidence_thresholds),
+        set_thresholds=numbers(calibration.set_thresholds),
+        answer_thresholds=numbers(calibration.answer_thresholds),
         versions=config.versions,
     )
 

@@ -64,7 +64,7 @@ def mean_probabilities(
     batch_size: int = 0,
     progress: Progress = SILENT,
 ) -> Tensor:
-    """Probabilities averaged over the views, not temperature-scaled, float64 `[B, C]` on the CPU.
+    """Probabilities averaged over the views, uncalibrated, float64 `[B, C]` on the CPU.
 
     Arguments are those of `tta_embeddings`.
     """

@@ -44,10 +44,11 @@ def average_predictions(
 ) -> Predictions:
     """Ensemble: the mean of the probabilities of several models on the same images.
 
-    Images and classes are in the order of the first member, as are `subset`, `clean` and `clean_near`.
-    Temperatures and prediction sets are left out: they belong to one model. An image counts as `ok` if any
-    member had a face in it, and as `unreadable` only if it was so for all, which matters when the members
-    come from different detectors.
+    Images and classes are in the order of the first member, as are `subset`, `clean` and `clean_near`. The
+    label is the most probable class of the mean of what chose the members' labels (`Predictions.ranking`).
+    Prediction sets are left out: they belong to one model. An image counts as `ok` if any member had a face
+    in it, and as `unreadable` only if it was so for all, which matters when the members come from different
+    detectors.
 
     Args:
         members: Predictions of each model.
@@ -61,12 +62,14 @@ def average_predictions(
     found = np.any([one.found for one in aligned], axis=0)
     unreadable = np.all([one.status == "unreadable" for one in aligned], axis=0)
     mean = np.tensordot(shares, [one.probabilities for one in aligned], axes=1)
+    ranking = np.tensordot(shares, [one.ranking for one in aligned], axes=1)
+    calibrated = any(one.uncalibrated is not None for one in aligned)
     return replace(
         aligned[0],
         probabilities=mean,
-        predicted=mean.argmax(axis=1),
+        predicted=ranking.argmax(axis=1),
+        uncalibrated=ranking if calibrated else None,
         status=np.select([found, unreadable], ["ok", "unreadable"], "no_face").astype(object),
-        temperature=None,
         sets=None,
     )
 
@@ -74,8 +77,8 @@ def average_predictions(
 def merge_classes(predictions: Predictions, merged: Mapping[str, str]) -> Predictions:
     """Predictions of classes of which some become one: their probabilities are added.
 
-    The prediction is then the most probable class. A prediction set has a class where it had one of its
-    parts, so that its coverage is not less.
+    The prediction is then the most probable class of `Predictions.ranking`. A prediction set has a class
+    where it had one of its parts, so that its coverage is not less.
 
     Args:
         predictions: Of all classes.
@@ -88,13 +91,15 @@ def merge_classes(predictions: Predictions, merged: Mapping[str, str]) -> Predic
     number = np.array([classes.index(name) for name in names])
     member = number[:, None] == np.arange(len(classes))  # [C, D]
     probabilities = predictions.probabilities @ member
+    uncalibrated = None if predictions.uncalibrated is None else predictions.uncalibrated @ member
     sets = predictions.sets
     return replace(
         predictions,
         classes=classes,
         labels=np.append(number, UNKNOWN)[predictions.labels],
-        predicted=probabilities.argmax(axis=1),
+        predicted=(probabilities if uncalibrated is None else uncalibrated).argmax(axis=1),
         probabilities=probabilities,
+        uncalibrated=uncalibrated,
         sets=None if sets is None else (sets[:, :, None] & member).any(axis=1),
     )
 

@@ -10,7 +10,7 @@ face was found in it or not:
 | `p_<class>` | probability of each class, rows sum to 1 |
 | `status` | `ok`, `no_face` or `unreadable` |
 | `subset` | optional: the data set's own name for a part, of which `public` and `private` are reported |
-| `temperature` | optional: what the logits were divided by; 1 where the training prior is predicted |
+| `u_<class>` | optional: probability of each class before calibration; the highest is the predicted one |
 | `set_<class>` | optional: whether the class is in the prediction set of coverage `sets.STATED` |
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
 | `group` | optional: the person, the sequence or the video that the image is of; null where not known |
@@ -32,10 +32,10 @@ from landmarkfer.progress import counted
 STATUSES = ("ok", "no_face", "unreadable")
 UNKNOWN = -1
 """Label of an image without one."""
-_PROBABILITY, _SET = "p_", "set_"
+_PROBABILITY, _UNCALIBRATED, _SET = "p_", "u_", "set_"
 ARRAYS = (
     *("ids", "labels", "predicted", "probabilities", "status"),
-    *("temperature", "sets", "subset", "clean", "groups", "clean_near"),
+    *("uncalibrated", "sets", "subset", "clean", "groups", "clean_near"),
 )
 """What `Predictions` holds by image."""
 # What this version of pandas keeps text in, so that a column of nulls is written as text too.
@@ -54,12 +54,12 @@ class Predictions:
     Attributes:
         ids: Str `[N]`, unique.
         labels: Int `[N]`, numbers of the true classes, `UNKNOWN` where there is none.
-        predicted: Int `[N]`, numbers of the predicted classes. They are the most probable ones as long as no
-            probability is rounded, as archives do.
+        predicted: Int `[N]`, numbers of the predicted classes: the most probable ones of `uncalibrated`, or
+            else of `probabilities`, as long as none is rounded, as archives do.
         probabilities: `[N, C]`, rows sum to 1.
         classes: `C` names.
         status: Str `[N]`, of `STATUSES`.
-        temperature: `[N]`, what the logits were divided by.
+        uncalibrated: `[N, C]`, rows sum to 1: what the model gave before its probabilities were calibrated.
         sets: Bool `[N, C]`, the prediction sets.
         subset: Str or None `[N]`, the data set's own name for a part.
         clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
@@ -77,7 +77,7 @@ class Predictions:
     probabilities: Floats
     classes: tuple[str, ...]
     status: Strings
-    temperature: Floats | None = None
+    uncalibrated: Floats | None = None
     sets: Bools | None = None
     subset: Strings | None = None
     clean: Strings | None = None
@@ -93,7 +93,8 @@ class Predictions:
         images, classes = len(self.ids), len(self.classes)
         for name in ARRAYS:
             value = getattr(self, name)
-            wanted = (images, classes) if name in ("probabilities", "sets") else (images,)
+            by_class = name in ("probabilities", "uncalibrated", "sets")
+            wanted = (images, classes) if by_class else (images,)
             if value is not None and value.shape != wanted:
                 raise RunError(f"Predictions need {name} of shape {wanted}, not {value.shape}.")
         index = pd.Index(self.ids)
@@ -103,13 +104,13 @@ class Predictions:
             raise RunError(f"No prediction for {np.sum(self.predicted < 0)} of {counted(images, 'image')}.")
         if unknown := sorted(set(map(str, self.status)) - set(STATUSES)):
             raise RunError(f"Unknown status {', '.join(unknown)}; expected one of {', '.join(STATUSES)}.")
-        p = self.probabilities
-        good = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
-        if not good.all():
-            raise RunError(
-                f"The probabilities of {counted(int(np.sum(~good)), 'image')} are negative, missing or do "
-                "not sum to 1."
-            )
+        for p in (self.probabilities, self.ranking):
+            good = (p >= 0).all(axis=1) & np.isclose(p.sum(axis=1), 1, atol=1e-3)
+            if not good.all():
+                raise RunError(
+                    f"The probabilities of {counted(int(np.sum(~good)), 'image')} are negative, missing or "
+                    "do not sum to 1."
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,6 +119,11 @@ class Predictions:
     def confidence(self) -> Floats:
         """Probability `[N]` of the predicted class."""
         return self.probabilities[np.arange(len(self)), self.predicted]
+
+    @property
+    def ranking(self) -> Floats:
+        """Probabilities `[N, C]` whose highest is the predicted class: the uncalibrated ones, where known."""
+        return self.probabilities if self.uncalibrated is None else self.uncalibrated
 
     @property
     def correct(self) -> Bools:
@@ -155,6 +161,7 @@ class Predictions:
             labels=number[self.labels],
             predicted=number[self.predicted],
             probabilities=self.probabilities[:, order],
+            uncalibrated=None if self.uncalibrated is None else self.uncalibrated[:, order],
             sets=None if self.sets is None else self.sets[:, order],
         )
 
@@ -176,8 +183,8 @@ class Predictions:
         if self.subset is not None:
             frame["subset"] = pd.Series(self.subset, dtype=_TEXT)
         frame[[_PROBABILITY + name for name in self.classes]] = self.probabilities
-        if self.temperature is not None:
-            frame["temperature"] = self.temperature
+        if self.uncalibrated is not None:
+            frame[[_UNCALIBRATED + name for name in self.classes]] = self.uncalibrated
         if self.sets is not None:
             frame[[_SET + name for name in self.classes]] = self.sets
         if self.groups is not None:
@@ -193,8 +200,8 @@ class Predictions:
     def from_frame(cls, frame: pd.DataFrame, classes: Sequence[str] | None = None) -> "Predictions":
         """Predictions from their table; further columns are passed over.
 
-        Where there is no column `predicted`, that is the most probable class; where there is no `status`,
-        every image has a face.
+        Where there is no column `predicted`, that is the most probable class of `u_<class>`, or else of
+        `p_<class>`; where there is no `status`, every image has a face.
 
         Args:
             frame: The table, with `id`, `label` and `p_<class>` at least.
@@ -216,9 +223,10 @@ class Predictions:
                 f"The prediction table has {', '.join(sorted(extra))}, but the classes are "
                 f"{', '.join(classes)}."
             )
-        sets = [_SET + name for name in classes]
+        sets, ranking = ([prefix + name for name in classes] for prefix in (_SET, _UNCALIBRATED))
         probabilities = frame[columns].to_numpy(dtype=float)
-        predicted = probabilities.argmax(axis=1)
+        uncalibrated = frame[ranking].to_numpy(dtype=float) if set(ranking) <= set(frame) else None
+        predicted = (probabilities if uncalibrated is None else uncalibrated).argmax(axis=1)
         if "predicted" in frame:
             predicted = _numbers(frame["predicted"], classes)
         return cls(
@@ -228,7 +236,7 @@ class Predictions:
             probabilities=probabilities,
             classes=classes,
             status=_objects(frame["status"]) if "status" in frame else np.full(len(frame), "ok", object),
-            temperature=frame["temperature"].to_numpy(dtype=float) if "temperature" in frame else None,
+            uncalibrated=uncalibrated,
             sets=frame[sets].to_numpy(dtype=bool) if set(sets) <= set(frame) else None,
             subset=_objects(frame["subset"]) if "subset" in frame else None,
             clean=_booleans(frame["clean"]) if "clean" in frame else None,

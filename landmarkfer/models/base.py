@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from landmarkfer.calibration.conformal import PERCENTS
+from landmarkfer.calibration.fitted import Calibration
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import LEAST_SD, blendshape_statistics, landmark_statistics, whitening_matrix
 from landmarkfer.errors import CacheError, RunError
@@ -37,7 +37,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
 
 WHITENING_FLOOR = 1e-3
-OF_ITS_DATA = ("log_prior", "class_offset", "temperature", "set_thresholds", "answer_thresholds")
+CALIBRATION = ("scale_matrix", "scale_bias", "set_thresholds", "answer_thresholds")
+"""Buffers that hold a `calibration.fitted.Calibration`."""
+OF_ITS_DATA = ("log_prior", "class_offset", *CALIBRATION)
 """Buffers fitted to a model's own training and validation images: no other model is initialised from them."""
 POINT_FEATURES = 3  # numbers that describe a point, of every kind of features
 
@@ -59,7 +61,8 @@ class FaceModel(nn.Module, Classifier):
     graph_prefix: ClassVar[str] = "graph."
     log_prior: Tensor
     class_offset: Tensor
-    temperature: Tensor
+    scale_matrix: Tensor
+    scale_bias: Tensor
     set_thresholds: Tensor
     answer_thresholds: Tensor
 
@@ -68,15 +71,19 @@ class FaceModel(nn.Module, Classifier):
         self.num_classes = num_classes
         self.register_buffer("log_prior", torch.full((num_classes,), 1 / num_classes).log())
         self.register_buffer("class_offset", torch.zeros(num_classes))
-        self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("set_thresholds", torch.zeros(len(PERCENTS)))
-        self.register_buffer("answer_thresholds", torch.zeros(len(PERCENTS)))
+        for name, array in zip(CALIBRATION, Calibration.none(num_classes).arrays(), strict=True):
+            self.register_buffer(name, torch.from_numpy(array).float())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Runs that were trained before there was calibration count as not calibrated.
-        state_dict.setdefault(f"{prefix}temperature", torch.ones(()))
-        state_dict.setdefault(f"{prefix}set_thresholds", torch.zeros(len(PERCENTS)))
-        state_dict.setdefault(f"{prefix}answer_thresholds", torch.zeros(len(PERCENTS)))
+        # Runs of version 0.1 have a temperature and thresholds for all classes, or no calibration.
+        temperature = state_dict.pop(f"{prefix}temperature", torch.ones(()))
+        for name in CALIBRATION:
+            state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(self, name)))
+        if not state_dict[f"{prefix}scale_matrix"].any():
+            state_dict[f"{prefix}scale_matrix"] = torch.eye(self.num_classes) / temperature
+        thresholds = state_dict[f"{prefix}set_thresholds"]
+        if thresholds.dim() == 1:
+            state_dict[f"{prefix}set_thresholds"] = thresholds[:, None].repeat(1, self.num_classes)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -103,33 +110,15 @@ class FaceModel(nn.Module, Classifier):
         """Set what is added to the logits of each class, `[C]`; see `calibration.class_offsets`."""
         self.class_offset.copy_(offset)
 
-    def set_calibration(self, temperature: float, thresholds: Tensor, answers: Tensor | None = None) -> None:
-        """Set the calibration.
-
-        Args:
-            temperature: Of probabilities averaged over test-time augmentation; see `calibration.temperature`.
-            thresholds: Of prediction sets, `[99]`; see `calibration.conformal`.
-            answers: Of confidence by accuracy, `[99]`, see `calibration.answers`; left as they are if None.
-        """
-        self.temperature.fill_(temperature)
-        self.set_thresholds.copy_(thresholds)
-        if answers is not None:
-            self.answer_thresholds.copy_(answers)
-
-    def temperatures(self, batch: FaceBatch) -> Tensor:
-        """The temperature of each face, float64 `[B]` on the CPU: 1 where the prediction is the prior."""
-        usable = self.has_input(batch).cpu()
-        return torch.where(usable, self.temperature.cpu().double(), torch.ones(len(batch)).double())
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Set what turns uncalibrated probabilities into calibrated ones and prediction sets."""
+        for name, array in zip(CALIBRATION, calibration.arrays(), strict=True):
+            getattr(self, name).copy_(torch.from_numpy(array))
 
     @property
-    def prediction_set_thresholds(self) -> NDArray[np.float32] | None:
-        """Thresholds of prediction sets, `[99]`; None where none were fitted."""
-        return self.set_thresholds.cpu().numpy() if self.set_thresholds.any() else None
-
-    @property
-    def confidence_thresholds(self) -> NDArray[np.float32] | None:
-        """Least confidence by accuracy, `[99]`; None where it was not fitted."""
-        return self.answer_thresholds.cpu().numpy() if self.set_thresholds.any() else None
+    def calibration(self) -> Calibration:
+        """What turns uncalibrated probabilities into calibrated ones and prediction sets."""
+        return Calibration.of_arrays(*(getattr(self, name).cpu().double().numpy() for name in CALIBRATION))
 
     @property
     def prior(self) -> NDArray[np.float64]:
@@ -230,7 +219,7 @@ class FaceModel(nn.Module, Classifier):
         return self.logits(self.embed(batch), self.has_input(batch))
 
     def probabilities(self, batch: FaceBatch) -> Tensor:
-        """Probabilities of each class, float64 `[B, C]` on the CPU, not temperature-scaled."""
+        """Uncalibrated probabilities of each class, float64 `[B, C]` on the CPU."""
         return self(batch).float().cpu().double().softmax(dim=-1)
 
     def logits(self, embedding: Tensor, usable: Tensor) -> Tensor:

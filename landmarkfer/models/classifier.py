@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landmarkfer.calibration.fitted import Calibration
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import FaceGraph
 
@@ -166,21 +167,21 @@ class Classifier(ABC):
 
     @abstractmethod
     def probabilities(self, batch: FaceBatch) -> Tensor:
-        """Probabilities of each class, `[B, C]` on the CPU, not temperature-scaled."""
-
-    def temperatures(self, batch: FaceBatch) -> Tensor | None:
-        """The temperature of each face, float64 `[B]` on the CPU; None where no temperature is applied."""
-        return None
+        """Uncalibrated probabilities of each class, `[B, C]` on the CPU."""
 
     @property
-    def prediction_set_thresholds(self) -> NDArray[np.float32] | None:
-        """Thresholds of prediction sets, `[99]`, see `calibration.conformal`; None where none were fitted."""
-        return None
+    @abstractmethod
+    def calibration(self) -> Calibration:
+        """What turns uncalibrated probabilities into calibrated ones and prediction sets."""
+
+    @abstractmethod
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Set `calibration`."""
 
     @property
-    def confidence_thresholds(self) -> NDArray[np.float32] | None:
-        """Least confidence by accuracy, `[99]`, see `calibration.answers`; None where it was not fitted."""
-        return None
+    def balances_classes(self) -> bool:
+        """Whether each class had the same weight in a fit that minimises a log-loss, or a like of it."""
+        return False
 
     @property
     def prior(self) -> NDArray[np.float64] | None:

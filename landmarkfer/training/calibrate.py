@@ -1,26 +1,37 @@
 """What is fitted to the validation images once the weights are selected."""
 
+import warnings
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import logsumexp
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import Tensor
 
-from landmarkfer.calibration.answers import answer_thresholds
 from landmarkfer.calibration.class_offsets import class_offsets
-from landmarkfer.calibration.conformal import find_thresholds
-from landmarkfer.calibration.temperature import find_temperature, temper
+from landmarkfer.calibration.fitted import fit_calibration
+from landmarkfer.calibration.scaling import FOLDS
+from landmarkfer.calibration.temperature import LEAST_IMAGES
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.inference.tta import tta_embeddings
+from landmarkfer.inference.tta import mean_probabilities, tta_embeddings
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.models.base import FaceModel
+from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import SILENT, Progress
 
 
 @torch.inference_mode()
 def calibrate(
-    model: FaceModel, faces: FaceBatch, settings: PredictionSettings, progress: Progress = SILENT
+    model: FaceModel,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    log_weights: NDArray[np.float64] | None = None,
+    groups: NDArray[np.object_] | None = None,
+    progress: Progress = SILENT,
 ) -> None:
-    """Fit a fused model's weight of the second branch, class offsets, the temperature and set thresholds.
+    """Fit a fused model's weight of the second branch, class offsets, and the calibration.
 
     The weight of a branch must come from new images: on training images a branch is too accurate.
     The images are predicted once, since all of this concerns the last layer.
@@ -28,8 +39,10 @@ def calibrate(
     Args:
         model: With its final weights.
         faces: Validation images, with labels.
-        settings: Which test-time augmentation there is, how low a recall may be, and whether a temperature
-            is fitted.
+        settings: Which test-time augmentation there is, how low a recall may be, and whether probabilities
+            are calibrated.
+        log_weights: `[C]`, what training made the logits of each class higher by; see `class_weighting`.
+        groups: `[N]`, the person or sequence of each image; None where that is not known.
         progress: Counts the predicted images.
     """
     usable = model.has_input(faces)
@@ -45,7 +58,19 @@ def calibrate(
         model.set_offset(
             torch.from_numpy(class_offsets(logits, labels[usable.numpy()], settings.least_recall))
         )
-    _fit_calibration(model, _view_logits(model, embedded, usable), labels, usable.numpy(), settings)
+    views = _view_logits(model, embedded, usable)
+    mean = np.exp(views - logsumexp(views, axis=2, keepdims=True)).mean(axis=0)
+    shift = model.class_offset.double().cpu().numpy() + (0 if log_weights is None else log_weights)
+    model.set_calibration(
+        fit_calibration(
+            mean,
+            labels,
+            usable.numpy(),
+            validation_folds(labels, groups),
+            shift,
+            scale=settings.calibrate,
+        )
+    )
 
 
 def _view_logits(model: FaceModel, embedded: Tensor, usable: Tensor) -> np.ndarray:
@@ -54,15 +79,60 @@ def _view_logits(model: FaceModel, embedded: Tensor, usable: Tensor) -> np.ndarr
     return torch.stack([model.logits(view, usable) for view in embedded]).double().cpu().numpy()
 
 
-def _fit_calibration(
-    model: FaceModel, logits: np.ndarray, labels: np.ndarray, usable: np.ndarray, settings: PredictionSettings
+def calibrate_classical(
+    model: Classifier,
+    faces: FaceBatch,
+    labels: NDArray[np.int64],
+    settings: PredictionSettings,
+    log_weights: NDArray[np.float64] | None = None,
+    groups: NDArray[np.object_] | None = None,
 ) -> None:
-    """Fit temperature and abstention to images with usable input, thresholds of prediction sets to all."""
-    mean = np.exp(logits - logsumexp(logits, axis=2, keepdims=True)).mean(axis=0)
-    temperature = find_temperature(mean[usable], labels[usable]) if settings.calibrate else 1.0
-    probabilities = temper(mean, np.where(usable, temperature, 1.0))
-    given = probabilities[np.arange(len(labels)), labels]
-    answers = answer_thresholds(
-        probabilities[usable].max(axis=1), (probabilities.argmax(axis=1) == labels)[usable]
+    """Fit the calibration of a fitted classical model.
+
+    Args:
+        model: The model.
+        faces: Validation images.
+        labels: int `[N]`.
+        settings: Test-time augmentation, and whether probabilities are calibrated.
+        log_weights: See `calibrate`.
+        groups: See `calibrate`.
+    """
+    if not len(labels):
+        return
+    model.set_calibration(
+        fit_calibration(
+            mean_probabilities(model, faces, settings).numpy(),
+            labels,
+            model.has_input(faces).cpu().numpy(),
+            validation_folds(labels, groups),
+            log_weights,
+            scale=settings.calibrate,
+        )
     )
-    model.set_calibration(temperature, torch.from_numpy(find_thresholds(given)), torch.from_numpy(answers))
+
+
+def validation_folds(
+    labels: NDArray[np.int64], groups: NDArray[np.object_] | None = None
+) -> NDArray[np.int64]:
+    """The fold of each validation image, `[n]`, stratified by class; images of a group share one.
+
+    Args:
+        labels: int `[n]`.
+        groups: `[n]`, the person or sequence of each image, None where it is not known.
+    """
+    folds = np.zeros(len(labels), np.int64)
+    if len(labels) < LEAST_IMAGES:
+        return folds
+    numbers = group_numbers(groups)
+    if numbers is not None and numbers.max() == 0:
+        numbers = None  # all images are of one group
+    splitter: StratifiedKFold | StratifiedGroupKFold
+    if numbers is None:
+        splitter = StratifiedKFold(min(FOLDS, np.bincount(labels).max()), shuffle=True, random_state=0)
+    else:
+        splitter = StratifiedGroupKFold(min(FOLDS, numbers.max() + 1), shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class may have fewer images than there are folds
+        for fold, (_, held) in enumerate(splitter.split(labels, labels, numbers)):
+            folds[held] = fold
+    return folds

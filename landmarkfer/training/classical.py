@@ -12,6 +12,7 @@ from landmarkfer.files import replacing
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
 from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.calibrate import calibrate_classical
 from landmarkfer.training.setup import Training
 
 
@@ -36,6 +37,13 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     batch, labels = part(train)
     validation = part(val[usable[val]])
     model.fit(batch, labels, validation=validation, seed=training.settings.seed, report=progress.say)
+    calibrate_classical(
+        model,
+        *part(val),
+        training.settings.prediction,
+        training.log_class_weights,
+        training.dataset.frame["group"].to_numpy(object)[val],
+    )
     seconds = time.perf_counter() - started
     row: dict[str, float] = {"epoch": 1, "step": 1, "lr": np.nan}
     for stage, rows in (("train", train), ("val", val)):

@@ -91,7 +91,10 @@ def fit_network(
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         model.to(accelerator(settings.fit.device))  # Lightning has moved it to the CPU
         validation = dataset.faces.rows(torch.as_tensor(training.splits.val))
-        calibrate(model, validation, settings.prediction, progress)
+        groups = dataset.frame["group"].to_numpy(object)[training.splits.val]
+        calibrate(
+            model, validation, settings.prediction, training.log_class_weights, groups, progress=progress
+        )
         draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
         run.write_model(model)  # last, since this file says that the run is finished
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.config.train import ResolvedSettings
@@ -19,6 +20,7 @@ from landmarkfer.models import model_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
 from landmarkfer.runs.config import GraphInfo
+from landmarkfer.training.class_weighting import log_class_weights
 from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.initialise import class_counts, initialise_model, usable_rows
 from landmarkfer.training.offline_augmentation import add_augmented
@@ -62,6 +64,12 @@ class Training:
     def class_counts(self) -> Tensor:
         """Training images of each class, `[C]`."""
         return class_counts(self.dataset, self.train_rows)
+
+    @property
+    def log_class_weights(self) -> NDArray[np.float64]:
+        """What the training makes the logits of each class higher by, `[C]`; see `class_weighting`."""
+        validation = class_counts(self.dataset, self.splits.val)
+        return log_class_weights(self.model, self.settings, self.class_counts, validation)
 
     @property
     def usable_rows(self) -> Rows:

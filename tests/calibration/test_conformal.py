@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from landmarkfer.calibration.conformal import PERCENTS, find_thresholds, label_sets, threshold_for
+from landmarkfer.calibration.conformal import (
+    PERCENTS,
+    class_clusters,
+    class_thresholds,
+    find_thresholds,
+    label_sets,
+    threshold_for,
+)
 from landmarkfer.metrics.sets import set_scores
 
 
@@ -76,3 +83,66 @@ def test_scores_by_hand():
     # Clopper and Pearson: 3 of 4, by the quantiles of beta(3, 2) and beta(4, 1).
     assert scores.low == pytest.approx(0.1941, abs=1e-4)
     assert scores.high == pytest.approx(0.975 ** (1 / 4), abs=1e-4)
+
+
+class TestClassThresholds:
+    def test_by_hand(self):
+        # 30 images of class 0, 25 of class 1; 3 and 2 of classes 2 and 3, which share a threshold and, since
+        # five images are too few, take in class 1, the smaller of the others.
+        labels = np.repeat([0, 1, 2, 3], [30, 25, 3, 2])
+        assert class_clusters([30, 25, 3, 2], 0.9) == [(1, 2, 3), (0,)]
+        given = np.random.default_rng(0).random(60)
+        found = class_thresholds(given, labels, 4)
+        assert found.shape == (99, 4)
+        alone = find_thresholds(given[labels == 0])
+        together = find_thresholds(given[labels != 0])
+        for row in range(95):
+            np.testing.assert_array_equal(found[row], [alone[row], *[together[row]] * 3])
+        # 99 images are needed for 99 %: then all share one, which is 0 for want of images.
+        assert class_clusters([30, 25, 3, 2], 0.99) == [(0, 1, 2, 3)]
+        assert found[98].tolist() == [0] * 4
+
+    def test_classes_of_enough_images_each_have_their_own(self):
+        assert class_clusters([20, 20, 300], 0.9) == [(0,), (1,), (2,)]
+        assert class_clusters([19, 20, 300], 0.9) == [(0, 1), (2,)]
+        assert class_clusters([0, 0, 300], 0.9) == [(0, 1, 2)]
+        assert class_clusters([0, 0, 0], 0.9) == [(0, 1, 2)]
+
+    def test_no_image_lets_every_label_in(self):
+        assert not class_thresholds([], np.zeros(0, int), 3).any()
+
+    @pytest.mark.parametrize("coverage", [0.5, 0.9])
+    def test_each_class_of_enough_images_is_covered_as_stated_and_rare_ones_together(self, coverage):
+        """Within the error of the simulation; with one threshold for all, the rarest class is not."""
+        rng = np.random.default_rng(3)
+        prior = np.array([0.55, 0.35, 0.06, 0.02, 0.015, 0.005])
+        held, shared, one = [], [], []
+        for _ in range(300):
+            chances, y = self.skewed(rng, 600, prior)
+            thresholds = threshold_for(class_thresholds(chances[np.arange(600), y], y, 6), coverage)
+            single = threshold_for(find_thresholds(chances[np.arange(600), y]), coverage)
+            clusters = class_clusters(np.bincount(y, minlength=6), coverage)
+            chances, y = self.skewed(rng, 2000, prior)
+            given = chances[np.arange(2000), y]
+            inside = given >= thresholds[y]
+            held.append([inside[y == c].mean() if (c,) in clusters else np.nan for c in range(6)])
+            joint = [cluster for cluster in clusters if len(cluster) > 1]
+            shared.append(inside[np.isin(y, joint[0])].mean() if joint else np.nan)
+            one.append((given >= single)[y == 5].mean() if (y == 5).any() else np.nan)
+        for values in (*np.array(held).T[:3], np.array(shared)):
+            known = values[~np.isnan(values)]
+            assert len(known) > 200
+            assert known.mean() > coverage - 3 * known.std() / np.sqrt(len(known))
+        assert np.nanmean(one) < coverage - 0.3
+
+    @staticmethod
+    def skewed(rng, images, prior):
+        logits = rng.normal(0, 1.2, (images, len(prior))) + np.log(prior)
+        chances = softmax(logits, axis=1)
+        return chances, (chances.cumsum(axis=1) < rng.random((images, 1))).sum(axis=1).clip(max=5)
+
+
+def test_the_predicted_label_is_in_also_where_it_is_not_the_most_probable():
+    sets = label_sets([[0.6, 0.3, 0.1]], [0.5, 0.9, 0.05], predicted=[1])
+    assert sets.tolist() == [[True, True, True]]
+    assert label_sets([[0.6, 0.3, 0.1]], 0.9, predicted=[1]).tolist() == [[False, True, False]]

@@ -128,7 +128,7 @@ def test_boxes(invoke, photos, tmp_path):
         (["--run", "nowhere"], "'nowhere' is no run"),
         (["--abstain", "0.999"], "accuracy must be a whole percent"),
         (["--coverage", "2"], "coverage must be a whole percent"),
-        (["--prior", "flat"], "prior must be 'even'"),
+        (["--prior", "flat"], "prior must be 'uniform'"),
         (["--prior", "happy=much"], "is no share; write CLASS=SHARE"),
         (["--prior", "happy=1", "--prior", "happy=2"], "--prior gives happy twice"),
         (["--device", "banana"], "predicts on the CPU alone"),

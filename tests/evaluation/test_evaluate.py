@@ -14,12 +14,13 @@ from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_run, evalua
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
-from landmarkfer.models.base import LandmarkModel
+from landmarkfer.models.base import CALIBRATION, LandmarkModel
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import train
 
 CLASSES = ["angry", "happy", "sad"]
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
+UNCALIBRATED = [f"u_{name}" for name in CLASSES]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ class TestOwnCache:
         for column in ("label", "status", "subset"):
             assert list(table[column]) == list(test[column])
         np.testing.assert_allclose(table[PROBABILITIES].sum(axis=1), 1, atol=1e-6)
-        best = table[PROBABILITIES].idxmax(axis=1).str.removeprefix("p_")
+        best = table[UNCALIBRATED].idxmax(axis=1).str.removeprefix("u_")
         assert list(table["predicted"]) == list(best)
 
     def test_without_a_face_the_prior_speaks_and_counts(self, run, table):
@@ -204,17 +205,19 @@ class TestSureness:
     @pytest.fixture(scope="class")
     @classmethod
     def run(cls, training, own_cache, tmp_path_factory):
-        """Enough validation images for a temperature."""
+        """Enough validation images for a calibration."""
         return training(own_cache, tmp_path_factory.mktemp("sure"), **{"split.validation": 0.65})
 
-    def test_a_table_says_how_it_was_tempered_and_which_labels_are_in(self, run, table):
+    def test_a_table_says_what_was_calibrated_and_which_labels_are_in(self, run, table):
         model = run.load().model
         seen = table["status"] == "ok"
-        assert model.temperature != 1
-        assert list(table["temperature"]) == [model.temperature.item() if ok else 1 for ok in seen]
+        given, found = table[UNCALIBRATED].to_numpy(), table[PROBABILITIES].to_numpy()
+        assert not np.allclose(found[seen], given[seen], atol=1e-3)
+        np.testing.assert_allclose(found[seen], model.calibration.scaling(given[seen]))
+        np.testing.assert_array_equal(found[~seen], given[~seen])
         columns = [f"set_{name}" for name in CLASSES]
-        reached = table[PROBABILITIES].to_numpy() >= model.set_thresholds[89].item()
-        reached |= table[PROBABILITIES].to_numpy() == table[PROBABILITIES].max(axis=1).to_numpy()[:, None]
+        reached = found >= model.set_thresholds[89].numpy()
+        reached |= given == given.max(axis=1)[:, None]
         np.testing.assert_array_equal(table[columns], reached)
 
     def test_sets_are_evaluated_by_hand(self, run, table):
@@ -225,7 +228,7 @@ class TestSureness:
 
     def test_the_images_that_decided_the_sets_and_averages_have_none(self, run, second):
         validation = open_run(run).predict_validation()
-        assert validation.temperature is not None
+        assert validation.uncalibrated is not None
         assert validation.sets is None
         assert [one.subsets["test"].sets is None for _, one in evaluate_runs([run, second])] == [0, 0, 1]
 
@@ -233,11 +236,12 @@ class TestSureness:
         old = RunFolder(tmp_path / "old")
         shutil.copytree(run.path, old.path)
         tensors = load_file(old.weights_file)
-        del tensors["temperature"], tensors["set_thresholds"]
+        for name in CALIBRATION:
+            del tensors[name]
         save_file(tensors, old.weights_file)
         evaluation, predictions = evaluate_run(old)
         plain = table_of(predictions)
-        assert set(plain["temperature"]) == {1}
+        np.testing.assert_allclose(plain[PROBABILITIES], plain[UNCALIBRATED])
         assert list(plain["predicted"]) == list(table["predicted"])
         assert not np.allclose(plain[PROBABILITIES], table[PROBABILITIES], atol=1e-3)
         assert evaluation.subsets["test"].sets is None
@@ -293,7 +297,8 @@ class TestSeveralRuns:
         mean = (tables[0][PROBABILITIES] + tables[1][PROBABILITIES]) / 2
         written = pd.read_parquet(tmp_path / "out" / "predictions.parquet").set_index("id")
         np.testing.assert_allclose(written[PROBABILITIES], mean)
-        right = mean.idxmax(axis=1).str.removeprefix("p_") == tables[0]["label"]
+        ranking = (tables[0][UNCALIBRATED] + tables[1][UNCALIBRATED]) / 2
+        right = ranking.idxmax(axis=1).str.removeprefix("u_") == tables[0]["label"]
         assert found[2][1].subsets["test"].accuracy == pytest.approx(right.mean())
         assert found[0][1] == evaluate_run(run)[0]
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from landmarkfer.calibration.temperature import temper
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation.files import per_class_frame, read_evaluation, write_evaluation
 from landmarkfer.metrics.predictions import Predictions
@@ -56,15 +57,17 @@ def test_written_and_read_again(predictions, tmp_path):
     assert len(list(folder.iterdir())) == 6, "writing again replaces"
 
 
-def test_the_picture_also_shows_the_confidence_before_temperature_scaling(predictions, tmp_path, monkeypatch):
+def test_the_picture_also_shows_the_confidence_before_calibration(predictions, tmp_path, monkeypatch):
     drawn = []
     draw = figures.draw_reliability
     monkeypatch.setattr(figures, "draw_reliability", lambda *given: drawn.append(given) or draw(*given))
     evaluation = evaluate_predictions(predictions, bootstrap=10)
-    for temperature in (None, np.ones(7), np.array([0.5] * 6 + [1])):
-        write_evaluation(tmp_path, evaluation, replace(predictions, temperature=temperature))
+    same = predictions.probabilities
+    was = np.append(temper(same[:6], 2.0), same[6:], axis=0)
+    for uncalibrated in (None, same, was):
+        write_evaluation(tmp_path, evaluation, replace(predictions, uncalibrated=uncalibrated))
     assert [before is None for _, _, before in drawn] == [True, True, False]
-    # At T = 0.5 they are the squares of what was: of 0.8, 0.1, 0.1 the roots are as 0.894 : 0.316 : 0.316.
+    # They are the squares of what was: of 0.8, 0.1, 0.1 the roots are as 0.894 : 0.316 : 0.316.
     before = drawn[2][2]
     assert before["count"].sum() == 7
     was = 0.8**0.5 / (0.8**0.5 + 2 * 0.1**0.5)

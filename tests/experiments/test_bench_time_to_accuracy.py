@@ -21,14 +21,14 @@ def bench(monkeypatch):
 
 @pytest.mark.slow
 def test_the_clock_stands_while_the_test_images_are_predicted(bench, monkeypatch, tiny_cache):
-    predict = bench.predict_probabilities
+    predict = bench.predict_faces
 
     def slow(*arguments):
         time.sleep(2)
         return predict(*arguments)
 
     monkeypatch.setattr(bench, "RECIPES", EXPERIMENTS / "recipes")
-    monkeypatch.setattr(bench, "predict_probabilities", slow)
+    monkeypatch.setattr(bench, "predict_faces", slow)
     start = time.perf_counter()
     name, batch, points = bench.course("fer2013-mlp-whitened", 3, str(tiny_cache.path))
     total = time.perf_counter() - start

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landmarkfer.errors import SettingsError
-from landmarkfer.inference.network import ModelInfo
+from landmarkfer.inference.network import ModelInfo, Outputs
 from landmarkfer.inference.options import check_options
 
 PRIOR = (0.5, 0.25, 0.25)
@@ -32,13 +32,19 @@ def test_an_accuracy_sets_the_least_confidence(info):
 
 
 def test_another_prior(info):
-    given = np.array([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])
-    even = check_options(info, prior="even").reweighted(given)
-    np.testing.assert_allclose(even[0], 1 / 3)
-    np.testing.assert_allclose(even.sum(axis=1), 1)
-    stated = check_options(info, prior={"happy": 1, "sad": 1, "neutral": 2}).reweighted(given)
-    np.testing.assert_allclose(stated[0], [0.25, 0.25, 0.5])
-    assert check_options(info).reweighted(given) is given
+    raw = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]])
+    given = Outputs(np.array([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]]), raw)
+    even = check_options(info, prior="uniform").under_prior(given)
+    np.testing.assert_allclose(even.probabilities[0], 1 / 3)
+    np.testing.assert_allclose(even.probabilities.sum(axis=1), 1)
+    stated = check_options(info, prior={"happy": 1, "sad": 1, "neutral": 2}).under_prior(given)
+    np.testing.assert_allclose(stated.probabilities[0], [0.25, 0.25, 0.5])
+    # Labels are chosen under the prior too: 0.2 / 0.5, 0.7 / 0.25 and 0.1 / 0.25.
+    np.testing.assert_allclose(even.uncalibrated[0], np.array([0.4, 2.8, 0.4]) / 3.6)
+    assert even.predicted.tolist() == [1, 0]
+    same = check_options(info, prior="train").under_prior(given)
+    np.testing.assert_allclose(same.probabilities, given.probabilities)
+    assert check_options(info).under_prior(given) is given
 
 
 @pytest.mark.parametrize(
@@ -50,8 +56,8 @@ def test_another_prior(info):
         ({"accuracy": 0.8, "least_confidence": 0.5}, "give one of them"),
         ({"coverage": 1.0}, "coverage must be a whole percent"),
         ({"batch_size": -1}, "batch_size must be a whole number"),
-        ({"prior": "flat"}, "prior must be 'even' or a share for each class"),
-        ({"prior": [0.2, 0.3, 0.5]}, "prior must be 'even' or a share for each class"),
+        ({"prior": "flat"}, "prior must be 'uniform', 'train' or a share for each class"),
+        ({"prior": [0.2, 0.3, 0.5]}, "prior must be 'uniform', 'train' or a share for each class"),
         ({"prior": {"happy": 1}}, "a share for each of happy, sad, neutral; it has happy"),
         ({"prior": {"happy": -1, "sad": 1, "neutral": 1}}, "numbers from 0 on"),
         ({"prior": {"happy": 0, "sad": 0, "neutral": 0}}, "numbers from 0 on"),
@@ -67,7 +73,7 @@ def test_models_that_lack_what_an_option_needs(info):
     for options, message in (
         ({"accuracy": 0.8}, "has no thresholds by accuracy"),
         ({"coverage": 0.8}, "has no prediction sets"),
-        ({"prior": "even"}, "does not state its training prior"),
+        ({"prior": "uniform"}, "does not state its training prior"),
     ):
         with pytest.raises(SettingsError, match=message):
             check_options(bare, **options)

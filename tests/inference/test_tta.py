@@ -1,5 +1,7 @@
 import torch
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL
@@ -35,9 +37,9 @@ def test_probabilities_are_averaged_over_views():
     with torch.inference_mode():
         logits = torch.stack([model(view) for view in views(faces, model, PredictionSettings())])
     expected = logits.double().softmax(dim=2).mean(dim=0)
-    model.set_calibration(3.0, torch.zeros(99))
+    model.set_calibration(Calibration(Scaling.of_temperature(3.0, model.num_classes)))
     found = mean_probabilities(model, faces, PredictionSettings(), batch_size=2)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, msg="and are not temperature-scaled")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, msg="and are uncalibrated")
 
 
 def test_progress_counts_the_faces_done():

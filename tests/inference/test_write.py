@@ -11,6 +11,7 @@ from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.errors import SettingsError, SourceError
 from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.inference.network import ModelInfo, Network
+from landmarkfer.inference.network import Outputs as ModelOutputs
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.inference.write import STATE_NAME, Outputs, write_predictions
 
@@ -28,10 +29,11 @@ class Wide(Network):
         )
         self.calls = 0
 
-    def probabilities(self, arrays, batch_size=0):
+    def outputs(self, arrays, batch_size=0):
         self.calls += 1
         width = np.ptp(arrays.landmarks[..., 0], axis=1) if len(arrays.landmarks) else np.empty(0)
-        return np.stack([1 - width, width], axis=1).astype(np.float64)
+        found = np.stack([1 - width, width], axis=1).astype(np.float64)
+        return ModelOutputs(found, found)
 
     def embed(self, arrays, batch_size=0):
         return arrays.landmarks.reshape(len(arrays.landmarks), -1)
@@ -81,7 +83,7 @@ def test_the_table_is_that_of_the_predictions(predictor, photos, tmp_path, table
 def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
     source, out = open_inputs(photos), tmp_path / "out"
     write_predictions(predictor, source, tmp_path / "whole", OPTIONS, Outputs())
-    ordinary = predictor.network.probabilities
+    ordinary = predictor.network.outputs
     predictor.network.calls = 0
 
     def interrupted(arrays, batch_size=0):
@@ -89,10 +91,10 @@ def test_it_resumes_where_it_was_interrupted(predictor, photos, tmp_path):
             raise KeyboardInterrupt
         return ordinary(arrays, batch_size)
 
-    predictor.network.probabilities = interrupted
+    predictor.network.outputs = interrupted
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 5 images; the same command does the rest"):
         write_predictions(predictor, source, out, OPTIONS, Outputs())
-    predictor.network.probabilities = ordinary
+    predictor.network.outputs = ordinary
     # A process that was killed may have written half a row beyond what the state says.
     with (out / "predictions.csv").open("a") as file:
         file.write("half a r")

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from landmarkfer.calibration.temperature import temper
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.opened import open_run
-from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.predict import predict_faces
 from landmarkfer.inference.tta import views
 from landmarkfer.models.base import OF_ITS_DATA
 from landmarkfer.runs.folder import RunFolder
@@ -204,10 +203,10 @@ class TestViews:
         assert torch.equal(found[8].image, image[..., 3:21, 3:21])
         with torch.inference_mode():
             mean = torch.stack([model(view).softmax(dim=1) for view in found]).mean(dim=0)
-            expected = temper(mean.numpy(), model.temperature.item())
-            np.testing.assert_allclose(
-                predict_probabilities(model, batch, settings).numpy(), expected, rtol=1e-4
-            )
+            expected = model.calibration.scaling(mean.numpy())
+            outputs = predict_faces(model, batch, settings)
+            np.testing.assert_allclose(outputs.probabilities, expected, rtol=1e-4)
+            np.testing.assert_allclose(outputs.uncalibrated, mean.numpy(), rtol=1e-4)
             centre = model(batch)
         torch.testing.assert_close(centre, model(found[8]), msg="the stored image is cut in the middle")
 

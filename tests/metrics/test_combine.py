@@ -50,14 +50,29 @@ def test_one_member_is_returned_as_it_is():
     pd.testing.assert_frame_equal(average_predictions([one]).to_frame(), one.to_frame())
 
 
-def test_temperatures_and_sets_belong_to_one_model():
-    frame = table([0.9, 0.2, 0.6]).assign(temperature=2.0, set_happy=True, set_sad=False, subset="public")
+def test_sets_belong_to_one_model():
+    frame = table([0.9, 0.2, 0.6]).assign(u_happy=0.6, u_sad=0.4, set_happy=True, set_sad=False)
+    frame["subset"] = "public"
     one = Predictions.from_frame(frame)
     mean = average_predictions([one, one])
-    assert (mean.temperature, mean.sets) == (None, None)
+    assert mean.sets is None
+    np.testing.assert_allclose(mean.uncalibrated, one.uncalibrated)
     assert mean.subset.tolist() == ["public"] * 3
     assert one.without_sets().sets is None
-    assert one.without_sets().temperature.tolist() == [2.0] * 3
+    assert one.without_sets().uncalibrated[:, 0].tolist() == [0.6] * 3
+
+
+def test_labels_of_an_average_are_chosen_by_what_chose_those_of_its_members():
+    weighted = predictions([0.9, 0.2, 0.6])
+    chosen = replace(
+        weighted, uncalibrated=np.array([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), predicted=np.array([1, 1, 1])
+    )
+    plain = predictions([0.7, 0.2, 0.9])
+    mean = average_predictions([chosen, plain])
+    assert mean.probabilities[:, 0].tolist() == pytest.approx([0.8, 0.2, 0.75])
+    assert mean.uncalibrated[:, 0].tolist() == pytest.approx([0.55, 0.15, 0.6])
+    assert mean.predicted.tolist() == [0, 1, 0]
+    assert average_predictions([plain, plain]).uncalibrated is None
 
 
 @pytest.mark.parametrize(
@@ -87,13 +102,13 @@ def test_nothing_is_refused(combine):
 
 
 def test_parts_are_joined_in_their_order():
-    first = table([0.9, 0.2, 0.6]).assign(temperature=2.0, subset="public")
-    second = table([0.3, 0.7, 0.5], ids=("d", "e", "f")).assign(temperature=1.0)
-    second = second[["id", "label", "status", "p_sad", "p_happy", "temperature"]]
+    first = table([0.9, 0.2, 0.6]).assign(u_happy=0.8, u_sad=0.2, subset="public")
+    second = table([0.3, 0.7, 0.5], ids=("d", "e", "f")).assign(u_happy=0.1, u_sad=0.9)
+    second = second[["id", "label", "status", "p_sad", "p_happy", "u_sad", "u_happy"]]
     whole = join_predictions([Predictions.from_frame(first), Predictions.from_frame(second)])
     assert "".join(whole.ids) == "abcdef"
     assert whole.probabilities[:, 0].tolist() == [0.9, 0.2, 0.6, 0.3, 0.7, 0.5]
-    assert whole.temperature.tolist() == [2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    assert whole.uncalibrated[:, 0].tolist() == [0.8, 0.8, 0.8, 0.1, 0.1, 0.1]
     assert whole.subset is None, "the second part has none"
     with pytest.raises(RunError, match="a more than once"):
         join_predictions([Predictions.from_frame(first)] * 2)

@@ -23,7 +23,7 @@ def whole():
     frame = table([0.9, 0.2, 0.6])[["id", "label", "predicted", "status"]]
     frame["subset"] = ["public", "private", None]
     frame[["p_happy", "p_sad"]] = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
-    frame["temperature"] = [1.5, 1.5, 1.0]
+    frame[["u_happy", "u_sad"]] = [[0.7, 0.3], [0.4, 0.6], [0.6, 0.4]]
     frame[["set_happy", "set_sad"]] = [[True, False], [True, True], [True, False]]
     return frame.assign(clean=[True, False, None])
 
@@ -73,7 +73,7 @@ def test_rows_by_mask_and_by_number(predictions, whole):
     pd.testing.assert_frame_equal(some.to_frame(), whole.iloc[[0, 2]].reset_index(drop=True))
     turned = predictions.rows([2, 0])
     assert turned.ids.tolist() == ["c", "a"]
-    assert turned.temperature.tolist() == [1.0, 1.5]
+    assert turned.uncalibrated[:, 0].tolist() == [0.6, 0.7]
 
 
 def test_classes_in_another_order(predictions):
@@ -82,6 +82,7 @@ def test_classes_in_another_order(predictions):
     assert turned.predicted.tolist() == [1, 0, 1]
     assert turned.probabilities.tolist() == predictions.probabilities[:, ::-1].tolist()
     assert turned.sets.tolist() == predictions.sets[:, ::-1].tolist()
+    assert turned.uncalibrated.tolist() == predictions.uncalibrated[:, ::-1].tolist()
     assert turned.confidence.tolist() == predictions.confidence.tolist()
     unknown = replace(predictions, labels=np.array([-1, 0, 1])).by_class(CLASSES[::-1])
     assert unknown.labels.tolist() == [-1, 1, 0]
@@ -130,8 +131,8 @@ def test_what_is_no_prediction_table_is_refused(change, message):
 
 
 def test_arrays_of_different_lengths_are_refused(predictions):
-    with pytest.raises(RunError, match=r"temperature of shape \(3,\), not \(2,\)"):
-        replace(predictions, temperature=np.ones(2))
+    with pytest.raises(RunError, match=r"uncalibrated of shape \(3, 2\), not \(2, 2\)"):
+        replace(predictions, uncalibrated=np.full((2, 2), 0.5))
     with pytest.raises(RunError, match=r"sets of shape \(3, 2\), not \(3, 3\)"):
         replace(predictions, sets=np.ones((3, 3), bool))
 

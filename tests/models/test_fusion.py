@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import SettingsError
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
@@ -142,12 +145,14 @@ class TestBranches:
     def test_what_was_fitted_to_the_images_of_a_branch_alone_is_not_taken(self):
         image = build_model("image", CLASSES, **IMAGE)
         image.set_offset(torch.ones(CLASSES))
-        image.set_calibration(3.0, torch.full((99,), 0.5))
+        image.set_calibration(
+            Calibration(Scaling.of_temperature(3.0, CLASSES), np.full((99, CLASSES), 0.5, np.float32))
+        )
         model = fused()
         model.initialise_branch("image", image.state_dict())
         assert torch.equal(model.image.head.weight, image.head.weight)
         for part in (model, model.image):
-            assert part.temperature == 1
+            assert torch.equal(part.scale_matrix, torch.eye(CLASSES))
             assert not part.class_offset.any()
             assert not part.set_thresholds.any()
 

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.nn import GCNConv
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
+from landmarkfer.calibration.temperature import temper
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.statistics import whitening_matrix
 from landmarkfer.errors import CacheError, GraphError, SettingsError
@@ -13,7 +17,7 @@ from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR, N_BLENDSHAPES
 from landmarkfer.face.graph import GRAPHS
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
-from landmarkfer.models.base import FaceModel, LandmarkModel
+from landmarkfer.models.base import CALIBRATION, FaceModel, LandmarkModel
 from landmarkfer.models.convs import PYG_LAYERS
 from landmarkfer.models.fusion_heads import FUSIONS
 from landmarkfer.models.readout import READOUTS
@@ -59,6 +63,12 @@ VARIANTS = {
     "image-cnn-focal": ("image", {"backbone": "cnn-focal", "size": 32, "channels": 3}),
     "image-timm": ("image", {"backbone": "mobilenetv2_050", "size": 32, "keep_resolution": True}),
 }
+
+
+def calibration_of(temperature, classes, threshold=0.25):
+    return Calibration(
+        Scaling.of_temperature(temperature, classes), np.full((99, classes), threshold, np.float32)
+    )
 
 
 def make_batch(n=6, seed=0):
@@ -213,25 +223,47 @@ class TestFeatures:
         torch.testing.assert_close(model(batch)[0], before[0] + torch.arange(CLASSES))
         assert torch.equal(model(batch)[1], before[1])
 
-    def test_a_model_is_tempered_where_it_sees_something_and_not_at_first(self):
+    def test_a_model_is_calibrated_where_it_has_usable_input_and_not_at_first(self):
         model = build_model("mlp", CLASSES, hidden=[4]).eval()
         batch = replace(make_batch(2), has_face=torch.tensor([True, False]))
-        assert model.temperatures(batch).tolist() == [1, 1]
+        with torch.inference_mode():
+            before = model(batch)
+            given = before.double().softmax(dim=1).numpy()
+        usable = model.has_input(batch).numpy()
+        np.testing.assert_allclose(model.calibration.calibrated(given, usable), given)
         assert not model.set_thresholds.any()
-        before = model(batch)
-        model.set_calibration(2.5, torch.full((99,), 0.25))
-        assert model.temperatures(batch).tolist() == [2.5, 1]
-        assert torch.equal(model(batch), before), "it is the average over views that is tempered"
+        model.set_calibration(calibration_of(2.5, CLASSES))
+        found = model.calibration.calibrated(given, usable)
+        np.testing.assert_allclose(found[0], temper(given, 2.5)[0], rtol=1e-6)
+        np.testing.assert_array_equal(found[1], given[1])
+        assert not np.allclose(found[0], given[0], atol=1e-3)
+        assert torch.equal(model(batch), before), "it is the average over views that is calibrated"
 
     def test_weights_of_before_there_was_calibration_are_not_calibrated(self):
         model = build_model("mlp", CLASSES, hidden=[4])
-        weights = {k: v for k, v in model.state_dict().items() if k not in ("temperature", "set_thresholds")}
-        model.set_calibration(2.5, torch.full((99,), 0.25))
-        model.load_state_dict(weights)
-        assert model.temperature == 1
+        weights = {k: v for k, v in model.state_dict().items() if k not in CALIBRATION}
+        model.set_calibration(calibration_of(2.5, CLASSES))
+        model.load_state_dict(dict(weights))
+        assert torch.equal(model.scale_matrix, torch.eye(CLASSES)) and not model.scale_bias.any()
         assert not model.set_thresholds.any()
         with pytest.raises(RuntimeError, match=r"head\.bias"):
             model.load_state_dict({k: v for k, v in weights.items() if k != "head.bias"})
+
+    def test_the_temperature_of_version_0_1_is_a_scaling_and_its_thresholds_those_of_all_classes(self):
+        model = build_model("mlp", CLASSES, hidden=[4])
+        weights = {k: v for k, v in model.state_dict().items() if k not in CALIBRATION}
+        thresholds = torch.linspace(0.9, 0.02, 99)
+        old = {
+            "temperature": torch.tensor(2.5),
+            "set_thresholds": thresholds,
+            "answer_thresholds": thresholds,
+        }
+        model.load_state_dict(weights | old)
+        torch.testing.assert_close(model.scale_matrix, torch.eye(CLASSES) / 2.5)
+        assert not model.scale_bias.any()
+        for column in model.set_thresholds.T:
+            assert torch.equal(column, thresholds)
+        assert torch.equal(model.answer_thresholds, thresholds)
 
     def test_a_coordinate_that_never_varied_and_an_absent_class_stay_finite(self):
         model = build_model("mlp", 3, hidden=[4]).eval()

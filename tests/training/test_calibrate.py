@@ -1,14 +1,14 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from torch.nn.functional import nll_loss
 
-from landmarkfer.calibration.conformal import find_thresholds
+from landmarkfer.calibration.conformal import class_thresholds
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import CANONICAL
-from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.predict import predict_faces
 from landmarkfer.models import build_model
 from landmarkfer.training.calibrate import calibrate
 
@@ -107,52 +107,55 @@ class TestCalibration:
             model.head.bias.zero_()
         return model
 
-    def test_the_temperature_fits_the_average_over_views(self, bold, faces):
+    def test_the_scaling_fits_the_average_over_views(self, bold, faces):
         settings = PLAIN.model_copy(update={"mirror": True})
-        raw = predict_probabilities(bold, faces, settings)
+        raw = predict_faces(bold, faces, settings).probabilities
         calibrate(bold, faces, settings.model_copy(update={"calibrate": True}))
-        temperature = bold.temperature.item()
+        scaling = bold.calibration.scaling
+        temperature = 3 / np.trace(scaling.matrix)
         assert temperature > 2
-        tempered = predict_probabilities(bold, faces, settings)
-        torch.testing.assert_close(tempered, (raw.log() / temperature).softmax(dim=1))
-        assert torch.equal(tempered.argmax(dim=1), raw.argmax(dim=1)), "what is predicted stays"
+        found = predict_faces(bold, faces, settings)
+        np.testing.assert_allclose(found.probabilities, scaling(raw), rtol=1e-6)
+        np.testing.assert_array_equal(found.predicted, raw.argmax(axis=1), "what is predicted stays")
+        y = faces.labels.numpy()
+        before, after = (-np.log(p[np.arange(90), y]).mean() for p in (raw, found.probabilities))
+        assert after < before - 0.1
 
-        def surprise(t):
-            return nll_loss((raw.log() / t).log_softmax(dim=1), faces.labels).item()
-
-        assert surprise(temperature) < min(surprise(0.9 * temperature), surprise(1.1 * temperature))
-
-    def test_of_a_single_view_it_divides_the_logits(self, bold, faces):
+    def test_of_a_single_view_it_scales_the_logits(self, bold, faces):
         with torch.inference_mode():
             logits = bold(faces).double()
         calibrate(bold, faces, PLAIN.model_copy(update={"calibrate": True}))
-        expected = (logits / bold.temperature.double()).softmax(dim=1)
-        torch.testing.assert_close(predict_probabilities(bold, faces, PLAIN), expected, rtol=1e-4, atol=1e-9)
+        matrix, bias = bold.scale_matrix.double(), bold.scale_bias.double()
+        expected = (logits.log_softmax(dim=1) @ matrix.T + bias).softmax(dim=1).numpy()
+        found = predict_faces(bold, faces, PLAIN).probabilities
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
-    def test_where_nothing_is_seen_the_prior_is_not_tempered_but_counts_for_sets(self, bold, faces):
+    def test_without_usable_input_the_prior_is_not_scaled_but_counts_for_sets(self, bold, faces):
         blind = replace(faces, has_face=torch.arange(90) % 10 > 0)
         calibrate(bold, blind, PLAIN.model_copy(update={"calibrate": True}))
-        assert bold.temperature > 2
-        given = predict_probabilities(bold, blind, PLAIN)
-        torch.testing.assert_close(given[0].float(), torch.tensor([0.2, 0.3, 0.5]))
-        expected = find_thresholds(given[torch.arange(90), blind.labels].numpy())
+        assert np.trace(bold.calibration.scaling.matrix) < 1.5
+        given = predict_faces(bold, blind, PLAIN).probabilities
+        assert given[0] == pytest.approx([0.2, 0.3, 0.5])
+        calibrate(bold, blind, PLAIN)  # uncalibrated, so that thresholds are of what is predicted
+        given, y = predict_faces(bold, blind, PLAIN).probabilities, blind.labels.numpy()
+        expected = class_thresholds(given[np.arange(90), y], y, 3)
         torch.testing.assert_close(bold.set_thresholds, torch.from_numpy(expected), rtol=0, atol=1e-6)
-        seen = bold.set_thresholds.clone()
+        whole = bold.set_thresholds.clone()
         calibrate(bold, blind.rows(blind.has_face.nonzero().flatten()), PLAIN)
-        assert not torch.equal(bold.set_thresholds, seen)
+        assert not torch.equal(bold.set_thresholds, whole)
 
     def test_it_can_be_left_out_and_done_again(self, bold, faces):
         calibrate(bold, faces, PLAIN)
-        assert bold.temperature == 1
-        assert bold.set_thresholds.any(), "sets are right at any temperature"
+        assert torch.equal(bold.scale_matrix, torch.eye(3)) and not bold.scale_bias.any()
+        assert bold.set_thresholds.any(), "sets are right whatever the scaling"
         wanted = PLAIN.model_copy(update={"calibrate": True})
         for _ in range(2):
             calibrate(bold, faces, wanted)
-            found = bold.temperature.item()
+            found = bold.scale_matrix.clone()
             calibrate(bold, faces, wanted)
-            assert bold.temperature.item() == found > 2
+            assert torch.equal(bold.scale_matrix, found) and found.trace() < 1.5
             calibrate(bold, faces, PLAIN)
-            assert bold.temperature == 1
+            assert torch.equal(bold.scale_matrix, torch.eye(3))
 
 
 def test_no_validation_images_change_nothing(fused, faces):
@@ -160,5 +163,5 @@ def test_no_validation_images_change_nothing(fused, faces):
     before = fused.head.weight.detach().clone()
     calibrate(fused, none, PredictionSettings())
     assert torch.equal(fused.head.weight, before)
-    assert fused.temperature == 1
+    assert torch.equal(fused.scale_matrix, torch.eye(3))
     assert not fused.set_thresholds.any()

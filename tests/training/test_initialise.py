@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
 from landmarkfer.config.data import NormalisationSettings, SplitSettings
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache_writer import write_cache
@@ -63,7 +65,7 @@ def test_weights_of_another_run_come_without_what_was_fitted_to_its_images(monke
     source, model, fresh = (build_model("mlp", 3, hidden=[4]) for _ in range(3))
     source.set_prior(torch.tensor([0.2, 0.3, 0.5]))
     source.set_offset(torch.ones(3))
-    source.set_calibration(2.0, torch.full((99,), 0.5))
+    source.set_calibration(Calibration(Scaling.of_temperature(2.0, 3), np.full((99, 3), 0.5)))
     run = SimpleNamespace(name="source", load=lambda: SimpleNamespace(model=source))
     monkeypatch.setattr("landmarkfer.training.initialise.find_run", lambda name: run)
     initialise_from(model, "source")

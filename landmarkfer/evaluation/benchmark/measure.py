@@ -18,7 +18,7 @@ from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
 from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.files import replacing
-from landmarkfer.inference.predict import predict_probabilities
+from landmarkfer.inference.predict import predict_faces
 from landmarkfer.metrics.predictions import Predictions, read_predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
 from landmarkfer.models.base import is_network
@@ -159,7 +159,7 @@ def measure_cost(opened: Opened) -> dict[str, float]:
     if is_network(model):
         cost["macs"] = count_cost(model, one)[1]
     with threadpool_limits(1):
-        calls = partial(predict_probabilities, model, one, settings)
+        calls = partial(predict_faces, model, one, settings)
         seconds = min(timeit.repeat(calls, number=1, repeat=_LATENCY_CALLS))
     return cost | {"latency_ms": 1000 * seconds}
 

@@ -31,7 +31,7 @@ _PREFIXES = ("_orig_mod.", "module.", "backbone.", "model.")
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "head_dist.", "pre_logits.")
 # What a model of this package stores beside the weights of its backbone.
 _STATISTICS = ("image_mean", "image_std")
-_OURS = (*OF_ITS_DATA, *_STATISTICS)
+_OURS = (*OF_ITS_DATA, "temperature", *_STATISTICS)  # the temperature in files of version 0.1
 
 Weights = dict[str, Tensor]
 

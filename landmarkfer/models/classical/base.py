@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from landmarkfer.calibration.fitted import Calibration
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import CacheError, RunError
@@ -32,6 +33,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 _CHUNK = 1024
+_CALIBRATION = ("scale_matrix", "scale_bias", "set_thresholds", "answer_thresholds")
 _LEAST = 1e-6  # no class is ever impossible, as in the neural models' prior
 
 
@@ -54,6 +56,21 @@ class ClassicalModel(Classifier):
         self._prior: Doubles = np.full(num_classes, 1 / num_classes)
         self._estimator: Any = None
         self._temperature = 1.0
+        self._calibration = Calibration.none(num_classes)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns uncalibrated probabilities into calibrated ones and prediction sets."""
+        return self._calibration
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Set `calibration`."""
+        self._calibration = calibration
+
+    @property
+    def prior(self) -> Doubles:
+        """The share of each class among the training images, `[C]`."""
+        return self._prior
 
     def set_prior(self, prior: Tensor) -> None:
         """Set the share of each class among the training images, `[C]`."""
@@ -117,7 +134,7 @@ class ClassicalModel(Classifier):
 
     @torch.inference_mode()
     def probabilities(self, batch: FaceBatch) -> Tensor:
-        """Probabilities of each class, float32 `[B, C]` on the CPU; the prior without usable input.
+        """Uncalibrated probabilities of each class, float32 `[B, C]`; the prior without usable input.
 
         Faces are described some at a time, so that what this takes of memory does not grow with their number.
 
@@ -141,6 +158,8 @@ class ClassicalModel(Classifier):
             RunError: The model was neither fitted nor loaded.
         """
         values = {"temperature": [self._temperature], "prior": self._prior.tolist()}
+        stored = zip(_CALIBRATION, self._calibration.arrays(), strict=True)
+        values |= {name: array.ravel().tolist() for name, array in stored}
         save_estimator(path, self._fitted_estimator(), values)
 
     @classmethod
@@ -176,6 +195,17 @@ class ClassicalModel(Classifier):
         ):
             raise RunError(f"{path} is not of a model of {self.num_classes} classes; train it again.")
         self._estimator, self._prior, self._temperature = estimator, prior, float(temperature[0])
+        if set(_CALIBRATION) <= set(values):  # models of version 0.1 are not calibrated
+            try:
+                arrays = [
+                    values[name].reshape(array.shape)
+                    for name, array in zip(_CALIBRATION, self._calibration.arrays(), strict=True)
+                ]
+            except ValueError:
+                raise RunError(
+                    f"{path} is not of a model of {self.num_classes} classes; train it again."
+                ) from None
+            self._calibration = Calibration.of_arrays(*arrays)
 
     @abstractmethod
     def _new_estimator(self, seed: int) -> Any:

@@ -50,6 +50,11 @@ class LandmarkForest(ClassicalModel):
         self.max_features = max_features
         self.class_weight = class_weight
 
+    @property
+    def balances_classes(self) -> bool:
+        """Whether each class had the same weight."""
+        return self.class_weight == "balanced"
+
     def _new_estimator(self, seed: int) -> RandomForestClassifier:
         return RandomForestClassifier(
             self.n_estimators,
@@ -113,6 +118,11 @@ class LandmarkBoosting(ClassicalModel):
         self.l2 = l2
         self.patience = patience
         self.class_weight = class_weight
+
+    @property
+    def balances_classes(self) -> bool:
+        """Whether each class had the same weight."""
+        return self.class_weight == "balanced"
 
     def _new_estimator(self, seed: int) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(

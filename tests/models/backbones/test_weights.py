@@ -3,16 +3,20 @@ from functools import cache
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import LandmarkferError, SettingsError, WeightsError
 from landmarkfer.models import build_model
 from landmarkfer.models.backbones.weights import read_weights
+from landmarkfer.models.base import CALIBRATION
 
 NET = "mobilenetv3_small_050"
 VIT = "vit_tiny_patch16_224"
@@ -151,21 +155,23 @@ class TestFiles:
         torch.testing.assert_close(one.image_mean, torch.tensor([(0.485 + 0.456 + 0.406) / 3]))
         torch.testing.assert_close(one.image_std, torch.tensor([(0.229 + 0.224 + 0.225) / 3]))
 
-    @pytest.mark.parametrize("lacking", [set(), {"temperature", "set_thresholds"}], ids=["now", "before"])
+    @pytest.mark.parametrize("lacking", [set(), set(CALIBRATION)], ids=["now", "before"])
     def test_weights_of_a_finished_run_bring_their_statistics(self, tmp_path, lacking):
         keywords = {"backbone": "resnet-fer", "width": 2, "size": 16}
         torch.manual_seed(5)
         source = build_model("image", 4, **keywords)
         source.set_image_statistics(torch.tensor([0.3]), torch.tensor([0.2]))
-        source.set_calibration(2.0, torch.full((99,), 0.5))
+        source.set_calibration(Calibration(Scaling.of_temperature(2.0, 4), np.full((99, 4), 0.5)))
         tensors = {k: tensor.contiguous() for k, tensor in source.state_dict().items() if k not in lacking}
+        if lacking:
+            tensors["temperature"] = torch.tensor(2.0)
         save_file(tensors, tmp_path / "model.safetensors")
         model = loaded(tmp_path / "model.safetensors", **keywords)
         face = FaceBatch(torch.zeros(2, 478, 3), torch.ones(2, dtype=torch.bool), image=grey(2))
         assert torch.equal(model.embed(face), source.eval().embed(face))
         torch.testing.assert_close(model.image_mean, torch.tensor([0.3]))
         assert model.head.out_features == 7
-        assert model.temperature == 1
+        assert torch.equal(model.scale_matrix, torch.eye(7))
 
     def test_weights_of_our_own_backbone_alone_bring_none(self, tmp_path):
         keywords = {"backbone": "resnet-fer", "width": 2, "size": 16}
