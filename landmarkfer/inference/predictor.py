@@ -290,7 +290,11 @@ class Predictor:
         rows = [face.row for face in faces]
         seen = arrays if self.info.frame is None else frame_faces(rows)
         found = np.array([row.status == "ok" for row in rows], dtype=bool)
-        outputs = options.under_prior(self.network.outputs(arrays, options.batch_size))
+        trained = self.network.outputs(arrays, options.batch_size)
+        outputs = options.under_prior(trained)
+        sets = self.network.sets(trained, options.coverage)
+        if sets is not None:
+            sets[np.arange(len(sets)), outputs.predicted] = True  # see `priors.predictions_under`
         return Faces(
             classes=self.classes,
             sources=tuple(row.id for row in rows),
@@ -301,7 +305,7 @@ class Predictor:
             scores=np.array([np.nan if row.confidence is None else row.confidence for row in rows], float),
             probabilities=np.where(found[:, None], outputs.probabilities, np.nan),
             predicted=np.where(found, outputs.predicted, -1),
-            sets=self.network.sets(outputs, options.coverage),
+            sets=sets,
             least_confidence=options.least_confidence,
             pictures=pictures,
             numbers=numbers,

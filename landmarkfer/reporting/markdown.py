@@ -45,6 +45,8 @@ UNITS = {
     "count": (1, 0),
     "millions": (1e-6, 1),
     "milliseconds": (1, 1),
+    "nats": (1, 3),
+    "number": (1, 2),
 }
 """What a figure of the CSV is multiplied by, and how many decimals are shown."""
 _SPREADLESS = ("count", "millions")

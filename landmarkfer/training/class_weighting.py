@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def log_class_weights(
-    model: Classifier, settings: ResolvedSettings, counts: ArrayLike, validation: ArrayLike
+    model: Classifier, settings: ResolvedSettings, counts: ArrayLike, shares: ArrayLike
 ) -> Floats:
     """What the training made the logits of each class higher by, `[C]`, up to a constant.
 
@@ -27,7 +27,7 @@ def log_class_weights(
         model: That was trained.
         settings: Of the run.
         counts: `[C]`, training images of each class.
-        validation: `[C]`, validation images of each class, which are as frequent as in the data.
+        shares: `[C]`, how frequent each class is in the data; see `initialise.class_shares`.
     """
     n = np.asarray(counts, float)
     known = n > 0
@@ -44,6 +44,5 @@ def log_class_weights(
         shift -= loss.logit_adjustment * log_prior(tensor).double().numpy()
     if settings.data.per_class:
         # The training images were drawn evenly from images that are not even.
-        natural = (np.asarray(validation, float) + 1) / (np.sum(validation) + len(n))
-        shift[known] += np.log(n[known] / n.sum()) - np.log(natural[known])
+        shift[known] += np.log(n[known] / n.sum()) - np.log(np.asarray(shares, float)[known])
     return shift - shift[known].mean() * known

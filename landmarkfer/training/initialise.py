@@ -26,6 +26,19 @@ def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
     return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
 
 
+def class_shares(settings: ResolvedSettings, dataset: FaceDataset, splits: Splits) -> Tensor:
+    """The share of each class in the data, `[C]`: among the training images, as far as these are as drawn.
+
+    Where `data.per_class` has drawn the training images evenly, it is that among the validation images, with
+    one more of each class, since a class of which these have none may exist.
+    """
+    if settings.data.per_class:
+        counts = class_counts(dataset, splits.val) + 1
+    else:
+        counts = class_counts(dataset, splits.train)
+    return counts / counts.sum()
+
+
 def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
     """Of some rows, those in which the model has usable input."""
     return rows[model.has_input(dataset.faces).numpy()[rows]]
@@ -61,7 +74,7 @@ def initialise_model(
             "training needs at least two faces and two classes; there are "
             f"{counted(len(rows), 'labelled face')} to train on and {counted(len(dataset.classes), 'class')}."
         )
-    model.set_prior(class_counts(dataset, splits.train) / len(splits.train))
+    model.set_prior(class_shares(settings, dataset, splits))
     if fresh:
         model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)))
         # Pretrained weights bring the statistics of the images that they were trained on.

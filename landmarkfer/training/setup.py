@@ -22,7 +22,7 @@ from landmarkfer.progress import Progress
 from landmarkfer.runs.config import GraphInfo
 from landmarkfer.training.class_weighting import log_class_weights
 from landmarkfer.training.distillation import soft_targets
-from landmarkfer.training.initialise import class_counts, initialise_model, usable_rows
+from landmarkfer.training.initialise import class_counts, class_shares, initialise_model, usable_rows
 from landmarkfer.training.offline_augmentation import add_augmented
 from landmarkfer.training.samplers import check_sampling
 from landmarkfer.training.votes import vote_targets
@@ -68,8 +68,8 @@ class Training:
     @property
     def log_class_weights(self) -> NDArray[np.float64]:
         """What the training makes the logits of each class higher by, `[C]`; see `class_weighting`."""
-        validation = class_counts(self.dataset, self.splits.val)
-        return log_class_weights(self.model, self.settings, self.class_counts, validation)
+        shares = class_shares(self.settings, self.dataset, self.splits)
+        return log_class_weights(self.model, self.settings, self.class_counts, shares)
 
     @property
     def usable_rows(self) -> Rows:
