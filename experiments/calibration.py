@@ -1,11 +1,12 @@
-"""Measures calibration under skew: of the same networks with one temperature and one threshold, and as fitted.
+"""Measures calibration under skew: of the same networks with one temperature, and as trainings fit it.
 
     python experiments/calibration.py
 
-Takes the runs of `experiments/skew.py` and, on FER2013, the image networks of `experiments/weights/`. Each is
-predicted once; *before* scales its probabilities by one temperature and takes one threshold for the prediction
-sets of all classes, *after* is `calibration.fitted`: training weights undone, the scaling chosen on held-out
-folds, thresholds by class. Labels are the same. Writes `experiments/results/calibration.csv` and `.md`.
+Takes the runs of `experiments/skew.py` and, on FER2013, the image networks of `experiments/weights/`. Each
+is predicted once; *before* scales its probabilities by one temperature and takes one threshold for the
+prediction sets of all classes, *after* is `calibration.fitted`: training weights undone, the scaling chosen
+on held-out folds, thresholds by class. Labels are the same. Writes `experiments/results/calibration.csv` and
+`.md`.
 """
 
 import argparse
@@ -85,7 +86,7 @@ class Given:
 
 
 def predict(run: RunFolder, cache: str | None = None) -> Given:
-    """Predict the validation and test images of a run, on another cache of the same images if one is named."""
+    """Predict the validation and test images of a run; `cache` names another cache of the same images."""
     trained = run.load()
     config = trained.config
     settings = config.settings

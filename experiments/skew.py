@@ -2,11 +2,11 @@
 
     python experiments/skew.py --fer2013 fer2013.zip --photos photos.zip
 
-Makes the caches `photos`, `fer2013` and `fer2013-skewed` under `cache/`, and the runs `DATA-MODEL-WEIGHTS-sSEED`
-under `experiments/runs/`, with `loss.class_weights` none, sqrt_inverse and, of the perceptron, inverse. What is
-there already is left as it is, so that the same command resumes. About two hours on two cores.
-`experiments/calibration.py` and `experiments/priors.py` measure the runs. Test images of the photographs are of
-other people than their training images.
+Makes the caches `photos`, `fer2013` and `fer2013-skewed` under `cache/`, and under `experiments/runs/` the
+runs `DATA-MODEL-WEIGHTS-sSEED`, with `loss.class_weights` none, sqrt_inverse and, of the perceptron, inverse.
+What is there already is left as it is, so that the same command resumes. About two hours on two cores.
+`experiments/calibration.py` and `experiments/priors.py` measure the runs. Test images of the photographs are
+of other people than their training images.
 """
 
 import argparse
