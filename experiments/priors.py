@@ -3,9 +3,9 @@
     python experiments/priors.py
 
 Applies the perceptrons of `experiments/skew.py` to another data set than their own, and compares accuracy,
-calibration and coverage under the training prior, the true shares, and shares that are estimated: by expectation
-maximisation (Saerens et al. 2002), by black-box shift estimation (Lipton et al. 2018) and its regularised
-version (Azizzadenesheli et al. 2019), from the predictions alone. Writes `experiments/results/priors.csv`
+calibration and coverage under the training prior, the true shares, and shares that are estimated from the
+predictions alone: by expectation maximisation (Saerens et al. 2002), by black-box shift estimation (Lipton et
+al. 2018) and its regularised version (Azizzadenesheli et al. 2019). Writes `experiments/results/priors.csv`
 and `.md`.
 """
 
@@ -20,8 +20,8 @@ from calibration import Given, after, predict  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from landmarkfer.calibration.priors import predictions_under
 from landmarkfer.evaluation.opened import open_run
+from landmarkfer.evaluation.shift import predictions_under
 from landmarkfer.metrics.calibration import negative_log_likelihood
 from landmarkfer.metrics.class_calibration import class_calibration, classwise_calibration_error
 from landmarkfer.metrics.classification import balanced_accuracy

@@ -7,13 +7,11 @@ those for the other times the ratio of the shares, brought to a sum of 1 (Saeren
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.errors import SettingsError
-from landmarkfer.metrics.predictions import Predictions
 
 Floats = NDArray[np.float64]
 UNIFORM, TRAIN = "uniform", "train"
@@ -59,26 +57,3 @@ def reweighted(probabilities: ArrayLike, ratio: ArrayLike) -> Floats:
     # Where the prior excludes all that is possible, nothing is known but the prior.
     fallback = np.tile(np.asarray(ratio, float), (len(weighted), 1))
     return np.divide(weighted, total, out=fallback, where=total > 0)
-
-
-def predictions_under(predictions: Predictions, ratio: ArrayLike) -> Predictions:
-    """Predictions under another prior: probabilities and labels change, prediction sets stay.
-
-    The thresholds of sets are those of each class (`conformal.class_thresholds`), and how frequent the
-    classes are does not change what share of the images of a class reach them. So sets hold the coverage of
-    each class under any prior; the new label joins its set.
-
-    Args:
-        predictions: Under the training prior.
-        ratio: `[C]`, see `prior_ratio`.
-    """
-    uncalibrated, sets = predictions.uncalibrated, predictions.sets
-    uncalibrated = None if uncalibrated is None else reweighted(uncalibrated, ratio)
-    probabilities = reweighted(predictions.probabilities, ratio)
-    predicted = (probabilities if uncalibrated is None else uncalibrated).argmax(axis=1)
-    if sets is not None:
-        sets = sets.copy()
-        sets[np.arange(len(sets)), predicted] = True
-    return replace(
-        predictions, probabilities=probabilities, uncalibrated=uncalibrated, predicted=predicted, sets=sets
-    )

@@ -1,0 +1,37 @@
+"""Predictions of another data set: under another prior, and how far they can be believed beside the run's own.
+
+A model is calibrated on images of its own data set. On another one its probabilities may be wrong for two
+reasons: the classes are as frequent as not in training, which another prior corrects (`predictions_under`), or
+the faces themselves differ, which nothing here corrects.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from landmarkfer.calibration.priors import reweighted
+from landmarkfer.metrics.predictions import Predictions
+
+
+def predictions_under(predictions: Predictions, ratio: ArrayLike) -> Predictions:
+    """Predictions under another prior: probabilities and labels change, prediction sets stay.
+
+    The thresholds of sets are those of each class (`conformal.class_thresholds`), and how frequent the
+    classes are does not change what share of the images of a class reach them. So sets hold the coverage of
+    each class under any prior; the new label joins its set.
+
+    Args:
+        predictions: Under the training prior.
+        ratio: `[C]`, see `prior_ratio`.
+    """
+    uncalibrated, sets = predictions.uncalibrated, predictions.sets
+    uncalibrated = None if uncalibrated is None else reweighted(uncalibrated, ratio)
+    probabilities = reweighted(predictions.probabilities, ratio)
+    predicted = (probabilities if uncalibrated is None else uncalibrated).argmax(axis=1)
+    if sets is not None:
+        sets = sets.copy()
+        sets[np.arange(len(sets)), predicted] = True
+    return replace(
+        predictions, probabilities=probabilities, uncalibrated=uncalibrated, predicted=predicted, sets=sets
+    )
