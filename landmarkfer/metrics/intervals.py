@@ -21,6 +21,7 @@ from scipy import stats
 
 from landmarkfer.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_intervals, grouped_intervals
 from landmarkfer.metrics.classification import Floats, scores_from_confusion
+from landmarkfer.metrics.groups import sum_by_group
 
 
 def proportion_intervals(hits: ArrayLike, images: ArrayLike, level: float = LEVEL) -> Floats:
@@ -104,6 +105,21 @@ def _kish(weights: Floats) -> Floats:
     """Kish's effective number `[...]` of weights `[G, ...]`; 0 where all are 0."""
     squares = (weights**2).sum(axis=0)
     return np.divide(weights.sum(axis=0) ** 2, squares, out=np.zeros(squares.shape), where=squares > 0)
+
+
+def hit_interval(hits: ArrayLike, groups: NDArray[np.int64] | None = None, level: float = LEVEL) -> Floats:
+    """Interval `[2]` of the share of images that are hits.
+
+    Args:
+        hits: `[N]`, whether each image is a hit, or how much of one.
+        groups: Int `[N]`, the number of each image's group, from `groups.group_numbers`; None where images
+            are drawn.
+        level: Coverage.
+    """
+    x = np.asarray(hits, float)
+    if groups is None:
+        return proportion_intervals(x.sum(), len(x), level)
+    return grouped_proportion_intervals(sum_by_group(x, groups), np.bincount(groups).astype(float), level)
 
 
 def mean_interval(rates: Floats, ends: Floats, correlations: Floats) -> Floats:
