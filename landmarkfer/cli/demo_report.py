@@ -57,7 +57,7 @@ def next_commands(demo: Demo) -> list[str]:
 def comparison_table(demo: Demo) -> Table:
     """The one table of a demo: each model on all test images, and on those where a face was found."""
     images = demo.average.subsets["test"].n
-    caption = f"percent of {counted(images, 'test image')}; below an accuracy, its 95 % bootstrap interval"
+    caption = f"percent of {counted(images, 'test image')}; below an accuracy, its 95 % interval"
     table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for heading in ("weights", "trained\nin", "accuracy", "where a\nface is", "macro-\nF1", "lowest\nrecall"):

@@ -7,8 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from landmarkfer.metrics.few import FEW_IMAGES, is_few
 from landmarkfer.metrics.report import Evaluation, Interval, OtherData, SubsetReport
 from landmarkfer.progress import counted
+
+LOWEST = "lowest\nrecall"
+"""Heading of the column that holds a class's name, too."""
 
 
 def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> None:
@@ -16,7 +20,10 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
     other = evaluation.other_data
     if evaluation.subsets:
         console.print(summary_table(evaluation, title=title))
+        console.print(class_table(evaluation))
         console.print(confidence_table(evaluation))
+        for line in reservations(evaluation):
+            console.print(line, highlight=False, markup=False)
     elif other is not None:
         console.print(predicted_table(other, title))
     for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):
@@ -38,9 +45,12 @@ def remarks(other: OtherData, *, labelled: bool) -> list[str]:
     """What of another cache the figures are not over, a sentence each."""
     lines = []
     if not labelled:
+        without = f"{other.no_face:,} without a face"
+        if other.unreadable:
+            without += f" and {other.unreadable:,} that could not be read"
         lines.append(
             f"{other.cache} has no labels, so there are no figures: {counted(other.images, 'prediction')}, "
-            f"of which {other.no_face + other.unreadable:,} without a face, with the fallback prediction."
+            f"of which {without}, with the fallback prediction."
         )
     elif other.unlabelled:
         lines.append(f"Left out: {counted(other.unlabelled, 'image')} of {other.cache} without a class.")
@@ -59,29 +69,62 @@ def summary_table(evaluation: Evaluation, title: str | None = None) -> Table:
     def bounded(report: SubsetReport, score: str) -> str:
         return _above(getattr(report, score), report.intervals[score])
 
+    exact = "Clopper-Pearson" if _groups(evaluation) is None else "Korn-Graubard"
     caption = (
-        f"percent, above {100 * evaluation.level:g} % bootstrap intervals over {_units(evaluation)} "
-        f"({evaluation.bootstrap:,} resamples)"
+        f"percent, above {100 * evaluation.level:g} % intervals over {_units(evaluation)}\n"
+        f"accuracy: {exact}; balanced and macro-F1: the wider end\n"
+        f"of MOVER and of the bootstrap ({evaluation.bootstrap:,} resamples)"
     )
-    headings = ("images", "no\nface", "accuracy", "balanced", "macro-F1", "ECE", "lowest\nrecall")
+    headings = ("images", "no\nface", "accuracy", "balanced", "macro-F1", "ECE", LOWEST)
     table = _table(title, caption, headings)
     for name, report in evaluation.subsets.items():
         worst, recall = report.lowest_recall()
         table.add_row(
             name,
             f"{report.n:,}",
-            f"{report.no_face + report.unreadable:,}",
+            f"{report.no_face:,}",
             *(bounded(report, score) for score in ("accuracy", "balanced_accuracy", "macro_f1")),
             _percent(report.ece),
-            f"{_percent(recall)}\n[dim]{worst}[/dim]",
+            f"{_percent(recall)}\n[dim]{escape(worst)}[/dim]",
         )
     return table
+
+
+def class_table(evaluation: Evaluation) -> Table:
+    """Precision, recall and F1 of each class over all images, and of how many."""
+    subset, report = next(iter(evaluation.subsets.items()))
+    few = any(is_few(scores.support) for scores in report.per_class.values())
+    caption = f"{subset}: percent, above {100 * evaluation.level:g} % intervals\nn: images of the class"
+    if few:
+        caption += f", * fewer than {FEW_IMAGES}"
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("class", overflow="fold")
+    for heading in ("n  " if few else "n", "precision", "recall", "F1"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, scores in report.per_class.items():
+        mark = "" if not few else " *" if is_few(scores.support) else "  "
+        cells = [_above(getattr(scores, k), scores.intervals[k]) for k in ("precision", "recall", "f1")]
+        table.add_row(escape(name), f"{scores.support:,}{mark}", *cells)
+    return table
+
+
+def reservations(evaluation: Evaluation) -> list[str]:
+    """What the averages over classes rest on, and images that could not be read, a sentence each."""
+    subset, report = next(iter(evaluation.subsets.items()))
+    lines = [remark] if (remark := report.averages_remark()) else []
+    if report.unreadable:
+        them = "it counts" if report.unreadable == 1 else "they count"
+        lines.append(
+            f"{report.unreadable:,} of {counted(report.n, 'image')} of {subset} could not be read; like "
+            f"images without a face, {them} with the fallback prediction."
+        )
+    return lines
 
 
 def confidence_table(evaluation: Evaluation) -> Table:
     """Scores of the probabilities, selective prediction, and prediction sets."""
     sets = {name: report.sets for name, report in evaluation.subsets.items() if report.sets is not None}
-    headings = ["NLL,\nnats", "Brier", "AURC", "acc. at\n80 %", "acc. at\n50 %"]
+    headings = ["NLL,\nnats", "Brier", "AURC", "acc.\nat\n80 %", "acc.\nat\n50 %"]
     caption = "acc. at 80 %: accuracy at 80 % coverage, over the images of highest confidence"
     if sets:
         stated = 100 * next(iter(sets.values())).stated
@@ -112,16 +155,20 @@ def of_validation(evaluation: Evaluation) -> Evaluation:
 
 
 def _units(evaluation: Evaluation) -> str:
-    """What the bootstrap draws."""
-    groups = next(iter(evaluation.subsets.values())).groups
+    """What intervals are over."""
+    groups = _groups(evaluation)
     return "images" if groups is None else f"{groups:,} groups (people or sequences)"
+
+
+def _groups(evaluation: Evaluation) -> int | None:
+    return next(iter(evaluation.subsets.values())).groups
 
 
 def _table(title: str | None, caption: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("subset", no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=heading != LOWEST, overflow="fold")
     return table
 
 
@@ -130,5 +177,7 @@ def _percent(value: float | None) -> str:
 
 
 def _above(value: float | None, interval: Interval) -> str:
+    if value is None:
+        return "–\n"
     ends = "–".join("?" if end is None else f"{100 * end:.1f}" for end in interval)
     return f"{_percent(value)}\n[dim]{ends}[/dim]"

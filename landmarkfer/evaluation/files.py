@@ -8,7 +8,8 @@ import pandas as pd
 
 from landmarkfer.errors import RunError
 from landmarkfer.files import replacing
-from landmarkfer.metrics.calibration import reliability_table
+from landmarkfer.metrics.few import is_few
+from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions, write_predictions
 from landmarkfer.metrics.report import Evaluation
 
@@ -19,11 +20,15 @@ FIGURE_FILES = ("per_class.csv", "confusion.png", "reliability.png", "risk_cover
 
 
 def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
-    """One row per subset and class with precision, recall, F1, the ends of their intervals, and support."""
+    """One row per subset and class with precision, recall, F1, the ends of their intervals, and support.
+
+    `few` says whether the class has fewer than `metrics.few.FEW_IMAGES` images in the subset.
+    """
     rows = []
     for subset, report in evaluation.subsets.items():
         for name, scores in report.per_class.items():
             row: dict[str, object] = {"subset": subset, "class": name, "support": scores.support}
+            row["few"] = is_few(scores.support)
             for score in ("precision", "recall", "f1"):
                 row[score] = getattr(scores, score)
                 row[f"{score}_low"], row[f"{score}_high"] = scores.intervals[score]
@@ -38,7 +43,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
     Each file is written under a temporary name and moved, and `metrics.json` last, so that where it exists
     the others do and belong to it. Of images without labels, there are the predictions alone.
     """
-    from landmarkfer.reporting.figures import draw_confusion, draw_reliability, draw_risk_coverage
+    from landmarkfer.reporting.evaluation_figures import draw_confusion, draw_reliability, draw_risk_coverage
 
     (folder / METRICS_FILE).unlink(missing_ok=True)
     if not evaluation.subsets:
@@ -47,20 +52,19 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
         write_predictions(folder / PREDICTIONS_FILE, predictions)
         return
     confidence, correct = predictions.confidence, predictions.correct
+    groups = group_numbers(predictions.groups)
     before = None
     if not np.array_equal(predictions.ranking, predictions.probabilities):
-        before = reliability_table(
-            replace(predictions, probabilities=predictions.ranking).confidence, correct
-        )
+        before = replace(predictions, probabilities=predictions.ranking).confidence
     write_predictions(folder / PREDICTIONS_FILE, predictions)
     with replacing(folder / "per_class.csv") as path:
         per_class_frame(evaluation).to_csv(path, index=False, float_format="%.6f")
     with replacing(folder / "confusion.png") as path:
         draw_confusion(path, np.array(evaluation.subsets["test"].confusion), evaluation.classes)
     with replacing(folder / "reliability.png") as path:
-        draw_reliability(path, reliability_table(confidence, correct), before)
+        draw_reliability(path, confidence, correct, before, groups)
     with replacing(folder / "risk_coverage.png") as path:
-        draw_risk_coverage(path, confidence, correct)
+        draw_risk_coverage(path, confidence, correct, groups)
     with replacing(folder / METRICS_FILE) as path:
         path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

@@ -1,8 +1,8 @@
-"""Predictions of another data set: under another prior, and how far they can be believed beside the run's own.
+"""Predictions of another data set than a run's own: under another prior, and beside those of its own.
 
 A model is calibrated on images of its own data set. On another one its probabilities may be wrong for two
-reasons: the classes are as frequent as not in training, which another prior corrects (`predictions_under`), or
-the faces themselves differ, which nothing here corrects.
+reasons: other classes are frequent there, which another prior corrects (`predictions_under`), or the faces
+themselves differ, which nothing here corrects.
 """
 
 from dataclasses import replace

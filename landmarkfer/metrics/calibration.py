@@ -6,10 +6,14 @@ right. Bins are of equal width on (0, 1] and closed on the right; a confidence o
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import brier_score_loss, log_loss
 
+from landmarkfer.metrics.intervals import hit_interval
+
 BINS = 15
+FEWEST = 10
+"""Images of a point of a reliability diagram, at least."""
 
 
 def negative_log_likelihood(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -53,7 +57,7 @@ def reliability_table(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
     if not np.all((confidence >= 0) & (confidence <= 1)):
         raise ValueError("confidence must lie in [0, 1] and not be NaN")
     edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    index = _bins(confidence, bins)
     count = np.bincount(index, minlength=bins)
     divisor = np.where(count > 0, count, np.nan)
     return pd.DataFrame(
@@ -76,3 +80,55 @@ def calibration_error(table: pd.DataFrame) -> float:
     """The expected calibration error, from a `reliability_table`."""
     gap = (table["accuracy"] - table["confidence"]).abs()
     return float((gap * table["count"]).sum() / table["count"].sum())
+
+
+def reliability_points(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    groups: NDArray[np.int64] | None = None,
+    *,
+    bins: int = BINS,
+    fewest: int = FEWEST,
+) -> pd.DataFrame:
+    """The points of a reliability diagram: bins, of which small ones are joined with the next higher ones.
+
+    Args:
+        confidence: `[N]`.
+        correct: Bool `[N]`.
+        groups: Int `[N]`, the number of each image's group, from `groups.group_numbers`: intervals are then
+            over groups.
+        bins: Of equal width, as those of the calibration error.
+        fewest: Images of a point; the last bins are joined with the point below them, and all images are one
+            point where there are fewer.
+
+    Returns:
+        A row per point, by confidence: `count`, mean `confidence`, `accuracy`, and the ends `low` and `high`
+        of its 95 % interval (`metrics.intervals`).
+
+    Raises:
+        ValueError: As `reliability_table`.
+    """
+    counts = reliability_table(confidence, correct, bins)["count"].to_numpy()
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, bool)
+    point, points = np.zeros(bins, int), [0]
+    for number, count in enumerate(counts):
+        if points[-1] >= fewest and counts[number:].sum() >= fewest:
+            points.append(0)
+        point[number] = len(points) - 1
+        points[-1] += count
+    index = _bins(confidence, bins)
+    rows = []
+    for number in range(len(points)):
+        there = point[index] == number
+        own = None if groups is None else np.unique(groups[there], return_inverse=True)[1]
+        low, high = hit_interval(correct[there], own)
+        rows.append(
+            (int(there.sum()), confidence[there].mean(), correct[there].mean(), float(low), float(high))
+        )
+    return pd.DataFrame(rows, columns=["count", "confidence", "accuracy", "low", "high"])
+
+
+def _bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Number `[N]` of the bin of each confidence."""
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    return np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)

@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from landmarkfer.metrics import classification as metrics
-from landmarkfer.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_intervals, grouped_intervals
+from landmarkfer.metrics.bootstrap import LEVEL, RESAMPLES
 from landmarkfer.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
+from landmarkfer.metrics.class_calibration import (
+    ClassCalibration,
+    class_calibration,
+    classwise_calibration_error,
+)
+from landmarkfer.metrics.few import averages_remark
 from landmarkfer.metrics.groups import group_numbers
+from landmarkfer.metrics.intervals import confusion_intervals
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
@@ -43,7 +50,7 @@ class _Frozen(BaseModel):
 
 
 class ClassScores(_Frozen):
-    """Scores of one class, with bootstrap intervals by the name of the score."""
+    """Scores of one class, with intervals (`metrics.intervals`) by the name of the score."""
 
     precision: float | None
     recall: float | None
@@ -55,8 +62,9 @@ class ClassScores(_Frozen):
 class SetReport(_Frozen):
     """Coverage and size of the prediction sets.
 
-    `stated` is the nominal coverage, `coverage` the empirical one, `interval` its exact interval over images;
-    `size` is the mean number of classes in a set, `single` the share of sets of one class.
+    `stated` is the nominal coverage, `coverage` the empirical one, `interval` its interval, over images or
+    groups as that of accuracy; `size` is the mean number of classes in a set, `single` the share of sets of
+    one class.
     """
 
     stated: float
@@ -69,12 +77,14 @@ class SetReport(_Frozen):
 class SubsetReport(_Frozen):
     """The figures over one subset of the test images.
 
-    `intervals` holds the bootstrap interval of `accuracy`, `balanced_accuracy` and `macro_f1`: over images,
-    or, where these belong to people or sequences, over `groups` of them. The expected calibration error `ece`
-    has none: it is biased upward in a resample, so that its percentiles need not hold the estimate. `nll`
+    `intervals` holds those of `accuracy`, `balanced_accuracy` and `macro_f1` (`metrics.intervals`): over
+    images, or, where these belong to people or sequences, over `groups` of them. The expected calibration
+    error `ece` has none: it is biased upward in a resample, so that its percentiles need not hold the
+    estimate. `nll`
     (nats) and `brier` are scores of the probabilities, `aurc` the area under the risk-coverage curve
     (`selective`), `accuracy_at_80` the accuracy at 80 % coverage. `sets` is None where the model gives no
-    prediction sets. `confusion` is `[C, C]`, true classes by predicted ones.
+    prediction sets. `confusion` is `[C, C]`, true classes by predicted ones. `calibration` is that of each
+    class, and `classwise_ece` the mean of their calibration errors; evaluations of version 0.1 lack both.
     """
 
     n: int
@@ -94,12 +104,20 @@ class SubsetReport(_Frozen):
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
     groups: int | None = None
+    classwise_ece: float | None = None
+    calibration: dict[str, ClassCalibration] = {}
 
     def lowest_recall(self) -> tuple[str, float]:
         """The class of the lowest recall among those that occur, and its recall."""
         recalls = {name: s.recall for name, s in self.per_class.items() if s.recall is not None}
         name = min(recalls, key=lambda n: recalls[n])
         return name, recalls[name]
+
+    def averages_remark(self) -> str | None:
+        """What balanced accuracy and macro-F1 rest on, where a class has few images; else None."""
+        images = {name: scores.support for name, scores in self.per_class.items()}
+        predicted = np.sum(self.confusion, axis=0).tolist()
+        return averages_remark(images, dict(zip(self.per_class, predicted, strict=True)))
 
 
 class OtherData(_Frozen):
@@ -159,7 +177,7 @@ def evaluate_predictions(
 
     Args:
         predictions: On labelled images.
-        bootstrap: Number of resamples for the 95 % intervals.
+        bootstrap: Number of resamples for the 95 % intervals of the averages over classes.
         seed: Seed of the resampling.
 
     Raises:
@@ -194,12 +212,12 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
     counts = metrics.confusion(labels, predicted, indices)
     scores = metrics.per_class(labels, predicted, indices)
     groups = group_numbers(predictions.groups)
-    if groups is None:
-        intervals = bootstrap_intervals(counts, resamples=bootstrap, seed=seed)
-    else:
-        by_group = np.zeros((groups.max() + 1, *counts.shape), np.int64)
-        np.add.at(by_group, (groups, labels, predicted), 1)
-        intervals = grouped_intervals(by_group, resamples=bootstrap, seed=seed)
+    drawn = counts
+    if groups is not None:
+        drawn = np.zeros((groups.max() + 1, *counts.shape), np.int64)
+        np.add.at(drawn, (groups, labels, predicted), 1)
+    intervals = confusion_intervals(drawn, resamples=bootstrap, seed=seed)
+    by_class = class_calibration(predictions, groups)
     return SubsetReport(
         n=len(labels),
         no_face=int(np.sum(predictions.status == "no_face")),
@@ -213,7 +231,7 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
         aurc=area_under_risk_coverage(*answers),
         accuracy_at_80=accuracy_at_coverage(*answers, 0.8),
         accuracy_at_50=accuracy_at_coverage(*answers, 0.5),
-        sets=_set_report(predictions),
+        sets=_set_report(predictions, groups),
         intervals={k: _interval(intervals[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1")},
         per_class={
             name: ClassScores(
@@ -226,14 +244,16 @@ def _report(predictions: Predictions, bootstrap: int, seed: int) -> SubsetReport
             for i, name in enumerate(predictions.classes)
         },
         confusion=counts.tolist(),
-        groups=None if groups is None else len(by_group),
+        groups=None if groups is None else len(drawn),
+        classwise_ece=classwise_calibration_error(by_class),
+        calibration=by_class,
     )
 
 
-def _set_report(predictions: Predictions) -> SetReport | None:
+def _set_report(predictions: Predictions, groups: NDArray[np.int64] | None) -> SetReport | None:
     if predictions.sets is None:
         return None
-    scores = set_scores(predictions.sets, predictions.labels)
+    scores = set_scores(predictions.sets, predictions.labels, groups)
     return SetReport(
         stated=STATED,
         coverage=scores.coverage,

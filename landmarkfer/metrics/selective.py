@@ -9,12 +9,15 @@ differ by rounding errors alone are equal: how a sum is rounded depends on the p
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.metrics.classification import Floats
+from landmarkfer.metrics.intervals import grouped_proportion_intervals, proportion_intervals
 
 _DIGITS = 14
 """Decimals of a confidence that count: far coarser than rounding errors, far finer than float32."""
+_STEPS = 200
+"""Coverages at which intervals over groups are computed."""
 
 
 def risk_over_coverage(confidence: ArrayLike, correct: ArrayLike) -> Floats:
@@ -29,9 +32,43 @@ def risk_over_coverage(confidence: ArrayLike, correct: ArrayLike) -> Floats:
             f"confidence and correct must be [N] arrays of one length N > 0, "
             f"got {confidence.shape} and {correct.shape}"
         )
-    _, group, count = np.unique(-confidence.round(_DIGITS), return_inverse=True, return_counts=True)
-    share = np.bincount(group, weights=~correct) / count
+    _, tie, count = np.unique(-confidence.round(_DIGITS), return_inverse=True, return_counts=True)
+    share = np.bincount(tie, weights=~correct) / count
     return np.cumsum(np.repeat(share, count)) / np.arange(1, len(confidence) + 1)
+
+
+def risk_intervals(
+    confidence: ArrayLike, correct: ArrayLike, groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    """Intervals of the risk among the k most confident images, each by itself (`metrics.intervals`).
+
+    Args:
+        confidence: `[N]`.
+        correct: Bool `[N]`.
+        groups: Int `[N]`, the number of each image's group, from `groups.group_numbers`; None where images
+            are drawn.
+
+    Returns:
+        The numbers of images k, `[K]`, from 1 to N: all of them, or, over groups, `_STEPS` at most; and the
+        ends `[K, 2]`.
+
+    Raises:
+        ValueError: As `risk_over_coverage`.
+    """
+    risk = risk_over_coverage(confidence, correct)
+    answered = np.arange(1, len(risk) + 1)
+    if groups is None:
+        return answered, proportion_intervals(risk * answered, answered)
+    answered = np.unique(np.geomspace(1, len(risk), _STEPS).round().astype(int))
+    scores = np.asarray(confidence, float).round(_DIGITS)
+    _, tie, count = np.unique(-scores, return_inverse=True, return_counts=True)
+    wrong = (np.bincount(tie, weights=~np.asarray(correct, bool)) / count)[tie]
+    order = np.argsort(-scores, kind="stable")
+    wrong, by_confidence = wrong[order], groups[order]
+    size = int(groups.max()) + 1
+    errors = [np.bincount(by_confidence[:k], weights=wrong[:k], minlength=size) for k in answered]
+    images = [np.bincount(by_confidence[:k], minlength=size) for k in answered]
+    return answered, grouped_proportion_intervals(np.transpose(errors), np.transpose(images))
 
 
 def least_risk(correct: ArrayLike) -> Floats:

@@ -1,149 +1,15 @@
-"""Pictures of evaluations, searches and comparisons.
+"""Pictures of searches and comparisons.
 
 Drawn on matplotlib's `Figure` directly, not through pyplot, so that no global state or display is touched.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
-from landmarkfer.metrics.calibration import calibration_error
-from landmarkfer.metrics.classification import normalised_confusion
-from landmarkfer.metrics.selective import accuracy_at_coverage, least_risk, risk_over_coverage
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-BLUE, GREY, RED = "#2b6cb0", "#8a8f98", "#c05621"
-
-
-def draw_confusion(path: Path, counts: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Two panels: counts `[C, C]`, and percent of the true class, by which both are shaded."""
-    from matplotlib.figure import Figure
-
-    size = max(4.2, 0.72 * len(classes) + 0.9)
-    figure = Figure(figsize=(2 * size + 0.8, size), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    share = normalised_confusion(counts)
-    accuracy = np.trace(counts) / counts.sum()
-    _draw_matrix(left, [[f"{n:,}" for n in row] for row in counts], share, classes)
-    _draw_matrix(
-        right,
-        [["–" if np.isnan(s) else f"{100 * s:.1f}" for s in row] for row in share],
-        share,
-        classes,
-    )
-    left.set_title(f"Images: {counts.sum():,}, {100 * accuracy:.2f} % right")
-    right.set_title("Percent of the true class")
-    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
-
-
-def _draw_matrix(
-    axes: "Axes", texts: list[list[str]], share: NDArray[np.float64], classes: Sequence[str]
-) -> None:
-    axes.imshow(np.nan_to_num(share), cmap="Blues", vmin=0, vmax=1)
-    for i, row in enumerate(texts):
-        for j, text in enumerate(row):
-            dark = np.nan_to_num(share[i, j]) > 0.55
-            axes.text(j, i, text, ha="center", va="center", color="white" if dark else "#1a202c")
-    ticks = range(len(classes))
-    axes.set_xticks(ticks, labels=list(classes), rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, labels=list(classes))
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.tick_params(length=0)
-    # White lines between the cells.
-    axes.set_xticks(np.arange(1, len(classes)) - 0.5, minor=True)
-    axes.set_yticks(np.arange(1, len(classes)) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    for spine in axes.spines.values():
-        spine.set_color(GREY)
-
-
-def draw_reliability(path: Path, table: pd.DataFrame, before: pd.DataFrame | None = None) -> None:
-    """Accuracy and frequency of each bin of confidence.
-
-    Args:
-        path: PNG.
-        table: Of `calibration.reliability_table`.
-        before: The same of the probabilities before they were tempered.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 6.2), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    used = table[table["count"] > 0]
-    width = float(table["upper"].iloc[0] - table["lower"].iloc[0])
-    middle = (used["lower"] + used["upper"]) / 2
-    upper.bar(middle, used["accuracy"], width=0.92 * width, color=BLUE, alpha=0.75, label="accuracy")
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="perfectly calibrated")
-    upper.plot(
-        used["confidence"], used["accuracy"], "o", color="#1a202c", markersize=4, label="mean confidence"
-    )
-    title = f"Expected calibration error {100 * calibration_error(table):.2f} %"
-    if before is not None:
-        curve = before[before["count"] > 0]
-        upper.plot(
-            curve["confidence"], curve["accuracy"], "o-", color=RED, markersize=3, linewidth=1.2,
-            label="before tempering",
-        )  # fmt: skip
-        title += f", before tempering {100 * calibration_error(before):.2f} %"
-    upper.set_ylabel("accuracy")
-    upper.set_ylim(0, 1)
-    upper.set_xlim(0, 1)
-    upper.legend(loc="upper left", frameon=False)
-    upper.set_title(title, fontsize="medium")
-    lower.bar(middle, 100 * used["count"] / used["count"].sum(), width=0.92 * width, color=GREY)
-    lower.set_ylabel("% of images")
-    lower.set_xlabel("confidence of the predicted class")
-    for axes in (upper, lower):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
-
-
-def draw_risk_coverage(path: Path, confidence: ArrayLike, correct: ArrayLike) -> None:
-    """Errors among the images that are answered, over how many are, the most confident first.
-
-    Args:
-        path: PNG.
-        confidence: `[N]`, the probability of the predicted class.
-        correct: Bool `[N]`.
-    """
-    from matplotlib.figure import Figure
-
-    risk, best = 100 * risk_over_coverage(confidence, correct), 100 * least_risk(correct)
-    answered = 100 * np.arange(1, len(risk) + 1) / len(risk)
-    figure = Figure(figsize=(6.2, 4.4), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(risk[-1], color=GREY, linestyle="--", linewidth=1.2, label="leaving images out at random")
-    axes.plot(answered, risk, color=BLUE, linewidth=2, label="leaving out those it is least sure of")
-    axes.plot(
-        answered, best, color="#1a202c", linestyle=":", label="the best possible: leaving out its errors"
-    )
-    for share in (0.5, 0.8, 1.0):
-        error = 100 * (1 - accuracy_at_coverage(confidence, correct, share))
-        axes.plot(100 * share, error, "o", color=BLUE, markersize=5)
-        axes.annotate(
-            f"{error:.1f} %",
-            (100 * share, error),
-            (-3, 6),
-            textcoords="offset points",
-            ha="right",
-            color=BLUE,
-        )
-    axes.set_xlim(0, 102)
-    axes.set_ylim(0, 1.45 * max(float(risk[-1]), 1.0))  # room for the legend
-    axes.set_xlabel("images answered, %")
-    axes.set_ylabel("errors among those answered, %")
-    axes.set_title(f"Area under the curve {risk.mean():.2f} %, the best possible {best.mean():.2f} %")
-    axes.legend(loc="upper left", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+BLUE, GREY = "#2b6cb0", "#8a8f98"
 
 
 def draw_search(

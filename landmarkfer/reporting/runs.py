@@ -192,7 +192,7 @@ def _legend(figure: Figure, axes: Axes, groups: Sequence[System[RunRecord]], col
 
 
 def compare_figure(records: Sequence[RunRecord]) -> Figure:
-    """Test accuracy and macro-F1 of each system, best on top, with 95 % bootstrap intervals.
+    """Test accuracy and macro-F1 of each system, best on top, with 95 % intervals.
 
     Of several seeds: each as a small dot, their mean as a large one, and the mean of their intervals, which
     are over test images and tell nothing of the spread over seeds.
@@ -222,7 +222,7 @@ def compare_figure(records: Sequence[RunRecord]) -> Figure:
         _round_limits(axes, "x")
     labels = [f"{_title(g)}\n{_test_set(g.runs[0])}" if mixed else _title(g) for g in groups]
     panels[0].set_yticks(range(len(groups)), labels=labels, fontsize=_FONT)
-    notes = ["Lines: 95 % bootstrap intervals"]
+    notes = ["Lines: 95 % intervals"]
     if any(len(group.runs) > 1 for group in groups):
         notes[0] += "; of several seeds (small dots), the means"
     if mixed:

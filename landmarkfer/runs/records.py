@@ -39,7 +39,7 @@ class RunRecord:
     `state` is `finished`, `training` (a process holds the run's lock), `interrupted` (it can be resumed),
     `evaluation` (figures without a training, as of an ensemble), or `damaged`; `problems` says why.
     `val_*` are of the epoch whose weights are stored, the best by `monitor`; `test_accuracy` and `macro_f1`
-    are over all test images, the intervals 95 % bootstrap intervals over images, and `subsets` has the
+    are over all test images, the intervals are those of its evaluation (95 %), and `subsets` has the
     figures of each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no
     epochs planned. `init` names the run whose weights the training was initialised from, and `resumes` are
     the times (UTC, ISO) at which it resumed. `changed` are the settings that differ from the defaults.

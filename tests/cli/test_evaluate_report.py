@@ -1,12 +1,21 @@
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from landmarkfer.cli.evaluate_report import confidence_table, of_validation, summary_table
+from landmarkfer.cli.evaluate_report import (
+    class_table,
+    confidence_table,
+    of_validation,
+    print_evaluation,
+    remarks,
+    reservations,
+    summary_table,
+)
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.report import evaluate_predictions
+from landmarkfer.metrics.report import OtherData, evaluate_predictions
 
 
 @pytest.fixture
@@ -64,6 +73,105 @@ def test_what_the_intervals_are_over(frame):
     def caption(table):
         return printed(summary_table(evaluate_predictions(Predictions.from_frame(table), bootstrap=50)))
 
-    assert "bootstrap intervals over images (50 resamples)" in " ".join(caption(frame).split())
+    images = " ".join(caption(frame).split())
+    assert "95 % intervals over images accuracy: Clopper-Pearson; balanced and macro-F1" in images
+    assert "of the bootstrap (50 resamples)" in images
     people = " ".join(caption(frame.assign(group=["ann", "ann", "bob", None, None])).split())
-    assert "bootstrap intervals over 4 groups (people or sequences) (50 resamples)" in people
+    assert "95 % intervals over 4 groups (people or sequences) accuracy: Korn-Graubard; balanced" in people
+    assert "of the bootstrap (50 resamples)" in people
+
+
+def test_images_without_a_face_and_unreadable_ones_are_distinguished(frame):
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=50)
+    assert not [line for line in reservations(evaluation) if "read" in line]
+    status = ["unreadable", "unreadable", "ok", "ok", "no_face"]
+    evaluation = evaluate_predictions(Predictions.from_frame(frame.assign(status=status)), bootstrap=50)
+    assert row(printed(summary_table(evaluation)), "test")[1:3] == ["5", "1"]
+    assert reservations(evaluation)[-1] == (
+        "2 of 5 images of test could not be read; like images without a face, they count with the fallback "
+        "prediction."
+    )
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "expected"),
+    [
+        (0, "of which 3 without a face, with"),
+        (1, "of which 3 without a face and 1 that could not be read, with"),
+    ],
+)
+def test_unreadable_images_of_another_cache(unreadable, expected):
+    other = OtherData(
+        cache="b",
+        images=9,
+        no_face=3,
+        unreadable=unreadable,
+        predicted={},
+        unlabelled=9,
+        left_out={},
+        absent=[],
+    )
+    assert expected in remarks(other, labelled=False)[0]
+
+
+class TestClasses:
+    def evaluation(self, **images):
+        labels = [name for name, number in images.items() for _ in range(number)]
+        rows = pd.DataFrame({"label": labels, "predicted": labels, "status": "ok"})
+        for name in images:
+            rows[f"p_{name}"] = (rows["label"] == name).astype(float)
+        rows = rows.assign(id=[f"{i}.jpg" for i in rows.index])
+        return evaluate_predictions(Predictions.from_frame(rows, list(images)), bootstrap=50)
+
+    def test_scores_stand_beside_numbers_of_images(self, frame):
+        text = printed(class_table(evaluate_predictions(Predictions.from_frame(frame), bootstrap=50)))
+        assert row(text, "angry") == ["angry", "3", "*", "66.67", "66.67", "66.67"]
+        below = text.splitlines()[[line.split()[:1] for line in text.splitlines()].index(["angry"]) + 1]
+        assert below.split() == ["9.4–99.2", "9.4–99.2", "12.7–96.5"]
+
+    def test_few_images_are_marked_and_explained(self):
+        evaluation = self.evaluation(happy=30, fear=29, sad=0)
+        text = printed(class_table(evaluation))
+        assert row(text, "happy")[:3] == ["happy", "30", "100.00"]
+        assert row(text, "fear")[:3] == ["fear", "29", "*"]
+        assert row(text, "sad") == ["sad", "0", "*", "–", "–", "–"]
+        assert "* fewer than 30" in text
+        (remark,) = reservations(evaluation)
+        assert remark.startswith(
+            "Balanced accuracy and macro-F1 give fear (29 images) the weight of happy (30)"
+        )
+
+    def test_nothing_is_marked_where_all_have_enough(self):
+        evaluation = self.evaluation(happy=30, fear=30)
+        assert "*" not in printed(class_table(evaluation))
+        assert not reservations(evaluation)
+
+
+@pytest.mark.parametrize("wrong", [0.0005, 0.9995, 0.5])
+@pytest.mark.parametrize("groups", [None, 1200])
+def test_everything_fits_on_80_columns(groups, wrong):
+    """Thousands of images, figures of 100.00, intervals to 100.0, sets, and a long name."""
+    names = ["a_class_with_a_long_name", "contempt", "surprise"]
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [14_000, 14_000, 3])
+    predicted = np.where(rng.random(len(labels)) < wrong, (labels + 1) % 3, labels)
+    predicted[:2] = 1
+    rows = pd.DataFrame({"label": np.array(names)[labels], "predicted": np.array(names)[predicted]})
+    for number, name in enumerate(names):
+        rows[f"p_{name}"] = np.where(predicted == number, 1 - 2e-12, 1e-12)
+        rows[f"set_{name}"] = True
+    rows = rows.assign(id=[f"{i}.jpg" for i in rows.index], status="ok", clean=True, clean_near=True)
+    rows.loc[:20, "status"] = "unreadable"
+    if groups:
+        rows["group"] = rng.integers(0, groups, len(rows)).astype(str)
+    console = Console(width=80, record=True, file=io.StringIO())
+    evaluation = evaluate_predictions(Predictions.from_frame(rows, names), bootstrap=50)
+    print_evaluation(evaluation, "a run", console)
+    text = console.export_text()
+    assert "…" not in text
+    assert "100.00" in text
+    cells = [f"{100 * end:.1f}" for end in evaluation.subsets["test"].sets.interval]
+    assert "–".join(cells) in text
+    for report in evaluation.subsets.values():
+        for ends in report.intervals.values():
+            assert "–".join(f"{100 * end:.1f}" for end in ends) in text

@@ -9,9 +9,10 @@ from PIL import Image
 from landmarkfer.calibration.temperature import temper
 from landmarkfer.errors import RunError
 from landmarkfer.evaluation.files import per_class_frame, read_evaluation, write_evaluation
+from landmarkfer.metrics.calibration import reliability_table
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import evaluate_predictions
-from landmarkfer.reporting import figures
+from landmarkfer.reporting import evaluation_figures as figures
 
 CLASSES = ["angry", "happy", "sad"]
 
@@ -66,9 +67,9 @@ def test_the_picture_also_shows_the_confidence_before_calibration(predictions, t
     was = np.append(temper(same[:6], 2.0), same[6:], axis=0)
     for uncalibrated in (None, same, was):
         write_evaluation(tmp_path, evaluation, replace(predictions, uncalibrated=uncalibrated))
-    assert [before is None for _, _, before in drawn] == [True, True, False]
+    assert [before is None for _, _, _, before, _ in drawn] == [True, True, False]
     # They are the squares of what was: of 0.8, 0.1, 0.1 the roots are as 0.894 : 0.316 : 0.316.
-    before = drawn[2][2]
+    before = reliability_table(drawn[2][3], predictions.correct)
     assert before["count"].sum() == 7
     was = 0.8**0.5 / (0.8**0.5 + 2 * 0.1**0.5)
     fullest = before.loc[before["count"].idxmax()]
@@ -86,11 +87,22 @@ def test_per_class_table_has_a_row_for_each_subset_and_class(predictions, tmp_pa
     assert row["recall_low"] <= 0.75 <= row["recall_high"]
 
 
+def test_per_class_table_marks_classes_of_few_images():
+    rows = pd.DataFrame({"label": ["happy"] * 30 + ["sad"] * 29, "predicted": "happy", "status": "ok"})
+    rows = rows.assign(id=[f"{i}.jpg" for i in rows.index], p_happy=0.9, p_sad=0.1, p_angry=0.0)
+    evaluation = evaluate_predictions(Predictions.from_frame(rows, ["happy", "sad", "angry"]), bootstrap=10)
+    table = per_class_frame(evaluation).set_index(["subset", "class"]).loc["test"]
+    assert table["few"].to_dict() == {"happy": False, "sad": True, "angry": True}
+    assert table["support"].to_dict() == {"happy": 30, "sad": 29, "angry": 0}
+    assert table.loc["sad", "recall_high"] > 0.1, "29 of 29 missed"
+
+
 def test_a_failed_write_leaves_no_metrics_behind(predictions, tmp_path, monkeypatch):
     evaluation = evaluate_predictions(predictions, bootstrap=10)
     write_evaluation(tmp_path, evaluation, predictions)
     monkeypatch.setattr(
-        "landmarkfer.reporting.figures.draw_reliability", lambda *_: (_ for _ in ()).throw(OSError("full"))
+        "landmarkfer.reporting.evaluation_figures.draw_reliability",
+        lambda *_: (_ for _ in ()).throw(OSError("full")),
     )
     with pytest.raises(OSError, match="full"):
         write_evaluation(tmp_path, evaluation, predictions)

@@ -26,7 +26,7 @@ def run(tiny_settings, tmp_path_factory):
 def no_pictures(monkeypatch):
     """Drawing takes longer than all the rest, and is tested elsewhere."""
     for name in ("draw_confusion", "draw_reliability", "draw_risk_coverage"):
-        monkeypatch.setattr(f"landmarkfer.reporting.figures.{name}", lambda path, *_: path.touch())
+        monkeypatch.setattr(f"landmarkfer.reporting.evaluation_figures.{name}", lambda path, *_: path.touch())
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from landmarkfer.metrics.calibration import (
+    FEWEST,
     brier_score,
     expected_calibration_error,
     negative_log_likelihood,
+    reliability_points,
     reliability_table,
 )
+from landmarkfer.metrics.intervals import proportion_intervals
 
 
 def test_error_is_the_mean_gap_weighted_by_images():
@@ -45,3 +49,38 @@ def test_scores_of_probabilities_by_hand():
 def test_what_is_no_confidence_is_refused(confidence):
     with pytest.raises(ValueError, match="confidence"):
         expected_calibration_error(confidence, [True, True])
+
+
+class TestReliabilityPoints:
+    def test_small_bins_are_joined_by_hand(self):
+        # Bins of a fifth: 2, 0, 3, 12 and 1 images.
+        confidence = np.array([0.1] * 2 + [0.5] * 3 + [0.7] * 12 + [0.9])
+        correct = np.array([True, False, True, True, False] + [True] * 9 + [False] * 3 + [True])
+        points = reliability_points(confidence, correct, bins=5, fewest=3)
+        assert points["count"].tolist() == [5, 13], "the last bin joins the point below it"
+        np.testing.assert_allclose(points["confidence"], [(0.2 + 1.5) / 5, (12 * 0.7 + 0.9) / 13])
+        np.testing.assert_allclose(points["accuracy"], [3 / 5, 10 / 13])
+        np.testing.assert_array_equal(points[["low", "high"]], proportion_intervals([3, 10], [5, 13]))
+
+    def test_every_image_is_in_one_point_of_enough_images(self):
+        rng = np.random.default_rng(0)
+        for images in (1, 9, 10, 30, 400):
+            confidence, correct = rng.random(images) ** 0.3, rng.random(images) < 0.7
+            points = reliability_points(confidence, correct)
+            assert points["count"].sum() == images
+            assert len(points) == 1 or points["count"].min() >= FEWEST
+            assert (points["count"] * points["accuracy"]).sum() == pytest.approx(correct.sum())
+            assert points["confidence"].is_monotonic_increasing
+
+    def test_bins_of_enough_images_are_those_of_the_calibration_error(self):
+        rng = np.random.default_rng(0)
+        confidence, correct = rng.random(3000), rng.random(3000) < 0.5
+        points, table = reliability_points(confidence, correct), reliability_table(confidence, correct)
+        pd.testing.assert_frame_equal(
+            points[["count", "confidence", "accuracy"]], table[["count", "confidence", "accuracy"]]
+        )
+
+    def test_intervals_over_groups(self):
+        groups = np.repeat([0, 1, 2], 4)
+        points = reliability_points(np.full(12, 0.8), np.ones(12, bool), groups)
+        assert points.loc[0, "low"] == pytest.approx(0.025 ** (1 / 3))

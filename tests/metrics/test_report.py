@@ -125,3 +125,23 @@ def test_evaluations_of_before_there_were_groups_are_read(frame):
     for report in content["subsets"].values():
         del report["groups"]
     assert type(evaluation).model_validate(content) == evaluation
+
+
+def test_a_class_all_of_whose_images_are_missed_has_an_interval():
+    rows = pd.DataFrame({"label": ["happy"] * 40 + ["angry"] * 4, "predicted": "happy", "status": "ok"})
+    rows = rows.assign(id=[f"{i}.jpg" for i in rows.index], p_angry=0.1, p_happy=0.9, p_sad=0.0)
+    test = evaluated(rows).subsets["test"]
+    assert test.per_class["angry"].intervals["recall"] == (0, pytest.approx(0.602, abs=0.001))
+    assert test.per_class["angry"].intervals["precision"] == (None, None), "never predicted"
+    assert test.per_class["sad"].intervals["recall"] == (None, None), "absent"
+    assert test.intervals["balanced_accuracy"][0] < 0.5 < 0.75 < test.intervals["balanced_accuracy"][1]
+    assert test.averages_remark() == (
+        "Balanced accuracy and macro-F1 give angry (4 images) the weight of happy (40): "
+        "1 of 2 classes rests on fewer than 30 images."
+    )
+
+
+def test_coverage_of_sets_over_people(frame):
+    sets = frame.assign(set_angry=True, set_happy=True, set_sad=False)
+    people = sets.assign(group=["a", "a", "a", "b", "b", "b", "b"])
+    assert evaluated(people).subsets["test"].sets.interval == (pytest.approx(0.025 ** (1 / 2)), 1.0)

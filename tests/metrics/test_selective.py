@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from landmarkfer.metrics.intervals import grouped_proportion_intervals, proportion_intervals
 from landmarkfer.metrics.selective import (
     accuracy_at_coverage,
     area_under_risk_coverage,
     least_risk,
+    risk_intervals,
     risk_over_coverage,
 )
 
@@ -62,3 +64,28 @@ def test_no_confidence_is_better_than_one_that_is_lower_wherever_the_model_is_wr
 def test_what_does_not_fit_is_refused(confidence):
     with pytest.raises(ValueError, match="one length"):
         risk_over_coverage(confidence, CORRECT)
+
+
+class TestIntervals:
+    confidence, correct = np.array([0.9, 0.8, 0.8, 0.4]), np.array([True, False, True, False])
+
+    def test_by_hand(self):
+        answered, ends = risk_intervals(self.confidence, self.correct)
+        assert answered.tolist() == [1, 2, 3, 4]
+        # Of the two images of confidence 0.8, either is half an error.
+        np.testing.assert_allclose(ends, proportion_intervals([0, 0.5, 1, 2], [1, 2, 3, 4]))
+
+    def test_over_groups_by_hand(self):
+        answered, ends = risk_intervals(self.confidence, self.correct, np.array([0, 1, 1, 0]))
+        assert answered.tolist() == [1, 2, 3, 4]
+        errors, images = [[0, 0, 0, 1], [0, 0.5, 1, 1]], [[1, 1, 1, 2], [0, 1, 2, 2]]
+        np.testing.assert_allclose(ends, grouped_proportion_intervals(errors, images))
+
+    def test_over_groups_at_some_coverages_of_many_images(self):
+        rng = np.random.default_rng(0)
+        confidence, correct = rng.random(3000), rng.random(3000) < 0.8
+        answered, ends = risk_intervals(confidence, correct, rng.integers(0, 50, 3000))
+        assert len(ends) == len(answered) <= 200
+        assert (answered[0], answered[-1]) == (1, 3000)
+        risk = risk_over_coverage(confidence, correct)[answered - 1]
+        assert ((ends[:, 0] <= risk) & (risk <= ends[:, 1])).all()
