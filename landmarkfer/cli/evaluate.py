@@ -57,9 +57,9 @@ def evaluate(
 
     NAME=RUN+RUN,RUN+RUN averages the runs of each seed. Prints accuracy, calibration, selective prediction
     and prediction sets. Writes metrics.json, predictions.parquet, per_class.csv, confusion.png,
-    reliability.png and risk_coverage.png into each run's folder, for another cache into a folder on-CACHE
-    there, or into --out, which an average needs. An image without a face counts, with the training prior as
-    its prediction.
+    reliability.png, class_reliability.png and risk_coverage.png into each run's folder, for another cache
+    into a folder on-CACHE there, or into --out, which an average needs. An image without a face counts, with
+    the training prior as its prediction.
 
     Of another cache its test images are predicted, or all where it has no test images. Labels that the model
     lacks, and classes of the model without an image, are listed. Without labels there are predictions and no

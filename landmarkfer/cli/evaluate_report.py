@@ -22,6 +22,8 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
         console.print(summary_table(evaluation, title=title))
         console.print(class_table(evaluation))
         console.print(confidence_table(evaluation))
+        if next(iter(evaluation.subsets.values())).calibration:
+            console.print(calibration_table(evaluation))
         for line in reservations(evaluation):
             console.print(line, highlight=False, markup=False)
     elif other is not None:
@@ -108,10 +110,39 @@ def class_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def calibration_table(evaluation: Evaluation) -> Table:
+    """Whether the probabilities and the prediction sets of each class hold, over all images."""
+    subset, report = next(iter(evaluation.subsets.items()))
+    error = _percent(report.classwise_ece)
+    caption = f"{subset}: percent; classwise ECE, the mean of the column ECE: {error}\nshare: of the labels; "
+    caption += "expected: mean probability"
+    headings = ["n", "share", "expected", "ECE"]
+    if report.sets is not None:
+        stated = f"{100 * report.sets.stated:g} %"
+        headings += [f"{stated} sets\nhold it", "in so many\nsets"]
+        caption += f"\nhold it: how often sets of {stated} nominal coverage hold it where it is the label"
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("class", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, own in report.calibration.items():
+        cells = [f"{report.per_class[name].support:,}", *map(_percent, (own.share, own.expected, own.ece))]
+        if report.sets is not None:
+            covered = "–\n" if own.interval is None else _above(own.coverage, own.interval)
+            cells += [covered, _percent(own.in_sets)]
+        table.add_row(escape(name), *cells)
+    return table
+
+
 def reservations(evaluation: Evaluation) -> list[str]:
     """What the averages over classes rest on, and images that could not be read, a sentence each."""
     subset, report = next(iter(evaluation.subsets.items()))
     lines = [remark] if (remark := report.averages_remark()) else []
+    if shared := evaluation.shared_sets:
+        lines.append(
+            f"Prediction sets hold their coverage for {', '.join(shared)} together, not for each: too few "
+            "validation images."
+        )
     if report.unreadable:
         them = "it counts" if report.unreadable == 1 else "they count"
         lines.append(

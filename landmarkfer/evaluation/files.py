@@ -15,14 +15,16 @@ from landmarkfer.metrics.report import Evaluation
 
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
-FIGURE_FILES = ("per_class.csv", "confusion.png", "reliability.png", "risk_coverage.png")
+PICTURES = ("confusion.png", "reliability.png", "class_reliability.png", "risk_coverage.png")
+FIGURE_FILES = ("per_class.csv", *PICTURES)
 """What else an evaluation with figures leaves."""
 
 
 def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
     """One row per subset and class with precision, recall, F1, the ends of their intervals, and support.
 
-    `few` says whether the class has fewer than `metrics.few.FEW_IMAGES` images in the subset.
+    `few` says whether the class has fewer than `metrics.few.FEW_IMAGES` images in the subset; the columns
+    from `share` on are those of `metrics.class_calibration.ClassCalibration`.
     """
     rows = []
     for subset, report in evaluation.subsets.items():
@@ -32,6 +34,12 @@ def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
             for score in ("precision", "recall", "f1"):
                 row[score] = getattr(scores, score)
                 row[f"{score}_low"], row[f"{score}_high"] = scores.intervals[score]
+            if name in report.calibration:
+                own = report.calibration[name]
+                row |= {"share": own.share, "expected": own.expected, "ece": own.ece}
+                low, high = own.interval or (None, None)
+                row |= {"coverage": own.coverage, "coverage_low": low, "coverage_high": high}
+                row["in_sets"] = own.in_sets
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -39,11 +47,17 @@ def per_class_frame(evaluation: Evaluation) -> pd.DataFrame:
 def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predictions) -> None:
     """Write the figures (`metrics.json`, `per_class.csv`), the predictions and the pictures.
 
-    The pictures are `confusion.png`, `reliability.png` and `risk_coverage.png`, over all test images.
+    The pictures are `confusion.png`, `reliability.png`, `class_reliability.png` and `risk_coverage.png`, over
+    all test images.
     Each file is written under a temporary name and moved, and `metrics.json` last, so that where it exists
     the others do and belong to it. Of images without labels, there are the predictions alone.
     """
-    from landmarkfer.reporting.evaluation_figures import draw_confusion, draw_reliability, draw_risk_coverage
+    from landmarkfer.reporting.evaluation_figures import (
+        draw_class_reliability,
+        draw_confusion,
+        draw_reliability,
+        draw_risk_coverage,
+    )
 
     (folder / METRICS_FILE).unlink(missing_ok=True)
     if not evaluation.subsets:
@@ -63,6 +77,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation, predictions: Predicti
         draw_confusion(path, np.array(evaluation.subsets["test"].confusion), evaluation.classes)
     with replacing(folder / "reliability.png") as path:
         draw_reliability(path, confidence, correct, before, groups)
+    with replacing(folder / "class_reliability.png") as path:
+        draw_class_reliability(
+            path, predictions.probabilities, predictions.labels, evaluation.classes, groups
+        )
     with replacing(folder / "risk_coverage.png") as path:
         draw_risk_coverage(path, confidence, correct, groups)
     with replacing(folder / METRICS_FILE) as path:

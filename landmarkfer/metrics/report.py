@@ -142,7 +142,9 @@ class OtherData(_Frozen):
 class Evaluation(_Frozen):
     """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
 
-    There are no `subsets` where no image has a label. `other_data` is of evaluations on another cache.
+    There are no `subsets` where no image has a label. `shared_sets` are classes of too few validation images,
+    for which prediction sets hold their coverage together and not each. `other_data` is of evaluations on
+    another cache.
     """
 
     classes: list[str]
@@ -151,6 +153,7 @@ class Evaluation(_Frozen):
     level: float
     subsets: dict[str, SubsetReport]
     other_data: OtherData | None = None
+    shared_sets: list[str] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""

@@ -148,6 +148,65 @@ def draw_reliability(
     return figure
 
 
+def draw_class_reliability(
+    path: Path,
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    groups: NDArray[np.int64] | None = None,
+) -> "Figure":
+    """How frequent each class is over its probability, a panel for each class.
+
+    Args:
+        path: PNG.
+        probabilities: `[N, C]`.
+        labels: int `[N]`, below C.
+        classes: C names.
+        groups: See `draw_reliability`.
+
+    Returns:
+        What was drawn.
+    """
+    from matplotlib.figure import Figure
+
+    p, y = np.asarray(probabilities, float), np.asarray(labels)
+    columns = min(4, len(classes))
+    rows = -(-len(classes) // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.75 * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for number, axes in enumerate(panels.ravel()):
+        if number >= len(classes):
+            axes.set_visible(False)
+            continue
+        true = y == number
+        points = reliability_points(np.minimum(p[:, number], 1), true, groups)
+        errors = np.stack([points["accuracy"] - points["low"], points["high"] - points["accuracy"]])
+        first = number == 0
+        axes.plot(
+            [0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated" if first else None
+        )
+        axes.errorbar(
+            points["confidence"], points["accuracy"], np.maximum(errors, 0), fmt="o", color=BLUE,
+            markersize=4, elinewidth=1.2, capsize=2,
+            label=f"a bin, 95 % interval{_over(groups)}" if first else None,
+        )  # fmt: skip
+        mark = "*" if is_few(int(true.sum())) else ""
+        axes.set_title(f"{classes[number]}, n = {true.sum():,}{mark}", fontsize="medium")
+        # In the corner that calibrated points leave free.
+        axes.text(
+            1.0, 0.02, f"share {100 * true.mean():.1f} %\nexpected {100 * p[:, number].mean():.1f} %",
+            ha="right", va="bottom", fontsize="small", color=DARK, transform=axes.transAxes,
+        )  # fmt: skip
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("probability of the class", fontsize="medium")
+    figure.supylabel("how frequent the class is", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    _save(figure, path)
+    return figure
+
+
 def draw_risk_coverage(
     path: Path, confidence: ArrayLike, correct: ArrayLike, groups: NDArray[np.int64] | None = None
 ) -> "Figure":

@@ -12,7 +12,7 @@ from landmarkfer.training.fit import train
 from landmarkfer.training.multirun import repetitions, train_multirun
 
 FILES = {"metrics.json", "predictions.parquet", "per_class.csv"}
-FILES |= {"confusion.png", "reliability.png", "risk_coverage.png"}
+FILES |= {"confusion.png", "reliability.png", "class_reliability.png", "risk_coverage.png"}
 
 
 @pytest.fixture(scope="module")

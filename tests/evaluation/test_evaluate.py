@@ -304,7 +304,7 @@ class TestSeveralRuns:
 
     def test_where_files_are_written(self, run, second, own_cache, tmp_path):
         files = {"metrics.json", "predictions.parquet", "per_class.csv", "confusion.png"}
-        files |= {"reliability.png", "risk_coverage.png"}
+        files |= {"reliability.png", "class_reliability.png", "risk_coverage.png"}
         for folder in (run.path, second.path):
             for name in files:
                 (folder / name).unlink(missing_ok=True)

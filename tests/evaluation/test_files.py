@@ -43,19 +43,19 @@ def test_written_and_read_again(predictions, tmp_path):
     folder = tmp_path / "runs" / "a"
     write_evaluation(folder, evaluation, predictions)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.png", "metrics.json", "per_class.csv", "predictions.parquet", "reliability.png",
-        "risk_coverage.png",
+        "class_reliability.png", "confusion.png", "metrics.json", "per_class.csv", "predictions.parquet",
+        "reliability.png", "risk_coverage.png",
     ]  # fmt: skip
     assert read_evaluation(folder) == evaluation
     figures = json.loads((folder / "metrics.json").read_text())
     assert figures["subsets"]["test"]["accuracy"] == pytest.approx(4 / 7)
     assert figures["subsets"]["test"]["per_class"]["sad"]["recall"] is None
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), predictions.to_frame())
-    for name in ("confusion.png", "reliability.png", "risk_coverage.png"):
+    for name in ("confusion.png", "reliability.png", "class_reliability.png", "risk_coverage.png"):
         with Image.open(folder / name) as picture:
             assert picture.width > 500
     write_evaluation(folder, evaluation, predictions)
-    assert len(list(folder.iterdir())) == 6, "writing again replaces"
+    assert len(list(folder.iterdir())) == 7, "writing again replaces"
 
 
 def test_the_picture_also_shows_the_confidence_before_calibration(predictions, tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ class TestReliability:
         assert "n = 500" in lower.get_xlabel()
         assert not figure.legends[0].get_window_extent().overlaps(upper.get_window_extent())
 
-    def test_confidence_before_temperature_scaling_is_drawn_where_it_is_given(self, tmp_path):
+    def test_confidence_before_calibration_is_drawn_where_it_is_given(self, tmp_path):
         rng = np.random.default_rng(0)
         confidence, correct = rng.random(200), rng.random(200) < 0.5
 
@@ -109,7 +109,7 @@ class TestReliability:
         figure = draw_reliability(tmp_path / "with.png", confidence, correct, confidence**2)
         assert orange(tmp_path / "without.png") == 0
         assert orange(tmp_path / "with.png") > 500
-        marks = line(figure.axes[0], "before temperature scaling")
+        marks = line(figure.axes[0], "before calibration")
         expected = reliability_points(confidence**2, correct)[["confidence", "accuracy"]]
         np.testing.assert_allclose(marks.get_xydata(), expected)
         assert marks.get_markerfacecolor() == "none"
