@@ -17,11 +17,17 @@ from landmarkfer.inference.tta import mean_probabilities
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.sets import STATED
 from landmarkfer.models.classifier import Classifier
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import TrainedModel
 
 
 def predict_probabilities(
-    model: Classifier, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
+    model: Classifier,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Probabilities of each class, float64 `[B, C]` on the CPU.
 
@@ -32,8 +38,9 @@ def predict_probabilities(
         settings: Test-time augmentation, over which the prediction is averaged; the average of a network is
             then temperature-scaled.
         batch_size: See `tta.batches`.
+        progress: Counts the faces.
     """
-    mean = mean_probabilities(model, faces, settings, batch_size=batch_size)
+    mean = mean_probabilities(model, faces, settings, batch_size=batch_size, progress=progress)
     temperatures = model.temperatures(faces)
     return mean if temperatures is None else torch.from_numpy(temper(mean.numpy(), temperatures.numpy()))
 

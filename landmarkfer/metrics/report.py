@@ -125,6 +125,7 @@ class Evaluation(_Frozen):
     """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
 
     There are no `subsets` where no image has a label. `other_data` is of evaluations on another cache.
+    `warnings` are sentences of `metrics.collapse` on all test images, and those of the run's training.
     """
 
     classes: list[str]
@@ -133,6 +134,7 @@ class Evaluation(_Frozen):
     level: float
     subsets: dict[str, SubsetReport]
     other_data: OtherData | None = None
+    warnings: list[str] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""
@@ -147,7 +149,7 @@ class Evaluation(_Frozen):
             lines[1:] = [
                 f"no labels, so no figures; predicted of {self.other_data.images:,} images: {counts}"
             ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
     __str__ = __repr__
 

@@ -36,7 +36,7 @@ class MovingWeightAverage(WeightAveraging):
             self._average_model.n_averaged = torch.tensor(0)
 
     def _average(self, old: tuple[Tensor, ...], new: tuple[Tensor, ...], _updates: Tensor | int) -> None:
-        # The number that is passed lies on the device, and reading it would wait for all that is queued there.
+        # The number that is passed lies on the device, and reading it would wait for what is queued there.
         assert self._average_model is not None
         share = newest_share(self._decay, int(self._average_model.n_averaged) + 1)
         if old[0].is_floating_point():
