@@ -43,7 +43,8 @@ class RunRecord:
     figures of each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no
     epochs planned. `init` names the run whose weights the training was initialised from, and `resumes` are
     the times (UTC, ISO) at which it resumed. `warnings` are the sentences of `metrics.collapse` that its
-    training or, of an evaluated run, its evaluation stored. `changed` are the settings that differ from the defaults.
+    training or, of an evaluated run, its evaluation stored. `changed` are the settings that differ from the
+    defaults.
     """
 
     name: str

@@ -293,6 +293,7 @@ class TestCollapse:
                 kept.append(row)
         cache = write_cache(tmp_path / "same", kept)
         settings = {"cache": str(cache.path), "fit.epochs": 8, "loss.class_weights": "none"}
+        settings |= {"prediction.mirror": False}  # the mirrored face is another one, and never learnt
         run = train(tiny_settings(**settings), runs_root=tmp_path)
         assert "every validation image was predicted as 'happy'" in caplog.text
         assert pd.read_csv(run.metrics_file)["val_accuracy"].iloc[-1] > 0.6, "and yet"

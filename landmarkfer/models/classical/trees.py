@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.exceptions import NotFittedError
 
 from landmarkfer.models.classical.base import (
     ClassicalModel,
@@ -190,5 +189,5 @@ def _rounds(boosting: HistGradientBoostingClassifier) -> int:
     """How many rounds it has, while it is being fitted."""
     try:
         return boosting.n_iter_
-    except NotFittedError:
+    except AttributeError:  # not fitted yet, in part or at all
         return 0
