@@ -66,7 +66,7 @@ COLLAPSES = {
         {"loss.class_weights": "none"},
         [],
         ["class_at_chance"],
-        "recall at or below chance (the share of all images predicted as the class) on the {n} {image}s: angry 0",
+        "(the share of all images predicted as the class) on the {n} {image}s: angry 0",
     ),
     "all at chance": (
         everything,
