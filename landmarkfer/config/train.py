@@ -144,8 +144,8 @@ class FitSettings(BaseModel):
         0.0,
         ge=0,
         lt=1,
-        description="decay per step of the bias-corrected average of the weights, which reaches back over about "
-        "1 / (1 - ema) steps; 0 for none",
+        description="decay per step of the bias-corrected average of the weights, which reaches back over "
+        "about 1 / (1 - ema) steps; 0 for none",
     )
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")

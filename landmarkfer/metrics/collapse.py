@@ -240,10 +240,11 @@ def _at_chance(counts: NDArray[np.int64], images: str, advice: str) -> ModelWarn
         return None
     balanced, (_, expected) = float(scores_from_confusion(counts)["balanced_accuracy"]), chance(counts)
     total = int(counts.sum())
+    few = " on so few images" if total <= FEW * np.sum(counts.sum(axis=1) > 0) else ""
     sentence = (
         f"balanced accuracy on the {counted(total, images)} is {balanced:.1%}, which shuffled predictions "
-        f"reach too (chance {expected:.1%}, p = {p:.2g}): the model cannot be distinguished from guessing; "
-        f"{advice}."
+        f"reach too (chance {expected:.1%}, p = {p:.2g}): the model cannot be distinguished from "
+        f"guessing{few}; {advice}."
     )
     numbers = {"images": total, "balanced_accuracy": balanced, "chance": expected, "p": p}
     return ModelWarning(kind="at_chance", sentence=sentence, numbers=numbers)

@@ -270,8 +270,10 @@ class TestOtherCache:
         assert predictions.clean_near is None
         assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
 
-    def test_classes_without_an_image_are_no_collapse(self, run, foreign):
-        evaluation = evaluate_run(run, foreign.path)[0]
+    def test_classes_without_an_image_are_no_collapse(self, run, make_rows, tmp_path):
+        rows = [row for row in make_rows(train=5, test=20, seed=9) if row.label in ("happy", "sad")]
+        evaluation = evaluate_run(run, write_cache(tmp_path / "two", rows).path)[0]
+        assert evaluation.other_data.absent == ["angry"]
         assert evaluation.warnings == []
 
     def test_labels_of_other_meaning_are_said_to_be_at_chance(self, run, make_rows, tmp_path):

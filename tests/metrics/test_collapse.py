@@ -114,6 +114,15 @@ class TestAtChance:
         assert collapse_warnings(np.diag([2, 2, 2]), CLASSES) == [], "one in ninety"
         assert "at_chance" not in kinds(collapse_warnings([[1, 0, 0], [1, 0, 0], [0, 1, 0]], CLASSES))
 
+    def test_few_images_are_called_few(self):
+        """The same shares of ten images a class, and of one hundred."""
+        counts = np.array([[7, 3], [4, 6]])
+        (found,) = collapse_warnings(counts, ["happy", "sad"])
+        assert "cannot be distinguished from guessing on so few images; check" in found.sentence
+        assert collapse_warnings(10 * counts, ["happy", "sad"]) == []
+        (found,) = collapse_warnings([[25, 25], [24, 26]], ["happy", "sad"])
+        assert "cannot be distinguished from guessing; check" in found.sentence
+
     def test_chance_of_absent_classes(self):
         counts = np.array([[6, 2, 2], [2, 6, 2], [0, 0, 0]])
         shares, balanced = chance(counts)
