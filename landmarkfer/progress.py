@@ -3,8 +3,9 @@
 Numbers, rates and durations in words are at the end.
 """
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,16 @@ class Progress:
             done: Units done. What the first call of a task says was there before, and counts for no rate.
             total: Units in all.
             note: What else is worth showing, for example counts of what came of them.
+        """
+
+    def waiting(self, task: str, seconds: float, note: str = "", *, ended: bool = False) -> None:
+        """Report for how long a task has run of which nothing can be counted; see `wait_for`.
+
+        Args:
+            task: What is being done.
+            seconds: Since when.
+            note: What is known of it.
+            ended: Whether it is done.
         """
 
     def say(self, text: str) -> None:
@@ -64,9 +75,54 @@ class Patient(Progress):
         if time.monotonic() - self._began.setdefault(task, time.monotonic()) >= self._seconds:
             self._progress(task, done, total, note)
 
+    def waiting(self, task: str, seconds: float, note: str = "", *, ended: bool = False) -> None:
+        """Report how long a task has run; see `Progress`."""
+        if seconds >= self._seconds:
+            self._progress.waiting(task, seconds, note, ended=ended)
+
     def say(self, text: str) -> None:
         """Show a line that stays."""
         self._progress.say(text)
+
+
+@contextmanager
+def every_second(report: Callable[[float], None], seconds: float = 1.0) -> Iterator[None]:
+    """Call a function from a thread while the block runs, for work that a library does in one call.
+
+    The thread ends with the block, also on an error or Ctrl-C.
+
+    Args:
+        report: Called with the seconds since the block began, and nothing that it raises reaches the block.
+        seconds: How often.
+    """
+    began, done = time.monotonic(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(seconds):
+            report(time.monotonic() - began)
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def wait_for(progress: Progress, task: str, note: str = "") -> Iterator[None]:
+    """Report every second for how long the block has run.
+
+    Args:
+        progress: Where to.
+        task: What the block does.
+        note: What is known of it.
+    """
+    began = time.monotonic()
+    with every_second(lambda seconds: progress.waiting(task, seconds, note)):
+        yield
+    progress.waiting(task, time.monotonic() - began, note, ended=True)
 
 
 @contextmanager
@@ -85,13 +141,20 @@ def show_progress(console: "Console | None" = None) -> Iterator[Progress]:
     if not console.is_terminal:
         yield _Lines(console)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class Counts(MofNCompleteColumn):
+        """Nothing where nothing can be counted."""
+
+        def render(self, task: Task) -> Text:
+            return Text() if task.total is None else super().render(task)
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        Counts(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
@@ -161,6 +224,15 @@ class _Bars(Progress):
         if done >= total:
             self._bars.remove_task(self._tasks.pop(task))
 
+    def waiting(self, task: str, seconds: float, note: str = "", *, ended: bool = False) -> None:
+        from rich.markup import escape
+
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(escape(task), total=None, rate="", note="")
+        self._bars.update(self._tasks[task], rate=duration(seconds), note=escape(note))
+        if ended:
+            self._bars.remove_task(self._tasks.pop(task))
+
     def say(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -185,6 +257,15 @@ class _Lines(Progress):
         self.say(", ".join(parts) + (f"; {note}" if note else ""))
         if done >= total:
             del self._clocks[task], self._last[task]
+
+    def waiting(self, task: str, seconds: float, note: str = "", *, ended: bool = False) -> None:
+        now = time.monotonic()
+        if not ended and now - self._last.setdefault(task, now) < SECONDS_BETWEEN_LINES:
+            return
+        self._last[task] = now
+        self.say(f"{task}: {'done in ' if ended else ''}{duration(seconds)}" + (f"; {note}" if note else ""))
+        if ended:
+            del self._last[task]
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

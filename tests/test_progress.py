@@ -1,10 +1,22 @@
 import io
+import threading
+from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
 
 from landmarkfer import progress
-from landmarkfer.progress import SILENT, Patient, counted, duration, rate_text, show_progress
+from landmarkfer.progress import (
+    SILENT,
+    Patient,
+    Progress,
+    counted,
+    duration,
+    every_second,
+    rate_text,
+    show_progress,
+    wait_for,
+)
 
 
 def test_durations_are_said_as_people_do():
@@ -97,6 +109,78 @@ def test_start_up_and_the_first_batch_count_for_no_rate(lines):
         "faces: 48 of 208, 4/s, 40 s left",
         "faces: 48 of 208, 1.4/s, 1 min 58 s left",
     ]
+
+
+def test_what_cannot_be_counted_shows_how_long_it_takes(lines):
+    report, clock, written = lines
+    for second in (1, 9, 11, 15, 22):
+        clock[0] = 100 + second
+        report.waiting("fitting", second, "[b]120 faces")
+    report.waiting("fitting", 63, "[b]120 faces", ended=True)
+    assert written() == [
+        "fitting: 11 s; [b]120 faces",
+        "fitting: 22 s; [b]120 faces",
+        "fitting: done in 1 min 3 s; [b]120 faces",
+    ]
+
+
+def test_what_cannot_be_counted_has_a_bar_without_numbers():
+    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
+    with show_progress(console) as report:
+        report.waiting("fitting", 42.2, "[b]120 faces")
+        report._bars.refresh()
+        report.waiting("fitting", 43, "[b]120 faces", ended=True)
+    shown = console.file.getvalue()
+    assert "fitting" in shown and "42 s" in shown and "[b]120 faces" in shown
+    assert "0/?" not in shown
+
+
+def test_short_waiting_is_not_shown(waited):
+    progress = Patient(waited, seconds=2.0)
+    for second in (0.5, 1.5, 2.5):
+        progress.waiting("fitting", second, "faces")
+    progress.waiting("fitting", 3.0, "faces", ended=True)
+    assert waited.waits == [("fitting", 2.5, False), ("fitting", 3.0, True)]
+
+
+@pytest.fixture
+def waited():
+    class Waits(Progress):
+        def __init__(self):
+            self.waits = []
+
+        def waiting(self, task, seconds, note="", *, ended=False):
+            self.waits.append((task, seconds, ended))
+
+    return Waits()
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_the_thread_that_watches_ends_with_what_it_watches(error):
+    seen, before = [], set(threading.enumerate())
+    reported = threading.Event()
+
+    def report(seconds):
+        seen.append(seconds)
+        reported.set()
+
+    with pytest.raises(error) if error else nullcontext():
+        with every_second(report, 0.001):
+            assert reported.wait(10), "it is called while the block runs"
+            (watcher,) = set(threading.enumerate()) - before
+            if error:
+                raise error
+    assert not watcher.is_alive()
+    assert seen == sorted(seen) and seen[0] > 0
+
+
+def test_waiting_ends_with_the_work_and_not_with_an_error(waited):
+    with wait_for(waited, "fitting"):
+        pass
+    assert [(task, ended) for task, _, ended in waited.waits] == [("fitting", True)]
+    with pytest.raises(ValueError), wait_for(waited, "failing"):
+        raise ValueError
+    assert len(waited.waits) == 1, "it is not said to be done"
 
 
 def test_short_work_is_not_shown(recorder, monkeypatch):

@@ -16,7 +16,7 @@ LOWEST = "lowest\nrecall"
 
 
 def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> None:
-    """The figures, or what was predicted where no image has a label; and what is left out of the figures."""
+    """The figures, or what was predicted where no image has a label; what is left out, and warnings."""
     other = evaluation.other_data
     if evaluation.subsets:
         console.print(summary_table(evaluation, title=title))
@@ -30,6 +30,8 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
         console.print(predicted_table(other, title))
     for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):
         console.print(line, highlight=False, markup=False)
+    for sentence in evaluation.warnings:
+        console.print(f"Warning: {sentence}", style="yellow", highlight=False, markup=False)
 
 
 def predicted_table(other: OtherData, title: str) -> Table:

@@ -93,8 +93,12 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
         if Measurement.get(console, unbounded, table).maximum <= console.width:
             break
     console.print(table)
-    console.print("[dim]val, test: accuracy; F1: macro-F1 over the test images; in percent[/dim]\n")
+    marked = "\n!: its training or evaluation warns" if any(record.warnings for record in chosen) else ""
+    caption = f"val, test: accuracy; F1: macro-F1 over the test images; in percent{marked}"
+    console.print(f"[dim]{caption}[/dim]\n", highlight=False)
     for record in chosen:
+        for sentence in record.warnings:
+            console.print(f"[yellow]{escape(record.name)}[/yellow]: {escape(sentence)}", highlight=False)
         for problem in record.problems:
             console.print(f"[red]{escape(record.name)}[/red]: {escape(problem)}", highlight=False)
     stopped = [record.name for record in chosen if record.state == "interrupted"]
@@ -118,7 +122,7 @@ def _table(records: Sequence[RunRecord], left_out: set[str]) -> Table:
         "data": (data_text, True),
         "seed": (lambda r: None if r.seed is None else str(r.seed), False),
         "epochs": (_epochs, False),
-        "state": (lambda r: r.state, False),
+        "state": (lambda r: f"{r.state} !" if r.warnings else r.state, False),
         "val": (lambda r: _percent(r.val_accuracy), False),
         "test": (lambda r: _percent(r.test_accuracy), False),
         "F1": (lambda r: _percent(r.macro_f1), False),

@@ -140,7 +140,13 @@ class FitSettings(BaseModel):
     patience: int = Field(
         0, ge=0, description="epochs without a better monitored value before stopping; 0 for never"
     )
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 for none")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the bias-corrected average of the weights, which reaches back over "
+        "about 1 / (1 - ema) steps; 0 for none",
+    )
     checkpoint_every: int = Field(0, ge=0, description="also checkpoint every N steps; 0 for each epoch only")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else the CPU")
     precision: Literal["32-true", "auto", "bf16-mixed"] = Field(

@@ -13,6 +13,7 @@ from landmarkfer.evaluation.elsewhere import write_elsewhere
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.evaluation.opened import Opened, open_run
+from landmarkfer.evaluation.warned import with_warnings
 from landmarkfer.metrics.bootstrap import LEVEL
 from landmarkfer.metrics.combine import average_predictions, join_predictions
 from landmarkfer.metrics.predictions import UNKNOWN, Predictions
@@ -50,10 +51,20 @@ def evaluate_run(
     """
     opened = open_run(run, cache, mapping)
     predictions = opened.with_near_duplicates(_predict_test(opened, also, mapping), progress)
-    return _evaluate(opened, predictions), predictions
+    return evaluate_opened(opened, predictions), predictions
 
 
-def _evaluate(opened: Opened, predictions: Predictions) -> Evaluation:
+def evaluate_opened(opened: Opened, predictions: Predictions) -> Evaluation:
+    """The figures and warnings of a run, with what is left out of them.
+
+    Args:
+        opened: The run beside the images.
+        predictions: Of these images, by the run.
+    """
+    return with_warnings(_figures(opened, predictions), opened, opened.run.read_warnings())
+
+
+def _figures(opened: Opened, predictions: Predictions) -> Evaluation:
     """The figures, with what is left out of them; none where no image has a label."""
     if opened.foreign is None:
         return evaluate_predictions(predictions)
@@ -109,7 +120,7 @@ def evaluate_runs(
     for run in runs:
         opened = open_run(run, cache, mapping)
         predictions.append(opened.with_near_duplicates(_predict_test(opened, also, mapping), progress))
-        found.append((run.name, _evaluate(opened, predictions[-1])))
+        found.append((run.name, evaluate_opened(opened, predictions[-1])))
         if cache is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])
         elif cache is not None and out is None:
@@ -122,7 +133,7 @@ def evaluate_runs(
         if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
         predictions.append(average_predictions(predictions, shares))
-        found.append((name, _evaluate(opened, predictions[-1])))
+        found.append((name, with_warnings(_figures(opened, predictions[-1]), opened)))
     if out is not None:
         write_evaluation(out, found[-1][1], predictions[-1])
     return found
@@ -144,7 +155,8 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Pr
     _check_folds(runs)
     parts: list[Predictions] = []
     for run in runs:
-        part = open_run(run).predict_validation()
+        opened = open_run(run)
+        part = opened.predict_validation()
         if parts and part.classes != parts[0].classes:
             raise RunError(f"run '{run.name}' has other classes than '{runs[0].name}'.")
         parts.append(part)
@@ -156,6 +168,7 @@ def evaluate_folds(runs: Sequence[RunFolder], out: Path) -> tuple[Evaluation, Pr
         )
     predictions = join_predictions(parts)
     evaluation = evaluate_predictions(predictions)
+    evaluation = with_warnings(evaluation, opened, images="validation image")
     write_evaluation(out, evaluation, predictions)
     return evaluation, predictions
 

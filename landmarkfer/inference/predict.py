@@ -16,11 +16,17 @@ from landmarkfer.inference.tta import mean_probabilities
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.sets import STATED
 from landmarkfer.models.classifier import Classifier
+from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import TrainedModel
 
 
 def predict_faces(
-    model: Classifier, faces: FaceBatch, settings: PredictionSettings, *, batch_size: int = 0
+    model: Classifier,
+    faces: FaceBatch,
+    settings: PredictionSettings,
+    *,
+    batch_size: int = 0,
+    progress: Progress = SILENT,
 ) -> Outputs:
     """Predict faces.
 
@@ -30,8 +36,9 @@ def predict_faces(
             the training prior is predicted.
         settings: Test-time augmentation, over which the prediction is averaged.
         batch_size: See `tta.batches`.
+        progress: Counts the faces.
     """
-    mean = mean_probabilities(model, faces, settings, batch_size=batch_size).numpy()
+    mean = mean_probabilities(model, faces, settings, batch_size=batch_size, progress=progress).numpy()
     usable = model.has_input(faces).cpu().numpy()
     return Outputs(model.calibration.calibrated(mean, usable), mean)
 

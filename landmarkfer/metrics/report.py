@@ -144,7 +144,8 @@ class Evaluation(_Frozen):
 
     There are no `subsets` where no image has a label. `shared_sets` are classes of too few validation images,
     for which prediction sets hold their coverage together and not each. `other_data` is of evaluations on
-    another cache.
+    another cache. `warnings` are sentences of `metrics.collapse` on all test images, and those of the run's
+    training.
     """
 
     classes: list[str]
@@ -154,6 +155,7 @@ class Evaluation(_Frozen):
     subsets: dict[str, SubsetReport]
     other_data: OtherData | None = None
     shared_sets: list[str] = []
+    warnings: list[str] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""
@@ -168,7 +170,7 @@ class Evaluation(_Frozen):
             lines[1:] = [
                 f"no labels, so no figures; predicted of {self.other_data.images:,} images: {counts}"
             ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
     __str__ = __repr__
 

@@ -1,7 +1,7 @@
 """What code outside this package asks of a model, be it a network or a classical one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from landmarkfer.calibration.fitted import Calibration
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import FaceGraph
+from landmarkfer.progress import SILENT, Progress
 
 Branch = Literal["image", "encoder"]
 """The branches of a fused model."""
@@ -123,7 +124,7 @@ class Classifier(ABC):
         validation: tuple[FaceBatch, NDArray[np.int64]],
         seed: int,
         sample_weight: NDArray[np.float64] | None = None,
-        report: Callable[[str], None] | None = None,
+        progress: Progress = SILENT,
     ) -> None:
         """Train a model that is `fitted_at_once`.
 
@@ -133,7 +134,7 @@ class Classifier(ABC):
             validation: Faces and classes for early stopping and calibration.
             seed: Of all that is random.
             sample_weight: `[n]`, the weight of each face; equal if None.
-            report: Called with a line about what is being done.
+            progress: Shows how far it is.
         """
         raise NotImplementedError(f"{type(self).__name__} is trained by epochs")
 

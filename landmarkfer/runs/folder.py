@@ -5,7 +5,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +21,12 @@ from landmarkfer.models import load_model, model_class
 from landmarkfer.runs.config import RunConfig, read_config, write_config
 
 if TYPE_CHECKING:
+    from landmarkfer.metrics.collapse import ModelWarning
     from landmarkfer.models.classifier import Classifier
 
 RUNS_ROOT = Path("experiments/runs")
 CONFIG_NAME = "config.json"
+WARNINGS_NAME = "warnings.json"
 PARTS = ("train", "val", "test")
 
 
@@ -46,6 +48,7 @@ class RunFolder:
         self.metrics_file = path / "metrics.csv"
         self.curves_file = path / "curves.png"
         self.resumes_file = path / "resumed.txt"
+        self.warnings_file = path / WARNINGS_NAME
         self.weights_file = path / "model.safetensors"
         self.estimator_file = path / "model.skops"
         self.checkpoints = path / "checkpoints"
@@ -115,12 +118,26 @@ class RunFolder:
             raise RunError(f"{self.splits_file} does not hold the lists {', '.join(PARTS)}; train it again.")
         return content
 
+    def write_warnings(self, warnings: Sequence["ModelWarning"]) -> None:
+        """Write `warnings.json`: what the training warned of, an empty list if nothing."""
+        content = [warning.model_dump(mode="json") for warning in warnings]
+        with replacing(self.warnings_file) as path:
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def read_warnings(self) -> list[str]:
+        """The sentences of `warnings.json`; see `read_warnings`."""
+        return read_warnings(self.warnings_file)
+
     def write_model(self, model: "Classifier") -> None:
         """Write the file of the trained model, by which the run is finished."""
         model.save(self.path / model.file_name)
 
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
-        """Read `global_step` and `state_dict` of a checkpoint; only tensors and plain data are unpickled.
+        """Read a checkpoint; only tensors and plain data are unpickled.
+
+        Returns:
+            `global_step`, `state_dict` (the averaged weights where there are some), and `plain_state`, the
+            weights that are averaged; None without an average.
 
         Raises:
             RunError: It cannot be read.
@@ -129,7 +146,8 @@ class RunFolder:
 
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            return {"global_step": content["global_step"], "state_dict": content["state_dict"]}
+            plain = content.get("current_model_state")
+            return {name: content[name] for name in ("global_step", "state_dict")} | {"plain_state": plain}
         except Exception as error:  # the reader of a damaged file may stumble over anything
             reason = str(error).partition("\n")[0][:200]
             raise RunError(
@@ -159,6 +177,20 @@ class RunFolder:
             edge_kinds=config.graph.kinds if config.graph else (),
         )
         return TrainedModel(loaded, config)
+
+
+def read_warnings(path: Path) -> list[str]:
+    """The sentences of a `warnings.json`; none where there is no such file, as in runs of older versions.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [str(one["sentence"]) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path} cannot be read ({error!r}); delete it.") from error
 
 
 def find_run(where: str | os.PathLike[str]) -> RunFolder:

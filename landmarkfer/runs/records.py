@@ -21,7 +21,7 @@ from landmarkfer.config.recipes import changed_keys
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import RunError
 from landmarkfer.runs.config import read_config
-from landmarkfer.runs.folder import RUNS_ROOT
+from landmarkfer.runs.folder import RUNS_ROOT, WARNINGS_NAME, read_warnings
 from landmarkfer.runs.metrics_table import best_epoch, finite_figures, read_epochs
 
 T = TypeVar("T")
@@ -42,7 +42,9 @@ class RunRecord:
     are over all test images, the intervals are those of its evaluation (95 %), and `subsets` has the
     figures of each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no
     epochs planned. `init` names the run whose weights the training was initialised from, and `resumes` are
-    the times (UTC, ISO) at which it resumed. `changed` are the settings that differ from the defaults.
+    the times (UTC, ISO) at which it resumed. `warnings` are the sentences of `metrics.collapse` that its
+    training or, of an evaluated run, its evaluation stored. `changed` are the settings that differ from the
+    defaults.
     """
 
     name: str
@@ -76,6 +78,7 @@ class RunRecord:
     subsets: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     init: str | None = None
     resumes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -146,7 +149,7 @@ def read_run(folder: Path) -> RunRecord:
     fields: dict[str, Any] = {}
     evaluated = (folder / "metrics.json").is_file()
     trained = (folder / "config.json").is_file() or not evaluated
-    for read in (_read_config, _read_epochs, _read_resumes) if trained else ():
+    for read in (_read_config, _read_epochs, _read_resumes, _read_warnings) if trained else ():
         _collect(read, folder, fields, problems)
     if evaluated:
         _collect(_read_evaluation, folder, fields, problems)
@@ -228,6 +231,10 @@ def _read_resumes(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"resumes": tuple(path.read_text(encoding="utf-8").split())} if path.exists() else {}
 
 
+def _read_warnings(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"warnings": tuple(read_warnings(folder / WARNINGS_NAME))}
+
+
 def _read_evaluation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     content = _read_json(folder / "metrics.json")
     subsets = _get(content, dict, "subsets") or {}
@@ -235,7 +242,10 @@ def _read_evaluation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     if test is None or _get(test, float, "accuracy") is None:
         raise ValueError("metrics.json has no figures of the test images")
     names = ("n", "accuracy", "balanced_accuracy", "macro_f1", "ece")
+    trained = fields.get("warnings", ())
+    own = [str(one) for one in _get(content, list, "warnings") or () if not _of_training(str(one), trained)]
     return {
+        "warnings": (*trained, *own),
         "classes": fields.get("classes") or tuple(map(str, _get(content, list, "classes") or ())),
         "test_images": _get(test, int, "n"),
         "test_accuracy": _get(test, float, "accuracy"),
@@ -247,6 +257,11 @@ def _read_evaluation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
             for subset, figures in subsets.items()
         },
     }
+
+
+def _of_training(sentence: str, trained: Sequence[str]) -> bool:
+    """Whether an evaluation repeats a sentence of the training."""
+    return any(sentence.endswith(one) for one in trained)
 
 
 def _interval(ends: list[Any] | None) -> Interval | None:

@@ -7,10 +7,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.files import replacing
@@ -18,6 +16,7 @@ from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, read_epochs
 from landmarkfer.training.samplers import AdaptiveSampler, ClassSampler
+from landmarkfer.training.weight_average import MovingWeightAverage
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -66,36 +65,6 @@ class Patience(EarlyStopping):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop again if the run was interrupted between its last epoch and its end."""
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
-
-
-class MovingWeightAverage(WeightAveraging):
-    """The exponential moving average of the weights and of the statistics of norm layers.
-
-    What Lightning's own callback computes, bit by bit; but that one keeps the average on the CPU while a GPU
-    trains the model, and takes several kernels for each tensor.
-
-    Args:
-        decay: The share of the old average in the new one.
-    """
-
-    def __init__(self, decay: float) -> None:
-        def average(old: tuple[Tensor, ...], new: tuple[Tensor, ...], _updates: Tensor | int) -> None:
-            if old[0].is_floating_point():
-                torch._foreach_mul_(old, decay)
-                torch._foreach_add_(old, torch._foreach_mul(new, 1 - decay))
-                return
-            for one, other in zip(old, new, strict=True):
-                if one.ndim == 0:  # counters of norm layers; a graph stays as it is
-                    one.copy_(decay * one + (1 - decay) * other)
-
-        super().__init__(multi_avg_fn=average)
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Average where the model will lie, and count on the CPU, where the number is read."""
-        self._device = trainer.strategy.root_device
-        super().setup(trainer, pl_module, stage)
-        if self._average_model is not None:
-            self._average_model.n_averaged = torch.tensor(0)
 
 
 class SamplerUpdate(pl.Callback):

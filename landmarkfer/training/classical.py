@@ -9,10 +9,12 @@ import torch
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.splits import Rows
 from landmarkfer.files import replacing
+from landmarkfer.inference.tta import batches
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
-from landmarkfer.progress import Progress
+from landmarkfer.progress import Patient, Progress
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.calibrate import calibrate_classical
+from landmarkfer.training.collapse import stored_warnings, warn
 from landmarkfer.training.setup import Training
 
 
@@ -36,7 +38,8 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     started = time.perf_counter()
     batch, labels = part(train)
     validation = part(val[usable[val]])
-    model.fit(batch, labels, validation=validation, seed=training.settings.seed, report=progress.say)
+    patient = Patient(progress)
+    model.fit(batch, labels, validation=validation, seed=training.settings.seed, progress=patient)
     calibrate_classical(
         model,
         *part(val),
@@ -46,9 +49,10 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     )
     seconds = time.perf_counter() - started
     row: dict[str, float] = {"epoch": 1, "step": 1, "lr": np.nan}
-    for stage, rows in (("train", train), ("val", val)):
+    for stage, rows, name in (("train", train, "training"), ("val", val, "validation")):
         batch, labels = part(rows)
-        probabilities = model.probabilities(batch).numpy()
+        parts = batches(batch, model, progress=patient, task=f"predicting {name} faces")
+        probabilities = torch.cat([model.probabilities(some) for some in parts]).numpy()
         predicted, classes = probabilities.argmax(axis=1), range(len(training.dataset.classes))
         true = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)
         row |= {
@@ -61,4 +65,6 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
     with replacing(run.metrics_file) as path:
         pd.DataFrame([row]).to_csv(path, index=False)
     progress.say(f"val accuracy {row['val_accuracy']:.1%} after {seconds:.0f} s")
+    validation_faces, settings = part(val)[0], training.settings.prediction
+    warn(run, stored_warnings(model, validation_faces, training.dataset.classes, settings, progress))
     run.write_model(model)  # last, since this file says that the run is finished

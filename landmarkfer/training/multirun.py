@@ -13,6 +13,7 @@ from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import best_epoch, read_epochs
+from landmarkfer.training.collapse import repeat_warnings
 from landmarkfer.training.fit import train_or_resume
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ def train_multirun(
 ) -> list[RunFolder]:
     """Train runs one after the other; finished ones stay as they are, and interrupted ones resume.
 
+    What a training warns of is logged, that of finished ones again.
+
     Args:
         wanted: Settings with names.
         runs_root: The folder of all runs.
@@ -59,7 +62,10 @@ def train_multirun(
     runs = []
     for number, settings in enumerate(wanted, start=1):
         progress.say(f"run {number} of {len(wanted)}: {settings.name}")
+        finished = settings.name is not None and RunFolder(runs_root / settings.name).finished
         runs.append(train_or_resume(settings, runs_root=runs_root, progress=progress))
+        if finished:
+            repeat_warnings(runs[-1])
     return runs
 
 

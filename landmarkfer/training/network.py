@@ -19,14 +19,13 @@ from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.calibrate import calibrate
 from landmarkfer.training.callbacks import WholeCheckpointIO, build_callbacks
+from landmarkfer.training.collapse import average_warnings, stored_warnings, warn
 from landmarkfer.training.losses import build_loss
 from landmarkfer.training.memory import keep_freed_memory
 from landmarkfer.training.offline_augmentation import image_versions
 from landmarkfer.training.samplers import build_sampler
 from landmarkfer.training.setup import Training
 from landmarkfer.training.task import ExpressionTask
-
-logger = logging.getLogger(__name__)
 
 
 def fit_network(
@@ -87,27 +86,23 @@ def fit_network(
         except SystemExit as stop:
             # What Lightning makes of Ctrl-C; to leave the process is not for a library to decide.
             raise KeyboardInterrupt from stop
-        _warn_of_collapse(task, dataset.classes)
-        task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         model.to(accelerator(settings.fit.device))  # Lightning has moved it to the CPU
         validation = dataset.faces.rows(torch.as_tensor(training.splits.val))
+        found = []
+        if settings.fit.ema:
+            last = run.read_checkpoint(run.last_checkpoint)
+            prediction, decay = settings.prediction, settings.fit.ema
+            found = average_warnings(task, last, validation, prediction, decay, progress)
+        task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         groups = dataset.frame["group"].to_numpy(object)[training.splits.val]
         calibrate(
             model, validation, settings.prediction, training.log_class_weights, groups, progress=progress
         )
-        draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor)
+        stored = stored_warnings(model.eval(), validation, dataset.classes, settings.prediction, progress)
+        counts = np.bincount(dataset.faces.labels.numpy()[training.splits.val])
+        draw_curves(read_epochs(run.metrics_file), run.curves_file, run.name, settings.fit.monitor, counts)
+        warn(run, [*stored, *found])
         run.write_model(model)  # last, since this file says that the run is finished
-
-
-def _warn_of_collapse(task: ExpressionTask, classes: Sequence[str]) -> None:
-    """Warn where the last validation predicted one class: accuracy alone would hide it."""
-    predicted = np.flatnonzero(task.val_confusion.confmat.sum(dim=0).cpu().numpy())
-    if len(predicted) == 1:
-        logger.warning(
-            "every validation image was predicted as '%s': the model has learnt which class is most common, "
-            "nothing else; try another optimiser.lr, more epochs, or loss.class_weights=inverse",
-            classes[predicted[0]],
-        )
 
 
 @contextmanager

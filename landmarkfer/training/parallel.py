@@ -21,6 +21,7 @@ from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.progress import SILENT, Progress, show_progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.training.collapse import repeat_warnings
 from landmarkfer.training.multirun import train_multirun
 
 _POLL_SECONDS = 1.0
@@ -36,8 +37,8 @@ def train_parallel(
     """Train runs, `jobs` at a time; finished ones stay as they are, and interrupted ones resume.
 
     A run that is initialised from another one waits for it. The output of a training is in
-    `<runs_root>/<name>.log`. A run that fails, or whose process is killed, stops no others but those that
-    are initialised from it.
+    `<runs_root>/<name>.log`; what it warned of is logged here too. A run that fails, or whose process is
+    killed, stops no others but those that are initialised from it.
 
     Args:
         wanted: Settings with names.
@@ -72,6 +73,8 @@ def train_parallel(
                 if error := running.pop(name).error():
                     failed[name] = error
                 status.end(name, failed.get(name))
+                if name not in failed:
+                    repeat_warnings(RunFolder(runs_root / name))  # its process wrote them to the log file
             status.update()
     finally:
         for one in running.values():

@@ -69,6 +69,18 @@ def test_validation_images_are_not_called_test_images(frame):
     assert list(evaluation.subsets) == ["val", "val_detected"]
 
 
+def test_warnings_stand_after_the_tables(frame):
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=50)
+    warned = evaluation.model_copy(update={"warnings": ["every [b]image was predicted as 'angry'", "two"]})
+    for one, expected in ((evaluation, []), (warned, [f"Warning: {text}" for text in warned.warnings])):
+        console = Console(width=80, record=True, file=io.StringIO())
+        print_evaluation(one, "a run", console)
+        lines = console.export_text().splitlines()
+        assert [line.rstrip() for line in lines if line.startswith("Warning")] == expected
+        assert [line.rstrip() for line in lines[len(lines) - len(expected) :]] == expected
+    assert repr(warned).splitlines()[-2:] == [f"Warning: {text}" for text in warned.warnings]
+
+
 def test_what_the_intervals_are_over(frame):
     def caption(table):
         return printed(summary_table(evaluate_predictions(Predictions.from_frame(table), bootstrap=50)))

@@ -156,6 +156,26 @@ def test_json_has_all_fields_of_every_run(three, place):
     assert (by_name["broken"]["state"], by_name["broken"]["model"]) == ("damaged", None)
 
 
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_a_run_that_warned_is_marked_and_its_warnings_stand_below(three, place, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    sentence = "every validation image was predicted as 'happy': [it] has collapsed."
+    (place / "experiments/runs/alpha/warnings.json").write_text(json.dumps([{"sentence": sentence}]))
+    (place / "experiments/runs/beta/warnings.json").write_text("[]")
+    output = run()
+    assert "finished !" in rows(output)["alpha"]
+    assert "!" not in rows(output)["beta"] and "finished" in rows(output)["beta"]
+    assert f"alpha: {sentence}" in " ".join(output.split())
+    assert "!: its training or evaluation warns" in output
+    assert max(map(len, output.splitlines())) <= int(width)
+    by_name = {record["name"]: record for record in json.loads(run("--json"))}
+    assert by_name["alpha"]["warnings"] == [sentence] and by_name["beta"]["warnings"] == []
+
+
+def test_without_warnings_no_mark_is_explained(three):
+    assert "!" not in run()
+
+
 def test_a_damaged_run_is_a_row_that_says_so(three, place):
     (place / "experiments/runs/alpha/config.json").write_text('{"settings": [red]')
     output = run()

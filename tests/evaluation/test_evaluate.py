@@ -274,6 +274,21 @@ class TestOtherCache:
         assert predictions.clean_near is None
         assert evaluation.subsets["test"].accuracy > 0.5, "numbered by the cache, sad would be happy"
 
+    def test_classes_without_an_image_are_no_collapse(self, run, make_rows, tmp_path):
+        rows = [row for row in make_rows(train=5, test=20, seed=9) if row.label in ("happy", "sad")]
+        evaluation = evaluate_run(run, write_cache(tmp_path / "two", rows).path)[0]
+        assert evaluation.other_data.absent == ["angry"]
+        assert evaluation.warnings == []
+
+    def test_labels_of_other_meaning_are_said_to_be_at_chance(self, run, make_rows, tmp_path):
+        rows = [row for row in make_rows(train=5, test=20, seed=9) if row.label in ("happy", "sad")]
+        for row in rows:
+            row.label = {"happy": "sad", "sad": "happy"}[row.label]
+        cache = write_cache(tmp_path / "exchanged", rows)
+        warnings = evaluate_run(run, cache.path)[0].warnings
+        assert any("at or below chance" in one and "images: happy " in one for one in warnings)
+        assert all("--label-names" in one for one in warnings), "the data are looked at first"
+
     def test_only_its_test_images_where_it_has_some(self, run, make_rows, tmp_path):
         cache = write_cache(tmp_path / "split", make_rows(train=5, test=4, seed=9))
         predictions = evaluate_run(run, cache.path)[1]

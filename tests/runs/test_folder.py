@@ -14,6 +14,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import LandmarkferError, RunError
 from landmarkfer.face.graph import GRAPHS, build_graph
 from landmarkfer.face.landmarks import CANONICAL
+from landmarkfer.metrics.collapse import collapse_warnings
 from landmarkfer.models import build_model
 from landmarkfer.runs.config import CacheInfo, GraphInfo, RunConfig, environment
 from landmarkfer.runs.folder import RunFolder, find_run, new_run
@@ -272,6 +273,24 @@ class TestDamage:
         with pytest.raises(RunError, match="damaged"):
             saved.read_checkpoint(saved.last_checkpoint)
         assert not (tmp_path / "sprung").exists()
+
+
+class TestWarnings:
+    def test_written_whole_and_read_back(self, saved):
+        assert saved.read_warnings() == [], "a run of before there were any"
+        warnings = collapse_warnings([[5, 0], [4, 0]], ["glücklich", "sad"])
+        saved.write_warnings(warnings)
+        assert saved.read_warnings() == [warnings[0].sentence]
+        assert "every validation image was predicted as 'glücklich'" in saved.read_warnings()[0]
+        assert not list(saved.path.glob(".*partial*"))
+        saved.write_warnings([])
+        assert saved.read_warnings() == []
+
+    def test_damaged(self, saved):
+        saved.warnings_file.write_text("[{}]")
+        with pytest.raises(RunError, match=r"warnings\.json cannot be read .*delete it") as error:
+            saved.read_warnings()
+        sentence(error)
 
 
 class TestNames:

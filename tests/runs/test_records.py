@@ -68,6 +68,23 @@ class TestRecord:
         assert (record.epochs_planned, record.parameters) == (None, None)
         assert (record.val_accuracy, record.train_seconds) == (0.5, 1.5)
 
+    def test_warnings_of_the_training_and_of_the_evaluation_each_once(self, made_run):
+        folder = made_run(test=0.5)
+        assert read_run(folder).warnings == ()
+        (folder / "warnings.json").write_text(json.dumps([{"kind": "one_class", "sentence": "It fell."}]))
+        content = json.loads((folder / "metrics.json").read_text())
+        content["warnings"] = ["Here too.", "in training, It fell."]
+        (folder / "metrics.json").write_text(json.dumps(content))
+        assert read_run(folder).warnings == ("It fell.", "Here too.")
+
+    @pytest.mark.parametrize("text", ["[", '{"a": 1}', "[1]", '[{"kind": "one_class"}]', "3"])
+    def test_damaged_warnings_are_a_problem(self, made_run, text):
+        folder = made_run()
+        (folder / "warnings.json").write_text(text)
+        record = read_run(folder)
+        assert (record.state, record.warnings) == ("damaged", ())
+        assert "warnings.json cannot be read" in record.problems[0]
+
     def test_lineage(self, made_run):
         folder = made_run(init="experiments/runs/head-s0")
         assert read_run(folder).lineage == "from head-s0"

@@ -1,17 +1,11 @@
 import re
-from types import SimpleNamespace
 
-import lightning.pytorch as pl
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
-from matplotlib.figure import Figure
-from PIL import Image
 
-from landmarkfer.reporting.learning_curves import draw_curves
 from landmarkfer.runs.metrics_table import COLUMNS, read_epochs
-from landmarkfer.training.callbacks import MovingWeightAverage, WholeCheckpointIO
+from landmarkfer.training.callbacks import WholeCheckpointIO
 from landmarkfer.training.fit import train
 
 
@@ -49,56 +43,3 @@ def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 
 def test_no_epochs_yet(tmp_path):
     assert list(read_epochs(tmp_path / "metrics.csv").columns) == COLUMNS
-
-
-@pytest.mark.parametrize("epochs", [1, 7])
-def test_curves_are_drawn(tmp_path, epochs):
-    table = pd.DataFrame({name: [0.1 * (n + 1) for n in range(epochs)] for name in COLUMNS})
-    table["epoch"] = range(1, epochs + 1)
-    draw_curves(table, tmp_path / "curves.png", "a run")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > picture.height > 300
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize(("monitor", "kept"), [("val_accuracy", 3), ("val_macro_f1", 1), ("val_loss", 2)])
-def test_the_epoch_that_is_kept_is_marked(tmp_path, monkeypatch, monitor, kept):
-    table = pd.DataFrame({name: [0.5, 0.5, 0.5] for name in COLUMNS})
-    table["epoch"] = [1, 2, 3]
-    table["val_accuracy"], table["val_macro_f1"] = [0.1, 0.2, 0.3], [0.9, 0.2, 0.3]
-    table["val_loss"] = [3.0, 1.0, 2.0]
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: drawn.append(self) or path.touch())
-    draw_curves(table, tmp_path / "curves.png", "a run", monitor)
-    accuracy = drawn[0].axes[1]
-    assert accuracy.get_title(loc="right") == f"stored: epoch {kept}, {10 * kept}.0%"
-    assert accuracy.get_lines()[-1].get_xydata().tolist() == [[kept, 10 * kept]]
-    assert all(tick % 1 == 0 for axes in drawn[0].axes for tick in axes.get_xticks())
-
-
-class TestMovingWeightAverage:
-    def test_it_is_lightnings_average_to_the_bit(self, tiny_settings, tmp_path, monkeypatch):
-        settings = tiny_settings(**{"fit.ema": 0.9, "model.hidden": [8]})
-        ours = train(settings, runs_root=tmp_path / "ours").load().model.state_dict()
-        monkeypatch.setattr(
-            "landmarkfer.training.callbacks.MovingWeightAverage",
-            lambda decay: EMAWeightAveraging(decay=decay),
-        )
-        theirs = train(settings, runs_root=tmp_path / "theirs").load().model.state_dict()
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-    def test_it_lies_where_the_model_is_trained(self):
-        """At the time of `setup`, the model is not there yet."""
-        trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
-        average = MovingWeightAverage(0.9)
-        average.setup(trainer, Linear(), "fit")
-        assert {weight.device.type for weight in average._average_model.parameters()} == {"meta"}
-        assert average._average_model.n_averaged.device.type == "cpu"
-
-
-class Linear(pl.LightningModule):
-    """The least that has weights."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(2, 2)

@@ -62,6 +62,15 @@ class TestTraining:
         assert second.weights_file.read_bytes() == whole
         assert "run 2 of 2: mlp-s1" in recorder.said
 
+    def test_finished_runs_repeat_their_warnings(self, tiny_settings, tmp_path, caplog):
+        wanted = repetitions(tiny_settings(**{"fit.epochs": 1, "fit.ema": 0.999}), seeds=(0,))
+        (run,) = train_multirun(wanted, runs_root=tmp_path)
+        first = [record.getMessage() for record in caplog.records]
+        assert first == [f"run 'mlp-s0': {sentence}" for sentence in run.read_warnings()] != []
+        caplog.clear()
+        train_multirun(wanted, runs_root=tmp_path)
+        assert [record.getMessage() for record in caplog.records] == first
+
     def test_a_run_of_that_name_with_other_settings_is_refused(self, tiny_settings, tmp_path):
         train_multirun(repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0,)), runs_root=tmp_path)
         other = repetitions(tiny_settings(**{"fit.epochs": 1, "optimiser.lr": 0.5}), seeds=(0,))

@@ -99,6 +99,17 @@ def test_trainings_end_with_the_process_that_began_them(tiny_cache, tmp_path):
     assert pd.read_csv(run.metrics_file)["epoch"].tolist() == list(range(1, 41))
 
 
+@pytest.mark.slow
+def test_what_a_training_in_another_process_warns_of_is_said_here(tiny_cache, tmp_path, caplog):
+    cache = tiny_cache.path.resolve().as_posix()
+    settings = wanted(cache, "averaged", **{"fit.ema": 0.999})
+    train_parallel([settings], 2, runs_root=tmp_path)
+    (sentence,) = RunFolder(tmp_path / "averaged").read_warnings()[-1:]
+    assert sentence.startswith("fit.ema=0.999 averages over about 1,000 steps, and the training had 6: ")
+    assert f"run 'averaged': {sentence}" in caplog.text
+    assert sentence in (tmp_path / "averaged.log").read_text()
+
+
 def test_runs_that_begin_with_each_other(tiny_cache, tmp_path):
     runs = [wanted("any", "a", init="b"), wanted("any", "b", init="a")]
     with pytest.raises(RunError, match="run 'a' is initialised from one"):

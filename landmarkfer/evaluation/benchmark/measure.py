@@ -14,13 +14,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
-from landmarkfer.evaluation.evaluate import evaluate_run
+from landmarkfer.evaluation.evaluate import evaluate_opened, evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
 from landmarkfer.evaluation.opened import Opened, open_run
 from landmarkfer.files import replacing
 from landmarkfer.inference.predict import predict_faces
 from landmarkfer.metrics.predictions import Predictions, read_predictions
-from landmarkfer.metrics.report import Evaluation, evaluate_predictions
+from landmarkfer.metrics.report import Evaluation
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
 from landmarkfer.reporting.markdown import package_versions
@@ -106,7 +106,7 @@ def evaluated(run: RunFolder) -> Predictions:
     opened = open_run(run)
     if predictions is None:
         predictions = opened.predict_test()
-        write_evaluation(run.path, evaluate_predictions(predictions), predictions)
+        write_evaluation(run.path, evaluate_opened(opened, predictions), predictions)
     if not measured:
         _write_cost(run, opened)
     return predictions

@@ -28,7 +28,8 @@ from landmarkfer.models import build_model
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.markdown import package_versions
 from landmarkfer.reporting.results import write_results
-from landmarkfer.runs.folder import RUNS_ROOT
+from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
+from landmarkfer.training.collapse import repeat_warnings
 from landmarkfer.training.multirun import train_multirun
 from landmarkfer.training.parallel import train_parallel
 from landmarkfer.training.resolve import check_settings
@@ -85,6 +86,9 @@ def benchmark(
         train_parallel(wanted, jobs, runs_root=runs_root, progress=progress)
     elif train:
         train_multirun(wanted, runs_root=runs_root, progress=progress)
+    else:
+        for one in wanted:
+            repeat_warnings(RunFolder(runs_root / str(one.name)))
     every_seed = seeds_of(settings, seeds, csv)
     found = measure(recipe, settings, every_seed, runs_root, results_root, progress, latency=latency)
     standing = standing_figures(settings, found, csv)

@@ -5,7 +5,7 @@ other model, they predict probabilities for each image, and the training prior w
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -23,7 +23,7 @@ from landmarkfer.errors import CacheError, RunError
 from landmarkfer.models.classical.features import Floats, HogFeatures, LandmarkFeatures
 from landmarkfer.models.classical.serialization import load_estimator, save_estimator
 from landmarkfer.models.classifier import Classifier
-from landmarkfer.progress import counted
+from landmarkfer.progress import SILENT, Progress, counted
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -88,7 +88,7 @@ class ClassicalModel(Classifier):
         validation: tuple[FaceBatch, Labels],
         seed: int,
         sample_weight: Doubles | None = None,
-        report: Callable[[str], None] | None = None,
+        progress: Progress = SILENT,
     ) -> None:
         """Learn from faces; those without usable input are left out.
 
@@ -98,7 +98,7 @@ class ClassicalModel(Classifier):
             validation: Faces and classes for early stopping and calibration.
             seed: Of all that is random.
             sample_weight: `[n]`, the weight of each face; equal if None.
-            report: Called with a line about what is being done.
+            progress: Shows how far it is.
 
         Raises:
             CacheError: The faces with usable input have fewer than two classes.
@@ -111,25 +111,26 @@ class ClassicalModel(Classifier):
                 f"training needs two classes, and the {len(rows)} training images with usable input have "
                 f"{len(known)}."
             )
-        described = [self._describe(batch, rows, report)]
+        described = [self._describe(batch, rows, progress, "describing training faces")]
         weights = [] if sample_weight is None else [sample_weight[rows]]
         if self.mirror:
-            described.append(self._describe(batch, rows, report, mirror=True))
+            mirrored = self._describe(batch, rows, progress, "describing mirrored faces", mirror=True)
+            described.append(mirrored)
             labels = np.concatenate([labels, labels])
             weights *= 2
         held_batch, held_labels = validation
         held_rows = self._usable(held_batch)
         held_rows = held_rows[np.isin(held_labels[held_rows], known)]
-        held = self._describe(held_batch, held_rows, report)
+        held = self._describe(held_batch, held_rows, progress, "describing validation faces")
         learned = np.concatenate(described)
-        if report is not None:
-            report(f"fitting {counted(len(learned), 'face')} of {len(self.features):,} features")
+        progress.say(f"fitting {counted(len(learned), 'face')} of {len(self.features):,} features")
         self._estimator = self._fitted(
             learned,
             labels,
             np.concatenate(weights) if weights else None,
             (held, held_labels[held_rows]) if len(held_rows) else None,
             seed,
+            progress,
         )
 
     @torch.inference_mode()
@@ -219,6 +220,7 @@ class ClassicalModel(Classifier):
         weight: Doubles | None,
         held: tuple[Floats, Labels] | None,
         seed: int,
+        progress: Progress,
     ) -> Any:
         """A fitted estimator; `held` are validation faces, all of classes that are learned."""
 
@@ -233,13 +235,14 @@ class ClassicalModel(Classifier):
         self,
         batch: FaceBatch,
         rows: NDArray[np.int64],
-        report: Callable[[str], None] | None = None,
+        progress: Progress = SILENT,
+        task: str = "describing faces",
         *,
         mirror: bool = False,
     ) -> Floats:
         """Features of some faces, or of their mirror images, `[b, F]`."""
         faces = batch.rows(torch.from_numpy(rows).to(batch.has_face.device))
-        return self.features.describe(_mirrored(faces) if mirror else faces, report)
+        return self.features.describe(_mirrored(faces) if mirror else faces, progress, task)
 
     def _fitted_estimator(self) -> Any:
         if self._estimator is None:

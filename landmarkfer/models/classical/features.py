@@ -11,8 +11,6 @@ mirrored face has the same numbers with left and right exchanged.
 HOG: Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,13 +23,12 @@ from torch.nn import functional
 
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import MIRROR, N_LANDMARKS, RIGHT_EYE_CORNERS, SIDE
+from landmarkfer.progress import SILENT, Progress
 
 Floats = NDArray[np.float32]
-Report = Callable[[str], None]
 LandmarkKind = Literal["landmarks", "geometry", "both"]
 
 _CHUNK = 256
-_REPORT_SECONDS = 5.0
 
 # Points by name, on the midline and on the subject's right; those on the left are their `MIRROR`.
 MIDDLE = {
@@ -251,8 +248,10 @@ class LandmarkFeatures:
             self.kind
         ]
 
-    def describe(self, batch: FaceBatch, report: Report | None = None) -> Floats:
-        """Features of each face, float32 `[B, F]`; `report` is not called, since this takes no time."""
+    def describe(
+        self, batch: FaceBatch, progress: Progress = SILENT, task: str = "describing faces"
+    ) -> Floats:
+        """Features of each face, float32 `[B, F]`; `progress` is not called, since this takes no time."""
         points = batch.landmarks.detach().cpu().numpy().astype(np.float32, copy=False)
         parts = []
         if self.kind != "geometry":
@@ -298,20 +297,23 @@ class HogFeatures:
         blocks = self.size // self.cell - self.block + 1
         return blocks**2 * self.block**2 * self.orientations
 
-    def describe(self, batch: FaceBatch, report: Report | None = None) -> Floats:
+    def describe(
+        self, batch: FaceBatch, progress: Progress = SILENT, task: str = "describing faces"
+    ) -> Floats:
         """Features of each image, float32 `[B, F]`, with blocks normalised by their clipped L2 norm.
 
         scikit-image takes images one by one.
 
         Args:
             batch: Faces with images, see `grey_images`.
-            report: Called every few seconds with the count and the rate.
+            progress: Counts the images.
+            task: What the progress calls it.
         """
         found = np.zeros((len(batch), len(self)), np.float32)
         if batch.image is None:
             return found
-        start = reported = time.monotonic()
         done = 0
+        progress(task, done, len(batch))
         for chunk in batch.image.split(_CHUNK):
             for levels in grey_images(chunk, self.size):
                 found[done] = hog(
@@ -322,10 +324,7 @@ class HogFeatures:
                     block_norm="L2-Hys",
                 )
                 done += 1
-            now = time.monotonic()
-            if report is not None and now - reported > _REPORT_SECONDS:
-                reported = now
-                report(f"HOG of {done:,} of {len(batch):,} images, {done / (now - start):,.0f} images/s")
+            progress(task, done, len(batch))
         return found
 
 

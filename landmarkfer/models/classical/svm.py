@@ -22,6 +22,7 @@ from landmarkfer.models.classical.base import (
     sklearn_weight,
 )
 from landmarkfer.models.classical.features import Floats, HogFeatures, LandmarkFeatures, LandmarkKind
+from landmarkfer.progress import Progress, counted, wait_for
 
 Kernel = Literal["rbf", "linear"]
 
@@ -97,6 +98,7 @@ class SupportVectorModel(ClassicalModel):
         weight: Doubles | None,
         held: tuple[Floats, Labels] | None,
         seed: int,
+        progress: Progress,
     ) -> Pipeline:
         pipeline = self._new_estimator(seed)
         if self.pca > len(features):
@@ -104,11 +106,15 @@ class SupportVectorModel(ClassicalModel):
                 f"pca = {self.pca} needs as many training faces, and there are {len(features)}; "
                 "set model.pca lower."
             )
-        pipeline.fit(features, labels, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
         self._temperature = 1.0
+        # libsvm and liblinear do not tell how far they are.
+        known = f"{counted(len(features), 'face')} of {self.pca or features.shape[1]:,} inputs"
+        with wait_for(progress, "fitting support vectors", known):
+            pipeline.fit(features, labels, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
         if held is not None:
             numbers = np.searchsorted(pipeline.classes_, held[1])
-            self._temperature = fit_temperature(_scores(pipeline, held[0]), numbers, _TEMPERATURES)
+            with wait_for(progress, "fitting the temperature", counted(len(numbers), "validation face")):
+                self._temperature = fit_temperature(_scores(pipeline, held[0]), numbers, _TEMPERATURES)
         return pipeline
 
     def _shares(self, estimator: Pipeline, features: Floats) -> Doubles:

@@ -1,5 +1,8 @@
 """A random forest and gradient boosting on landmarks."""
 
+import os
+import time
+import warnings
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -16,6 +19,9 @@ from landmarkfer.models.classical.base import (
     sklearn_weight,
 )
 from landmarkfer.models.classical.features import Floats, LandmarkFeatures, LandmarkKind
+from landmarkfer.progress import Progress, every_second
+
+_PART_SECONDS = 1.0
 
 
 class LandmarkForest(ClassicalModel):
@@ -72,10 +78,38 @@ class LandmarkForest(ClassicalModel):
         weight: Doubles | None,
         held: tuple[Floats, Labels] | None,
         seed: int,
+        progress: Progress,
     ) -> RandomForestClassifier:
-        forest = self._new_estimator(seed).fit(features, labels, weight)
+        forest = _grown(self._new_estimator(seed), features, labels, weight, progress)
         # Threads add up the trees in the order in which they end, and so never give quite the same sum twice.
         return forest.set_params(n_jobs=1)
+
+
+def _grown(
+    forest: RandomForestClassifier,
+    features: Floats,
+    labels: Labels,
+    weight: Doubles | None,
+    progress: Progress,
+) -> RandomForestClassifier:
+    """The forest, fitted some trees at a time; they are those that it would fit at once.
+
+    Each part keeps all cores busy, and takes a second or more where that takes more trees than cores.
+    """
+    trees, done = forest.n_estimators, 0
+    part = os.cpu_count() or 1
+    task = "fitting trees"
+    progress(task, done, trees)
+    forest.set_params(warm_start=True)
+    with warnings.catch_warnings():
+        # scikit-learn warns of balanced weights where later trees are of other faces; these are of the same.
+        warnings.filterwarnings("ignore", message="class_weight presets", category=UserWarning)
+        while done < trees:
+            done, began = min(done + part, trees), time.monotonic()
+            forest.set_params(n_estimators=done).fit(features, labels, weight)
+            part *= 2 if time.monotonic() - began < _PART_SECONDS else 1
+            progress(task, done, trees)
+    return forest.set_params(warm_start=False)
 
 
 class LandmarkBoosting(ClassicalModel):
@@ -144,8 +178,26 @@ class LandmarkBoosting(ClassicalModel):
         weight: Doubles | None,
         held: tuple[Floats, Labels] | None,
         seed: int,
+        progress: Progress,
     ) -> HistGradientBoostingClassifier:
         boosting = self._new_estimator(seed)
-        if held is None:
-            return boosting.set_params(early_stopping=False).fit(features, labels, weight)
-        return boosting.fit(features, labels, weight, X_val=held[0], y_val=held[1])
+        # It has no hook, but another thread can read how many rounds it has.
+        task, note = "fitting rounds", "" if held is None else "may stop sooner"
+        progress(task, 0, self.max_iter, note)
+        with every_second(
+            lambda _: progress(task, min(_rounds(boosting), self.max_iter - 1), self.max_iter, note), 0.5
+        ):
+            if held is None:
+                boosting.set_params(early_stopping=False).fit(features, labels, weight)
+            else:
+                boosting.fit(features, labels, weight, X_val=held[0], y_val=held[1])
+        progress(task, boosting.n_iter_, boosting.n_iter_, note)
+        return boosting
+
+
+def _rounds(boosting: HistGradientBoostingClassifier) -> int:
+    """How many rounds it has, while it is being fitted."""
+    try:
+        return boosting.n_iter_
+    except AttributeError:  # not fitted yet, in part or at all
+        return 0

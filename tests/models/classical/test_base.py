@@ -15,6 +15,7 @@ from landmarkfer.models import build_model
 from landmarkfer.models.classical.base import ClassicalModel
 from landmarkfer.models.classical.serialization import TRUSTED_TYPES
 from landmarkfer.models.classical.svm import soft_votes
+from landmarkfer.progress import Progress, every_second
 
 CLASSES = 4  # of which the third never occurs
 PRIOR = torch.tensor([0.5, 0.2, 0.0, 0.3])
@@ -224,12 +225,89 @@ def test_boosting_stops_where_the_validation_loss_does(monkeypatch):
     assert model._estimator.n_iter_ < 10, "validation that contradicts training stops it"
 
 
-def test_what_is_being_done_is_told(name):
+def test_what_is_being_done_is_told(name, recorder):
     batch, labels = make_batch(60)
-    told = []
     model = build_model(name, CLASSES, **VARIANTS[name] | {"mirror": True})
-    model.fit(batch, labels, validation=(batch, labels), seed=0, report=told.append)
-    assert told[-1] == f"fitting 120 faces of {len(model.features):,} features"
+    model.fit(batch, labels, validation=(batch, labels), seed=0, progress=recorder)
+    assert recorder.said[-1] == f"fitting 120 faces of {len(model.features):,} features"
+    described = {task: ends for task, ends in recorder.ends.items() if task.startswith("describing")}
+    if name == "hog-svm":
+        parts = ("training", "mirrored", "validation")
+        assert described == {f"describing {part} faces": (60, 60) for part in parts}
+    fitting = {task: ends for task, ends in recorder.ends.items() if task.startswith("fitting")}
+    if name == "landmark-forest":
+        assert fitting == {"fitting trees": (12, 12)}
+    elif name == "landmark-boosting":
+        rounds = model._estimator.n_iter_
+        assert fitting == {"fitting rounds": (rounds, rounds)}
+
+
+@pytest.mark.parametrize("class_weight", ["none", "balanced"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_forest_grown_in_parts_is_the_one_that_is_fitted_at_once(
+    monkeypatch, recorder, class_weight, weighted
+):
+    batch, labels = make_batch(80)
+    weight = np.random.default_rng(0).uniform(0.5, 2, 80) if weighted else None
+    keywords = {"n_estimators": 20, "class_weight": class_weight, "mirror": False}
+    model = build_model("landmark-forest", CLASSES, **keywords)
+    monkeypatch.setattr("landmarkfer.models.classical.trees.os.cpu_count", lambda: 3)
+    monkeypatch.setattr("landmarkfer.models.classical.trees._PART_SECONDS", 0.0)
+    model.fit(batch, labels, validation=(batch, labels), seed=5, sample_weight=weight, progress=recorder)
+    assert [done for done, _ in recorder.steps if done] == [3, 6, 9, 12, 15, 18, 20]
+    features = model.features.describe(batch)
+    whole = model._new_estimator(5).fit(features, labels, weight)
+    assert model._estimator.get_params() == whole.get_params() | {"n_jobs": 1}
+    pairs = zip(model._estimator.estimators_, whole.estimators_, strict=True)
+    for one, other in pairs:
+        states = [tree.tree_.__getstate__() for tree in (one, other)]
+        np.testing.assert_array_equal(states[0]["nodes"], states[1]["nodes"])
+        np.testing.assert_array_equal(states[0]["values"], states[1]["values"])
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_watched_boosting_is_the_one_that_is_not(held):
+    batch, labels = make_batch(80)
+    other, theirs = make_batch(30, seed=1)
+    nobody = replace(other, has_face=torch.zeros(30, dtype=torch.bool))
+    model = build_model("landmark-boosting", CLASSES, **VARIANTS["landmark-boosting"], mirror=False)
+    model.fit(batch, labels, validation=(other if held else nobody, theirs), seed=0)
+    features, plain = model.features.describe(batch), model._new_estimator(0)
+    if held:
+        plain.fit(features, labels, X_val=model.features.describe(other), y_val=theirs)
+    else:
+        plain.set_params(early_stopping=False).fit(features, labels)
+    assert model._estimator.n_iter_ == plain.n_iter_
+    np.testing.assert_array_equal(model._estimator.predict_proba(features), plain.predict_proba(features))
+
+
+def test_boosting_shows_its_rounds_while_it_is_fitted(monkeypatch, recorder):
+    """Watched so often that each round is seen: the count only grows, and never reaches the end early."""
+    monkeypatch.setattr(
+        "landmarkfer.models.classical.trees.every_second", lambda report, _: every_second(report, 1e-4)
+    )
+    batch, labels = make_batch(120)
+    model = build_model("landmark-boosting", CLASSES, max_iter=30, min_samples_leaf=3)
+    model.fit(batch, labels, validation=(batch, labels), seed=0, progress=recorder)
+    counts = [done for task, done, _ in recorder.calls if task == "fitting rounds"]
+    assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == model._estimator.n_iter_
+    assert len(set(counts)) > 3, "also while it runs"
+
+
+def test_support_vectors_say_how_long_they_take(monkeypatch):
+    waited = []
+
+    class Watching(Progress):
+        def waiting(self, task, seconds, note="", *, ended=False):
+            waited.append((task, note, ended))
+
+    batch, labels = make_batch(60)
+    model = build_model("landmark-svm", CLASSES, **VARIANTS["landmark-svm"])
+    model.fit(batch, labels, validation=(batch, labels), seed=0, progress=Watching())
+    assert waited[-2:] == [
+        ("fitting support vectors", "60 faces of 20 inputs", True),
+        ("fitting the temperature", "60 validation faces", True),
+    ]
 
 
 def test_one_class_is_not_enough(name):

@@ -167,14 +167,11 @@ def test_images_are_seen_where_there_are_any():
     assert hog.describe(none).shape == (2, len(hog))
 
 
-def test_long_work_tells_how_far_it_is(monkeypatch):
-    monkeypatch.setattr(handcrafted, "_REPORT_SECONDS", -1.0)
+def test_long_work_tells_how_far_it_is(monkeypatch, recorder):
     monkeypatch.setattr(handcrafted, "_CHUNK", 2)
-    told = []
     batch = pictures(np.zeros((3, 1, 8, 8), np.uint8))
-    HogFeatures(size=8, cell=4, orientations=2, block=2).describe(batch, told.append)
-    assert len(told) == 2
-    assert told[0].startswith("HOG of 2 of 3 images, ") and told[0].endswith(" images/s")
+    HogFeatures(size=8, cell=4, orientations=2, block=2).describe(batch, recorder, "HOG of images")
+    assert recorder.calls == [("HOG of images", done, 3) for done in (0, 2, 3)]
 
 
 def test_a_block_must_fit_into_the_image():
