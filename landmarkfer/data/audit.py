@@ -1,4 +1,4 @@
-"""What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
+"""What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, confounds.
 
 Pixel-identical images have the same hash of their decoded pixels (`sha256`), over whole images. Constant
 images and near-duplicates (`duplicates`) are looked for in the stored picture of each row (`face`): the image
@@ -26,6 +26,7 @@ from landmarkfer.data.audit_report import (
     Unreadable,
 )
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.confounds import measure_confounds
 from landmarkfer.data.duplicates import THRESHOLD, NearPairs, count_groups, near_duplicates, pixel_groups
 from landmarkfer.data.schemes import groups_by, recognised
 from landmarkfer.progress import SILENT, Progress
@@ -40,7 +41,7 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
     Args:
         cache: The cache.
         near: Whether to look for near-duplicates, which are then stored in the cache's folder.
-        progress: Reports the task `looking at images` and those of `near_duplicates`.
+        progress: Reports the task `looking at images` and those of `near_duplicates` and `measure_confounds`.
 
     Raises:
         CacheError: If a part of the cache is damaged.
@@ -74,6 +75,7 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
             for id_, reason, status in zip(frame["id"], frame["error"], frame["status"], strict=True)
             if status == "unreadable"
         ],
+        confounds=measure_confounds(cache, progress).report,
     )
 
 

@@ -32,18 +32,20 @@ class Feature:
         name: As tables show it.
         having: What images with `{}` do: `have size {}`.
         lacking: What those with another value do; None where that is no way to put it.
+        ordered: Whether its values are ranges of numbers.
     """
 
     name: str
     having: str
     lacking: str | None = None
+    ordered: bool = False
 
 
 SIZE = Feature("image size", "have size {}", "have another size than {}")
-ASPECT = Feature("aspect ratio", "have aspect ratio {}")
+ASPECT = Feature("aspect ratio", "have aspect ratio {}", ordered=True)
 COLOUR = Feature("colour", "are {}")
-BRIGHTNESS = Feature("brightness", "have brightness {}")
-CONTRAST = Feature("contrast", "have contrast {}")
+BRIGHTNESS = Feature("brightness", "have brightness {}", ordered=True)
+CONTRAST = Feature("contrast", "have contrast {}", ordered=True)
 FORMAT = Feature("file format", "are {} files", "are no {} files")
 FACE = Feature("face found", "are {}")
 VIEW = Feature("detection view", "have the face found in {}", "have the face found elsewhere than in {}")
@@ -138,6 +140,11 @@ def binned(numbers: NDArray[np.float64], counted: NDArray[np.bool_], digits: int
     places = np.searchsorted(np.array(edges, float), rounded[rest], side="right")
     found[rest] = np.array(names, dtype=object)[places]
     return found
+
+
+def place_of(value: str) -> float:
+    """Where the text of a range of numbers stands among others."""
+    return -np.inf if value.startswith("below") else float(value.split()[0])
 
 
 def pooled(values: Values, counted: NDArray[np.bool_]) -> Values:

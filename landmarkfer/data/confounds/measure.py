@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.confounds.association import associate
@@ -17,6 +18,7 @@ from landmarkfer.data.confounds.features import (
     Feature,
     Values,
     feature_values,
+    place_of,
 )
 from landmarkfer.data.confounds.names import file_formats, name_prefixes, source_folders
 from landmarkfer.data.confounds.pictures import measure_pictures
@@ -27,6 +29,9 @@ from landmarkfer.metrics.significance import holm
 from landmarkfer.progress import SILENT, Progress
 
 _COLUMNS = ("id", "label", "group", "status", "sha256", "width", "height", "attempts", "detections")
+
+_SAME = 2 / 3
+"""Overlap from which on two features are nearly the same."""
 
 Ints = NDArray[np.int64]
 
@@ -112,7 +117,7 @@ def _report(
     varying: list[tuple[Feature, NDArray[np.bool_], Ints, list[str]]] = []
     for feature, found in values.items():
         known = np.array([value is not None for value in found], bool)
-        numbers, names = _numbered(found[known])
+        numbers, names = _numbered(found[known], feature.ordered)
         if len(names) < 2 or len(np.unique(labels[known])) < 2:
             constant.append(feature.name)
         elif feature in (PREFIX, FOLDER) and _spells(numbers, labels[known]):
@@ -130,6 +135,7 @@ def _report(
     ]
     order = {feature.name: place for place, feature in enumerate(FEATURES)}
     confounds.sort(key=lambda one: (-one.share, order[one.feature]))
+    confounds = _marked(confounds, {feature.name: found for feature, found in values.items()})
     return Confounds(
         images=len(labels),
         groups=None if groups is None else int(groups.max()) + 1,
@@ -140,10 +146,16 @@ def _report(
     )
 
 
-def _numbered(values: Values) -> tuple[Ints, list[str]]:
-    """Values as numbers, the most frequent first and the pooled ones last, and their names."""
+def _numbered(values: Values, ordered: bool) -> tuple[Ints, list[str]]:
+    """Values as numbers, in order or the most frequent first, the pooled ones last; and their names."""
     counts = pd.Series(values, dtype=object).value_counts(sort=False)
-    names = sorted(counts.index, key=lambda name: (name == ANOTHER, -counts[name], name))
+
+    def rank(name: str) -> tuple[bool, float, str]:
+        if name == ANOTHER:
+            return True, 0.0, name
+        return False, place_of(name) if ordered else -float(counts[name]), name
+
+    names = sorted(counts.index, key=rank)
     return pd.Index(names).get_indexer(pd.Index(values)).astype(np.int64), names
 
 
@@ -174,7 +186,29 @@ def _confound(
             name: {one: int(n) for one, n in zip(classes, counts, strict=True)}
             for name, counts in zip(names, table, strict=True)
         },
+        ordered=feature.ordered,
     )
+
+
+def _marked(confounds: Sequence[Confound], values: dict[str, Values]) -> list[Confound]:
+    """Confounds, the strongest first, with those marked that nearly coincide with a stronger one."""
+    marked: list[Confound] = []
+    for one in confounds:
+        others = (other for other in marked if other.same_as is None)
+        same = next(
+            (o.feature for o in others if overlap(values[one.feature], values[o.feature]) >= _SAME), None
+        )
+        marked.append(one.model_copy(update={"same_as": same}))
+    return marked
+
+
+def overlap(first: Values, second: Values) -> float:
+    """Mutual information of two features over the larger of their entropies; 1 where they coincide."""
+    table = pd.crosstab(pd.Series(first, dtype=object), pd.Series(second, dtype=object)).to_numpy(float)
+    entropies = [float(stats.entropy(table.sum(axis=axis))) for axis in (0, 1)] if table.size else [0.0]
+    if max(entropies) == 0:
+        return 0.0
+    return (sum(entropies) - float(stats.entropy(table.ravel()))) / max(entropies)
 
 
 def _fact(feature: Feature, table: Ints, names: Sequence[str], classes: Sequence[str]) -> Fact:
@@ -213,8 +247,6 @@ def _percent(share: float) -> str:
 
 def _gain(both: int, value: int, label: int, total: int) -> float:
     """Mutual information, in nats, of having a value and being of a class."""
-    from scipy import stats
-
     cells = np.array([both, value - both, label - both, total - value - label + both], float)
     joint = stats.entropy(cells)
     return float(stats.entropy([value, total - value]) + stats.entropy([label, total - label]) - joint)

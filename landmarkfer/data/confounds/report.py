@@ -38,7 +38,10 @@ class Confound(_Frozen):
         share: Share of the label's entropy that it explains beyond chance, as estimated.
         p: p-value of the test of independence, corrected after Holm over the features.
         fact: The most informative pair of a class and a value.
-        counts: Images by value and class; values in their order, rare ones together at the end.
+        counts: Images by value and class; numbers in their order, other values by frequency, rare ones
+            together at the end.
+        ordered: Whether the values are ranges of numbers.
+        same_as: A stronger feature whose values nearly coincide with its own, of which it is another sign.
     """
 
     feature: str
@@ -47,6 +50,8 @@ class Confound(_Frozen):
     p: float
     fact: Fact
     counts: dict[str, dict[str, int]]
+    ordered: bool = False
+    same_as: str | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -79,3 +84,8 @@ class Confounds(_Frozen):
     def strong(self) -> list[Confound]:
         """Those that are significant and above the floor."""
         return [confound for confound in self.found if confound.strong]
+
+    @property
+    def strongest(self) -> list[Confound]:
+        """Of those, the strongest that are not nearly the same as a stronger one."""
+        return [confound for confound in self.strong if confound.same_as is None][:MOST_SLICED]
