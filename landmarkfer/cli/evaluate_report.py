@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from landmarkfer.cli.slices_report import slices_table
 from landmarkfer.metrics.report import Evaluation, Interval, OtherData, SubsetReport
 from landmarkfer.progress import counted
 
@@ -17,6 +18,8 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
     if evaluation.subsets:
         console.print(summary_table(evaluation, title=title))
         console.print(confidence_table(evaluation))
+        if evaluation.slices:
+            console.print(slices_table(evaluation))
     elif other is not None:
         console.print(predicted_table(other, title))
     for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):

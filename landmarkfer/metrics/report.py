@@ -18,6 +18,7 @@ from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
+from landmarkfer.metrics.slices import Slice
 
 SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
@@ -125,6 +126,7 @@ class Evaluation(_Frozen):
     """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
 
     There are no `subsets` where no image has a label. `other_data` is of evaluations on another cache.
+    `slices` are the test images by the strongest confounds of the cache, where it was available.
     """
 
     classes: list[str]
@@ -133,6 +135,7 @@ class Evaluation(_Frozen):
     level: float
     subsets: dict[str, SubsetReport]
     other_data: OtherData | None = None
+    slices: list[Slice] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""
