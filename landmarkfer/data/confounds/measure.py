@@ -216,9 +216,10 @@ def _fact(feature: Feature, table: Ints, names: Sequence[str], classes: Sequence
     total, of_class, of_value = table.sum(), table.sum(axis=0), table.sum(axis=1)
     more = table * total >= of_value[:, None] * of_class  # whether the class has the value more often
 
-    def rank(pair: tuple[int, int]) -> tuple[float, bool]:
+    def rank(pair: tuple[int, int]) -> tuple[float, int, bool]:
+        """By information; of classes or values that exclude each other, the rarer class and what it has."""
         gain = _gain(table[pair], of_value[pair[0]], of_class[pair[1]], total)
-        return round(gain, 9), bool(more[pair])  # of two values that exclude each other, the one there is
+        return round(gain, 9), -int(of_class[pair[1]]), bool(more[pair])
 
     own = [place for place, name in enumerate(names) if name != ANOTHER]
     value, label = max(((v, c) for v in own for c in np.flatnonzero(of_class)), key=rank)
