@@ -11,7 +11,6 @@ import numpy as np
 
 from landmarkfer.data.confounds.report import ALPHA, FLOOR, Confound, Confounds
 from landmarkfer.files import replacing
-from landmarkfer.reporting.figures import BLUE, GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 SHOWN = 2
 """Features at most whose values are drawn by class."""
 _VALUES = 6  # values of a feature at most that are drawn apart
+# Of their own, since `reporting.figures` needs scikit-learn, which inspection does without.
+_STRONG, _WEAK = "#2b6cb0", "#8a8f98"
 _COLOURS = ("#2b6cb0", "#dd8a34", "#4c9f70", "#b83280", "#7f9cd8", "#a08030")
 _RANGES = ("#1f3c66", "#2b6cb0", "#6ea8dc", "#e8b27a", "#dd8a34", "#a9561a")  # from low to high
 _REST = "#d5d9df"
@@ -64,7 +65,7 @@ def _draw_shares(axes: "Axes", found: Confounds) -> None:
         return
     shares = [max(0.0, 100 * one.share) for one in found.found]
     places = np.arange(len(shares))[::-1]
-    colours = [BLUE if one.strong else GREY for one in found.found]
+    colours = [_STRONG if one.strong else _WEAK for one in found.found]
     axes.barh(places, shares, color=colours, height=0.62)
     for place, share, one in zip(places, shares, found.found, strict=True):
         text = f"{share:.1f} %" + ("" if one.strong else f"  (p = {one.p:.2g})")

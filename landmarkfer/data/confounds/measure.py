@@ -194,18 +194,19 @@ def _marked(confounds: Sequence[Confound], values: dict[str, Values]) -> list[Co
     """Confounds, the strongest first, with those marked that nearly coincide with a stronger one."""
     marked: list[Confound] = []
     for one in confounds:
-        others = (other for other in marked if other.same_as is None)
-        same = next(
-            (o.feature for o in others if overlap(values[one.feature], values[o.feature]) >= _SAME), None
-        )
+        others = [other.feature for other in marked if one.strong and other.strong and other.same_as is None]
+        same = next((name for name in others if overlap(values[one.feature], values[name]) >= _SAME), None)
         marked.append(one.model_copy(update={"same_as": same}))
     return marked
 
 
 def overlap(first: Values, second: Values) -> float:
     """Mutual information of two features over the larger of their entropies; 1 where they coincide."""
-    table = pd.crosstab(pd.Series(first, dtype=object), pd.Series(second, dtype=object)).to_numpy(float)
-    entropies = [float(stats.entropy(table.sum(axis=axis))) for axis in (0, 1)] if table.size else [0.0]
+    (rows, names), (columns, others) = (pd.factorize(values) for values in (first, second))
+    table = np.zeros((len(names), len(others)))
+    known = (rows >= 0) & (columns >= 0)
+    np.add.at(table, (rows[known], columns[known]), 1)
+    entropies = [float(stats.entropy(table.sum(axis=axis))) for axis in (0, 1)] if known.any() else [0.0]
     if max(entropies) == 0:
         return 0.0
     return (sum(entropies) - float(stats.entropy(table.ravel()))) / max(entropies)
