@@ -26,7 +26,6 @@ from landmarkfer.data.audit_report import (
     Unreadable,
 )
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.confounds import measure_confounds
 from landmarkfer.data.duplicates import THRESHOLD, NearPairs, count_groups, near_duplicates, pixel_groups
 from landmarkfer.data.schemes import groups_by, recognised
 from landmarkfer.progress import SILENT, Progress
@@ -46,6 +45,9 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
     Raises:
         CacheError: If a part of the cache is damaged.
     """
+    # Here, since extraction reads this module and needs no statistics.
+    from landmarkfer.data.confounds.measure import measure_confounds
+
     frame = cache.frame(["id", "label", "split", "subset", "group", "status", "error", "sha256"])
     frame = frame.astype(object).where(frame.notna(), None)
     group, first = pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.confounds import Measured, measure_confounds
+from landmarkfer.data.confounds.measure import Measured, measure_confounds
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation
 from landmarkfer.metrics.slices import slice_predictions

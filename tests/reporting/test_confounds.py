@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.confounds import Confounds, measure_confounds
+from landmarkfer.data.confounds import Confounds
+from landmarkfer.data.confounds.measure import measure_confounds
 from landmarkfer.data.row import Row
 from landmarkfer.reporting import confounds as module
 from landmarkfer.reporting.confounds import write_confounds

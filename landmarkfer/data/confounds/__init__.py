@@ -1,16 +1,8 @@
-"""What besides the face states the class of an image: how it is measured, tested and stored."""
+"""What besides the face is associated with the class of an image: how it is measured, tested and stored.
 
-from landmarkfer.data.confounds.measure import Measured, measure_confounds
-from landmarkfer.data.confounds.pictures import PICTURES_FILE
+`measure` is imported by who measures, since it loads SciPy's statistics; what was found is a plain `report`.
+"""
+
 from landmarkfer.data.confounds.report import FLOOR, MOST_SLICED, Confound, Confounds, Fact
 
-__all__ = [
-    "FLOOR",
-    "MOST_SLICED",
-    "PICTURES_FILE",
-    "Confound",
-    "Confounds",
-    "Fact",
-    "Measured",
-    "measure_confounds",
-]
+__all__ = ["FLOOR", "MOST_SLICED", "Confound", "Confounds", "Fact"]

@@ -25,7 +25,7 @@ from landmarkfer.data.confounds.pictures import measure_pictures
 from landmarkfer.data.confounds.report import Confound, Confounds, Fact
 from landmarkfer.data.schemes import groups_by, recognised
 from landmarkfer.metrics.groups import group_numbers
-from landmarkfer.metrics.significance import holm
+from landmarkfer.metrics.holm import holm
 from landmarkfer.progress import SILENT, Progress
 
 _COLUMNS = ("id", "label", "group", "status", "sha256", "width", "height", "attempts", "detections")

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.confounds import measure_confounds
-from landmarkfer.data.confounds.measure import overlap
+from landmarkfer.data.confounds.measure import measure_confounds, overlap
 from landmarkfer.data.labels import canonical_label
 from landmarkfer.data.row import Row
 

@@ -3,8 +3,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from landmarkfer.data.cache_writer import write_cache
-from landmarkfer.data.confounds import PICTURES_FILE, pictures
-from landmarkfer.data.confounds.pictures import measure_pictures, stored_pictures
+from landmarkfer.data.confounds import pictures
+from landmarkfer.data.confounds.pictures import PICTURES_FILE, measure_pictures, stored_pictures
 from landmarkfer.data.row import Row
 
 
