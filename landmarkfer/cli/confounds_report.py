@@ -64,4 +64,4 @@ def _table(found: Confounds) -> Table:
 
 def _text(one: Confound) -> str:
     same = "" if one.same_as is None else f"; nearly the same as {one.same_as}"
-    return (one.fact.text + same).replace(" %", "\N{NO-BREAK SPACE}%")
+    return one.fact.text + same

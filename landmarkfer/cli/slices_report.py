@@ -50,4 +50,4 @@ def _counts(classes: Mapping[str, int]) -> str:
     rest = [classes[name] for name in most[_NAMED:]]
     if rest:
         shown.append(f"{len(rest)} other{'s' if len(rest) > 1 else ''} {sum(rest):,}")
-    return ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in shown)
+    return ", ".join(shown)

@@ -26,7 +26,7 @@ def printed(found):
     print_confounds(found, console)
     text = console.export_text()
     assert "…" not in text, "it fits a terminal"
-    return " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
+    return " ".join(text.split())
 
 
 def test_features_with_the_share_p_and_the_fact():

@@ -136,7 +136,7 @@ def test_confounds_are_stated_drawn_and_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     cache = confounded_cache(tmp_path / "confounded")
     result = run(cache)
-    text = " ".join(result.output.replace("\N{NO-BREAK SPACE}", " ").split())
+    text = " ".join(result.output.split())
     assert "what besides the face is associated with the class" in text
     assert "sad: 100 % have size 350 x 350 (others: 0 %)" in text
     assert "confounds.png" in result.output

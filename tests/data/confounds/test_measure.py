@@ -1,8 +1,6 @@
 import csv
 import io
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -265,13 +263,10 @@ def test_tests_report_progress(tmp_path, make_plain_rows, recorder):
     assert {task for task, *_ in again.calls} == {"testing confounds"}, "the pictures are measured once"
 
 
-def test_disgust_is_of_another_size_in_the_photographs(tmp_path):
+def test_disgust_is_of_another_size_in_the_photographs(photos_zip, tmp_path):
     """Most images of disgust are film stills, the others press photographs of 350 x 350 pixels."""
-    archive = os.environ.get("LANDMARKFER_PHOTOS")
-    if not archive:
-        pytest.skip("LANDMARKFER_PHOTOS is not set")
     rows, frequent = [], {"happy": 0, "neutral": 0}
-    with zipfile.ZipFile(Path(archive)) as photos:
+    with zipfile.ZipFile(photos_zip) as photos:
         table = csv.DictReader(io.TextIOWrapper(photos.open("labels.csv"), "utf-8"))
         for number, line in enumerate(table):
             label = canonical_label(line["emotion"])
