@@ -35,6 +35,11 @@ def landmarker_path() -> Path:
     return _from_environment("LANDMARKFER_LANDMARKER")
 
 
+@pytest.fixture(scope="session")
+def photos_zip() -> Path:
+    return _from_environment("LANDMARKFER_PHOTOS")
+
+
 def tiny_rows(train: int = 36, test: int = 12, seed: int = 0) -> list["Row"]:
     """Rows of a small, learnable cache of three classes, with every irregularity a real one has.
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from landmarkfer.cli.slices_report import slices_table
 from landmarkfer.metrics.few import FEW_IMAGES, is_few
 from landmarkfer.metrics.report import Evaluation, Interval, OtherData, SubsetReport
 from landmarkfer.progress import counted
@@ -24,6 +25,8 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
         console.print(confidence_table(evaluation))
         if next(iter(evaluation.subsets.values())).calibration:
             console.print(calibration_table(evaluation))
+        if evaluation.slices:
+            console.print(slices_table(evaluation))
         for line in reservations(evaluation):
             console.print(line, highlight=False, markup=False)
     elif other is not None:

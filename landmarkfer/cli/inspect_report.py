@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from landmarkfer.cli.confounds_report import print_confounds
 from landmarkfer.data.audit import sorted_splits
 from landmarkfer.data.audit_report import Audit, Count, Groups
 from landmarkfer.progress import counted
@@ -16,8 +17,10 @@ from landmarkfer.progress import counted
 SHOWN = 5
 
 
-def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None = None) -> None:
-    """Print an audit; `sheet` and `pairs` are where the contact sheet and the picture of pairs are."""
+def print_audit(
+    found: Audit, sheet: Path, pairs: Path, confounds: Path, console: Console | None = None
+) -> None:
+    """Print an audit; `sheet`, `pairs` and `confounds` are where the contact sheet and the pictures are."""
     console = console or Console()
     state = "" if found.complete else " [yellow](incomplete: the extraction has not finished)[/yellow]"
     console.print(
@@ -30,6 +33,7 @@ def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None 
         console.print(_leaks_table(found))
     if found.groups is not None:
         _print_groups(found.groups, console)
+    print_confounds(found.confounds, console)
     if found.unreadable:
         reasons = Counter(item.reason for item in found.unreadable)
         example = {item.reason: item.id for item in reversed(found.unreadable)}
@@ -52,7 +56,8 @@ def print_audit(found: Audit, sheet: Path, pairs: Path, console: Console | None 
     if len(found.near) > SHOWN:
         more = counted(len(found.near) - SHOWN, "more near-duplicate pair")
         console.print(f"... and {more}; --json lists everything.")
-    console.print(f"\nPairs: {escape(str(pairs))}", soft_wrap=True)
+    console.print(f"\nConfounds: {escape(str(confounds))}", soft_wrap=True)
+    console.print(f"Pairs: {escape(str(pairs))}", soft_wrap=True)
     console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, leaks, blanks.
+"""What is in a landmark cache, and what is wrong with it: counts, detection rates, duplicates, confounds.
 
 Pixel-identical images have the same hash of their decoded pixels (`sha256`), over whole images. Constant
 images and near-duplicates (`duplicates`) are looked for in the stored picture of each row (`face`): the image
@@ -40,11 +40,14 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
     Args:
         cache: The cache.
         near: Whether to look for near-duplicates, which are then stored in the cache's folder.
-        progress: Reports the task `looking at images` and those of `near_duplicates`.
+        progress: Reports the task `looking at images` and those of `near_duplicates` and `measure_confounds`.
 
     Raises:
         CacheError: If a part of the cache is damaged.
     """
+    # Here, since extraction reads this module and needs no statistics.
+    from landmarkfer.data.confounds.measure import measure_confounds
+
     frame = cache.frame(["id", "label", "split", "subset", "group", "status", "error", "sha256"])
     frame = frame.astype(object).where(frame.notna(), None)
     group, first = pixel_groups(frame["sha256"])  # group [N], -1 for unreadable; first [K], rows
@@ -74,6 +77,7 @@ def audit(cache: LandmarkCache, *, near: bool = True, progress: Progress = SILEN
             for id_, reason, status in zip(frame["id"], frame["error"], frame["status"], strict=True)
             if status == "unreadable"
         ],
+        confounds=measure_confounds(cache, progress).report,
     )
 
 

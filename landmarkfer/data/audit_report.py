@@ -4,6 +4,8 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from landmarkfer.data.confounds.report import Confounds
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,6 +116,7 @@ class Audit(_Frozen):
         leaks: Images that occur in another split too; a pair of splits without any is left out.
         constant: Ids of images whose stored pixels are all equal.
         unreadable: Images that could not be decoded, or on which the detector failed.
+        confounds: What besides the face states the class of an image.
     """
 
     cache: str
@@ -133,6 +136,7 @@ class Audit(_Frozen):
     leaks: list[Leak]
     constant: list[str]
     unreadable: list[Unreadable]
+    confounds: Confounds
 
     @computed_field  # type: ignore[prop-decorator]
     @property

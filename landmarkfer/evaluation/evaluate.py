@@ -13,6 +13,7 @@ from landmarkfer.evaluation.elsewhere import write_elsewhere
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.evaluation.opened import Opened, open_run
+from landmarkfer.evaluation.slices import Slicer
 from landmarkfer.evaluation.warned import with_warnings
 from landmarkfer.metrics.bootstrap import LEVEL
 from landmarkfer.metrics.combine import average_predictions, join_predictions
@@ -42,7 +43,8 @@ def evaluate_run(
         progress: Reports the search for near-duplicates, where it is not stored beside the cache.
 
     Returns:
-        The evaluation and the predictions that it is of. Nothing is written but the near-duplicates.
+        The evaluation, without slices, and the predictions that it is of. Nothing is written but the
+        near-duplicates.
 
     Raises:
         RunError: The run is not finished or damaged, or a further cache holds other images.
@@ -109,18 +111,21 @@ def evaluate_runs(
             images most likely, which must then be the same for all runs.
         name: Of the average; by default it tells the number of runs.
         mapping: See `evaluate_run`.
-        progress: Reports the search for near-duplicates, where it is not stored beside the cache.
+        progress: Reports the search for near-duplicates and the measuring of confounds, where they are not
+            stored beside the cache.
 
     Returns:
-        Names and evaluations; the ensemble is the last.
+        Names and evaluations, with slices by the strongest confounds; the ensemble is the last.
     """
     found: list[tuple[str, Evaluation]] = []
     predictions: list[Predictions] = []
     validation: list[Predictions] = []
+    sliced = Slicer(progress)
     for run in runs:
         opened = open_run(run, cache, mapping)
         predictions.append(opened.with_near_duplicates(_predict_test(opened, also, mapping), progress))
-        found.append((run.name, evaluate_opened(opened, predictions[-1])))
+        evaluation = sliced(evaluate_opened(opened, predictions[-1]), predictions[-1], opened.cache)
+        found.append((run.name, evaluation))
         if cache is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])
         elif cache is not None and out is None:
@@ -133,7 +138,8 @@ def evaluate_runs(
         if shares is not None:
             name += ", weighted " + " : ".join(f"{share:.2f}" for share in shares)
         predictions.append(average_predictions(predictions, shares))
-        found.append((name, with_warnings(_figures(opened, predictions[-1]), opened)))
+        evaluation = with_warnings(_figures(opened, predictions[-1]), opened)
+        found.append((name, sliced(evaluation, predictions[-1], opened.cache)))
     if out is not None:
         write_evaluation(out, found[-1][1], predictions[-1])
     return found

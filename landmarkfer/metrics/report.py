@@ -25,6 +25,7 @@ from landmarkfer.metrics.intervals import confusion_intervals
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
+from landmarkfer.metrics.slices import Slice
 
 SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
@@ -145,7 +146,7 @@ class Evaluation(_Frozen):
     There are no `subsets` where no image has a label. `shared_sets` are classes of too few validation images,
     for which prediction sets hold their coverage together and not each. `other_data` is of evaluations on
     another cache. `warnings` are sentences of `metrics.collapse` on all test images, and those of the run's
-    training.
+    training. `slices` are the test images by the strongest confounds of the cache, where it was available.
     """
 
     classes: list[str]
@@ -156,6 +157,7 @@ class Evaluation(_Frozen):
     other_data: OtherData | None = None
     shared_sets: list[str] = []
     warnings: list[str] = []
+    slices: list[Slice] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""

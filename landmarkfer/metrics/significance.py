@@ -224,16 +224,3 @@ def paired_differences(
     p = (extreme + 1) / (np.sum(~np.isnan(null), axis=0) + 1)
     low, high = np.moveaxis(percentiles(np.concatenate(drawn), LEVEL), -1, 0)
     return PairedDifferences(*values, difference, low, high, np.where(np.isnan(difference), np.nan, p))
-
-
-def holm(p: ArrayLike) -> Floats:
-    """p-values `[M]` of M tests, corrected so that a false finding among all is as rare as one p-value says.
-
-    Holm, "A simple sequentially rejective multiple test procedure", 1979.
-    """
-    values = np.asarray(p, dtype=float)
-    order = np.argsort(values, kind="stable")
-    factors = len(values) - np.arange(len(values))
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
-    return corrected

@@ -119,6 +119,51 @@ def test_picture_of_pairs_lies_in_the_cache_or_where_one_says(cache, tmp_path):
     assert not (cache / "near-duplicates.png").exists()
 
 
+def confounded_cache(folder):
+    """Forty images, of which those of sad faces are larger, half of them without a face."""
+    found, missed = {"status": "ok", "landmarks": np.zeros((478, 3))}, {"status": "no_face"}
+    rows = []
+    for n in range(40):
+        label, side = ("sad", 350) if n % 2 else ("happy", 48)
+        facts = found if n % 4 < 2 else missed
+        rows.append(
+            Row(id=f"{n:02}.png", label=label, sha256=f"{n}", face=image(n), width=side, height=side, **facts)
+        )
+    return write_cache(folder, rows).path
+
+
+def test_confounds_are_stated_drawn_and_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    cache = confounded_cache(tmp_path / "confounded")
+    result = run(cache)
+    text = " ".join(result.output.split())
+    assert "what besides the face is associated with the class" in text
+    assert "sad: 100 % have size 350 x 350 (others: 0 %)" in text
+    assert "confounds.png" in result.output
+    with Image.open(cache / "confounds.png") as picture:
+        assert picture.width > 800
+    assert (cache / "confounds.parquet").exists()
+    size, *others = json.loads(run(cache, "--json").stdout)["confounds"]["found"]
+    assert (size["feature"], size["strong"], size["same_as"]) == ("image size", True, None)
+    assert size["share"] == pytest.approx(1, abs=0.05)
+    assert size["counts"] == {"350 x 350": {"happy": 0, "sad": 20}, "48 x 48": {"happy": 20, "sad": 0}}
+    assert "face found" in [one["feature"] for one in others if not one["strong"]]
+
+
+def test_picture_of_confounds_lies_where_one_says(tmp_path):
+    cache = confounded_cache(tmp_path / "confounded")
+    assert "mine.jpg" in run(cache, "--confounds", tmp_path / "pictures" / "mine.jpg").output
+    assert (tmp_path / "pictures" / "mine.jpg").exists()
+    assert not (cache / "confounds.png").exists()
+
+
+def test_without_labels_the_confounds_are_a_sentence(tmp_path):
+    rows = [Row(id=f"{n}.png", status="no_face", sha256=f"{n}", face=image(n)) for n in range(3)]
+    cache = write_cache(tmp_path / "plain", rows).path
+    assert "Confounds were not looked for: no image has a label." in run(cache).output
+    assert (cache / "confounds.png").exists()
+
+
 @pytest.mark.parametrize("name", [[], ["faces"]])
 def test_cache_is_found_by_name_or_because_it_is_the_only_one(cache, name):
     assert "4 images, detector facemesh" in run(*name).output

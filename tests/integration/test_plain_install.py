@@ -14,10 +14,14 @@ import pytest
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.errors import EXTRAS
 
+# A finder, and no None in `sys.modules`, which SciPy takes for a package that was loaded.
 HIDE = f"""
 import sys
-for module in {[module for modules in EXTRAS.values() for module in modules]!r}:
-    sys.modules[module] = None
+class Hidden:
+    def find_spec(name, path=None, target=None):
+        if name in {[module for modules in EXTRAS.values() for module in modules]!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden)
 """
 COMMANDS = (
     *("extract", "inspect", "corrupt", "graph", "graph plot", "train", "tune", "evaluate", "compare"),

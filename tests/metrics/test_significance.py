@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from landmarkfer.metrics.significance import (
-    holm,
     mcnemar,
     paired_difference,
     paired_differences,
@@ -65,12 +64,6 @@ class TestPairedDifference:
             paired_difference(hits, hits[:, :3])
         with pytest.raises(ValueError, match="same images"):
             paired_difference([[]], [[]])
-
-
-def test_holm_multiplies_by_what_is_left_and_never_falls():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.5]), [0.04, 0.09, 0.09, 0.5])
-    np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
-    assert holm([]).shape == (0,)
 
 
 def mean_hits(sums):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from landmarkfer.metrics.combine import align_predictions
 from landmarkfer.metrics.groups import group_numbers
+from landmarkfer.metrics.holm import holm
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.significance import holm, mcnemar, paired_difference
+from landmarkfer.metrics.significance import mcnemar, paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, RESULT_COLUMNS
 
 BySeed = Mapping[int, Predictions]

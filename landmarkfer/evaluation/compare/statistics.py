@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 from landmarkfer.metrics.classification import Floats, normalised_confusion, scores_from_confusion
 from landmarkfer.metrics.combine import align_predictions
 from landmarkfer.metrics.groups import group_numbers
+from landmarkfer.metrics.holm import holm
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.significance import holm, paired_differences
+from landmarkfer.metrics.significance import paired_differences
 
 SLICES = 3
 """Into how many slices of equal size a number is cut."""

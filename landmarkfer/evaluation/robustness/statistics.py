@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from landmarkfer.metrics.holm import holm
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.significance import holm, paired_difference
+from landmarkfer.metrics.significance import paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, RESULT_COLUMNS
 
 ALL = "all"

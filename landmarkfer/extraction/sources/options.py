@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from landmarkfer.data.label_names import make_label_names
-from landmarkfer.extraction.sources.tree.splits import make_split_names
+from landmarkfer.data.split_names import make_split_names
 
 Layout = Literal["auto", "classes", "unlabelled"]
 

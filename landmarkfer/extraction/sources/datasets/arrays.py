@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from landmarkfer.data.split_names import StatedSplit, TwoSplits, stated_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.containers.archive import TemporaryFolder
 from landmarkfer.extraction.sources.entry import Entry, Key, Source
 from landmarkfer.extraction.sources.labels import read_labels
 from landmarkfer.extraction.sources.options import SourceOptions
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
 
 ARRAY_ENDINGS = (".npz", ".npy")
 

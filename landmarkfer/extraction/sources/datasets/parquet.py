@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from landmarkfer.data.labels import canonical_label, label_key
+from landmarkfer.data.split_names import StatedSplit, TwoSplits, stated_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.decode import UnreadableImage
 from landmarkfer.extraction.sources.entry import Entry, Key, Source
@@ -24,7 +25,6 @@ from landmarkfer.extraction.sources.options import SourceOptions
 from landmarkfer.extraction.sources.tables.columns import GROUP_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 from landmarkfer.extraction.sources.tables.read import column_key
 from landmarkfer.extraction.sources.tables.splits import read_splits
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
 from landmarkfer.progress import SILENT, Progress, counted
 
 IMAGE_COLUMNS = ("image", "img", "images", "picture", "photo", "face", "pixel_values")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from landmarkfer.data.labels import canonical_label, is_known_label, label_key
+from landmarkfer.data.split_names import TwoSplits, stated_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.listing import VIDEO_SUFFIXES, is_image
 from landmarkfer.extraction.sources.labels import MISSING
 from landmarkfer.extraction.sources.tables.matching import PathIndex, table_path
 from landmarkfer.extraction.sources.tables.read import Table
-from landmarkfer.extraction.sources.tree.splits import TwoSplits, stated_split
 
 # Column names that are recognised, in this order.
 PATH_COLUMNS = (

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from landmarkfer.data.split_names import TwoSplits, stated_split
 from landmarkfer.errors import SourceError
-from landmarkfer.extraction.sources.tree.splits import TwoSplits, stated_split
 
 _DRIVE = re.compile(r"^[a-zA-Z]:/")
 

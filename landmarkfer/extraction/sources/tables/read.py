@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landmarkfer.data.labels import is_known_label, label_key
+from landmarkfer.data.split_names import canonical_split
 from landmarkfer.errors import SourceError, extras_named
 from landmarkfer.extraction.decode import IMAGE_SUFFIXES
 from landmarkfer.extraction.sources.formats import called, format_of
-from landmarkfer.extraction.sources.tree.splits import canonical_split
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from landmarkfer.data.split_names import StatedSplit, TwoSplits, stated_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.containers.listing import Listing
 from landmarkfer.extraction.sources.entry import Box
@@ -29,7 +30,6 @@ from landmarkfer.extraction.sources.tables.official import (
 from landmarkfer.extraction.sources.tables.read import Table, read_table
 from landmarkfer.extraction.sources.tables.splits import read_splits
 from landmarkfer.extraction.sources.tables.votes import VOTE_CLASSES, is_vote_table, read_votes, vote_remark
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
 from landmarkfer.progress import counted
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from landmarkfer.data.labels import label_key
+from landmarkfer.data.split_names import StatedSplit, TwoSplits, stated_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.labels import MISSING
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, stated_split
 
 
 def read_splits(

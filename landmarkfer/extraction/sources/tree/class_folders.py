@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from landmarkfer.data.labels import ALIASES, CLASS_ORDER, canonical_label, is_known_label, label_key
+from landmarkfer.data.split_names import class_in_split
 from landmarkfer.errors import SourceError
 from landmarkfer.extraction.sources.options import Layout
 from landmarkfer.extraction.sources.tree.folders import Folder, Folders, Tree, are, examples, some, wrappers
-from landmarkfer.extraction.sources.tree.splits import class_in_split
 from landmarkfer.progress import counted
 
 # Folders of these names beside class folders may hold anything.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from landmarkfer.data.labels import canonical_label, is_known_label, label_key
+from landmarkfer.data.split_names import StatedSplit, TwoSplits, class_in_split, stated_split
 from landmarkfer.extraction.sources.options import SourceOptions
-from landmarkfer.extraction.sources.tree.splits import StatedSplit, TwoSplits, class_in_split, stated_split
 
 Folders = tuple[str, ...]
 """The folders of a path, from the source downward."""

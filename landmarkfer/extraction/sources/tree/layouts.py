@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from landmarkfer.data.labels import label_key
+from landmarkfer.data.split_names import canonical_split
 from landmarkfer.extraction.sources.labels import check_names
 from landmarkfer.extraction.sources.options import Layout, SourceOptions
 from landmarkfer.extraction.sources.tree.class_folders import class_folders
@@ -22,7 +23,6 @@ from landmarkfer.extraction.sources.tree.split_folders import (
     path_splits,
     path_subset,
 )
-from landmarkfer.extraction.sources.tree.splits import canonical_split
 from landmarkfer.progress import counted
 
 __all__ = ["Layout", "Place", "canonical_split", "read_layout"]

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from landmarkfer.data.labels import canonical_label, label_key
-from landmarkfer.errors import SourceError
-from landmarkfer.extraction.sources.tree.folders import Folders, Tree, are, examples
-from landmarkfer.extraction.sources.tree.splits import (
+from landmarkfer.data.split_names import (
     StatedSplit,
     TwoSplits,
     file_split,
     looks_like_a_split,
 )
+from landmarkfer.errors import SourceError
+from landmarkfer.extraction.sources.tree.folders import Folders, Tree, are, examples
 from landmarkfer.progress import counted
 
 

@@ -1,0 +1,44 @@
+"""Slices of the test images by the strongest confounds of their cache (`data.confounds`)."""
+
+import pandas as pd
+
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.confounds.measure import Measured, measure_confounds
+from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.metrics.report import Evaluation
+from landmarkfer.metrics.slices import slice_predictions
+from landmarkfer.progress import SILENT, Progress
+
+
+class Slicer:
+    """Adds slices to evaluations, and measures the confounds of each cache once.
+
+    Args:
+        progress: Reports the tasks of `measure_confounds`.
+    """
+
+    def __init__(self, progress: Progress = SILENT) -> None:
+        self._progress = progress
+        self._measured: dict[str, Measured] = {}
+
+    def __call__(self, evaluation: Evaluation, predictions: Predictions, cache: LandmarkCache) -> Evaluation:
+        """The evaluation with figures over slices, none where no confound is strong or no image has a label.
+
+        Args:
+            evaluation: Of the predictions.
+            predictions: On images of the cache.
+            cache: Whose labelled images, of all splits, decide which confounds are the strongest.
+        """
+        if not evaluation.subsets:
+            return evaluation
+        key = cache.fingerprint
+        if key not in self._measured:
+            self._measured[key] = measure_confounds(cache, self._progress)
+        measured = self._measured[key]
+        rows = pd.Index(cache.frame(["id"])["id"]).get_indexer(pd.Index(predictions.ids))
+        slices = (
+            (confound.feature, value, measured.values[confound.feature][rows] == value)
+            for confound in measured.report.strongest
+            for value in confound.counts
+        )
+        return evaluation.model_copy(update={"slices": slice_predictions(predictions, slices)})

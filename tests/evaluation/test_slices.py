@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from landmarkfer.data.cache_writer import write_cache
+from landmarkfer.evaluation import slices
+from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs
+from landmarkfer.evaluation.files import read_evaluation
+from landmarkfer.evaluation.slices import Slicer
+from landmarkfer.metrics.report import Evaluation
+from landmarkfer.training.fit import train
+
+
+def confounded(make_rows, train=36, test=30, seed=0):
+    """Rows of which most sad images, and few others, are larger."""
+    rng = np.random.default_rng(seed)
+    rows = make_rows(train=train, test=test, seed=seed)
+    for row in rows:
+        if row.width is not None and rng.random() < (0.9 if row.label == "sad" else 0.15):
+            row.width, row.height = 400, 200
+    return rows
+
+
+@pytest.fixture(scope="module")
+def caches(make_rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("caches")
+    others = confounded(make_rows, train=4, test=40, seed=3)
+    unlabelled = confounded(make_rows, train=4, test=40, seed=4)
+    for row in unlabelled:
+        row.label = None
+    return {
+        "own": write_cache(folder / "own", confounded(make_rows)),
+        "other": write_cache(folder / "other", others),
+        "unlabelled": write_cache(folder / "unlabelled", unlabelled),
+        "plain": write_cache(folder / "plain", make_rows(train=4, test=12, seed=5)),
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(caches, small_settings, tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return [
+        train(small_settings(cache=str(caches["own"].path), name=f"s{seed}", seed=seed), runs_root=root)
+        for seed in (0, 1)
+    ]
+
+
+def check(found, predictions, cache):
+    """The slices are those of the sizes of the images that were predicted."""
+    assert [(one.feature, one.value) for one in found] == [
+        ("image size", "200 x 100"),
+        ("image size", "400 x 200"),
+    ]
+    width = cache.frame().set_index("id")["width"][list(predictions.ids)].to_numpy()
+    for one, side in zip(found, (200, 400), strict=True):
+        chosen = width == side
+        assert one.n == chosen.sum()
+        assert one.accuracy == pytest.approx(predictions.correct[chosen].mean())
+        assert sum(one.classes.values()) == one.n
+        assert one.interval[0] < one.accuracy < one.interval[1]
+
+
+def test_own_test_images_are_sliced_and_stored(runs, caches):
+    [(_, evaluation)] = evaluate_runs(runs[:1])
+    check(evaluation.slices, evaluate_run(runs[0])[1], caches["own"])
+    assert read_evaluation(runs[0].path) == evaluation
+
+
+def test_another_cache_is_sliced_by_its_own_confounds(runs, caches):
+    [(_, evaluation)] = evaluate_runs(runs[:1], caches["other"].path)
+    check(evaluation.slices, evaluate_run(runs[0], caches["other"].path)[1], caches["other"])
+
+
+def test_an_average_is_sliced_and_its_cache_measured_once(runs, caches, monkeypatch):
+    measured = []
+    measure = slices.measure_confounds
+    monkeypatch.setattr(
+        slices, "measure_confounds", lambda *arguments: measured.append(1) or measure(*arguments)
+    )
+    found = evaluate_runs(runs)
+    assert [len(evaluation.slices) for _, evaluation in found] == [2, 2, 2]
+    assert [one.n for one in found[2][1].slices] == [one.n for one in found[0][1].slices]
+    assert len(measured) == 1
+
+
+def test_without_labels_there_are_no_slices(runs, caches):
+    [(_, evaluation)] = evaluate_runs(runs[:1], caches["unlabelled"].path)
+    assert evaluation.subsets == {}
+    assert evaluation.slices == []
+
+
+def test_without_a_confound_there_are_no_slices(runs, caches):
+    [(_, evaluation)] = evaluate_runs(runs[:1], caches["plain"].path)
+    assert evaluation.subsets
+    assert evaluation.slices == []
+
+
+def test_evaluations_of_earlier_versions_are_read(runs):
+    [(_, evaluation)] = evaluate_runs(runs[:1])
+    content = evaluation.model_dump()
+    del content["slices"]
+    assert Evaluation.model_validate(content) == evaluation.model_copy(update={"slices": []})
+
+
+def test_an_evaluation_stays_as_it_is(runs, caches):
+    evaluation, predictions = evaluate_run(runs[0])
+    sliced = Slicer()(evaluation, predictions, caches["own"])
+    assert evaluation.slices == []
+    assert sliced.model_copy(update={"slices": []}) == evaluation
