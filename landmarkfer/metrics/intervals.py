@@ -62,8 +62,8 @@ def grouped_proportion_intervals(hits: ArrayLike, images: ArrayLike, level: floa
     than that, and the degrees of freedom are as many as the least of these counts (Kish's effective number,
     `(sum w)^2 / sum w^2`). Nor is it less than the effective number of groups, which is what groups of images
     all alike are worth. A rate of 0 or 1 has no variance between groups: it has the number of groups, which
-    is exact where the images of a group are all alike, and cautious elsewhere. Where a few of many groups hold
-    most images, an interval may still be too narrow.
+    is exact where the images of a group are all alike, and cautious elsewhere. Where a few of many groups
+    hold most images, an interval may still be too narrow.
 
     Args:
         hits: `[G, ...]`, how many of the images of each group are hits.
