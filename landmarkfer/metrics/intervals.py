@@ -62,7 +62,8 @@ def grouped_proportion_intervals(hits: ArrayLike, images: ArrayLike, level: floa
     than that, and the degrees of freedom are as many as the least of these counts (Kish's effective number,
     `(sum w)^2 / sum w^2`). Nor is it less than the effective number of groups, which is what groups of images
     all alike are worth. A rate of 0 or 1 has no variance between groups: it has the number of groups, which
-    is exact where the images of a group are all alike, and cautious elsewhere.
+    is exact where the images of a group are all alike, and cautious elsewhere. Where a few of many groups
+    hold most images, an interval may still be too narrow.
 
     Args:
         hits: `[G, ...]`, how many of the images of each group are hits.
@@ -150,7 +151,8 @@ def confusion_intervals(
     """Intervals of every score that a confusion matrix determines.
 
     Those of the averages, `balanced_accuracy` and `macro_f1`, are the wider at each end of MOVER and of the
-    percentile bootstrap.
+    percentile bootstrap. With two or three images of each class, most of them predicted as another one, that
+    of `macro_f1` may still be too narrow.
 
     Args:
         counts: Confusion matrix `[C, C]`, true classes by predicted ones; or one of each group of images,

@@ -125,7 +125,8 @@ def test_without_labels_there_are_predictions(relabelled, tmp_path):
     assert result.exit_code == 0, result.output
     assert names(tmp_path / "out") == {"predictions.parquet"}
     text = " ".join(result.output.split())
-    assert "photos has no labels, so there are no figures: 18 predictions, of which 4 without a face" in text
+    assert "photos has no labels, so there are no figures: 18 predictions, of which 3 without a face" in text
+    assert "3 without a face and 1 that could not be read, with the fallback prediction" in text
     assert f"Predictions: {tmp_path / 'out'}" in text
     table = pd.read_parquet(tmp_path / "out/predictions.parquet")
     counts = table["predicted"].value_counts()
