@@ -97,8 +97,10 @@ def print_runs(chosen: Sequence[RunRecord], every: Sequence[RunRecord], *, chang
     caption = f"val, test: accuracy; F1: macro-F1 over the test images; in percent{marked}"
     console.print(f"[dim]{caption}[/dim]\n", highlight=False)
     for record in chosen:
-        for sentence in record.warnings:
-            console.print(f"[yellow]{escape(record.name)}[/yellow]: {escape(sentence)}", highlight=False)
+        if record.warnings:
+            first, *others = record.warnings
+            more = f" ({counted(len(others), 'more warning')}: --json)" if others else ""
+            console.print(f"[yellow]{escape(record.name)}[/yellow]: {escape(first)}{more}", highlight=False)
         for problem in record.problems:
             console.print(f"[red]{escape(record.name)}[/red]: {escape(problem)}", highlight=False)
     stopped = [record.name for record in chosen if record.state == "interrupted"]

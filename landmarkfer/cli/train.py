@@ -127,9 +127,9 @@ def train(
                 runs = [train_one(settings, progress=progress)]
         if len(runs) > 1:
             console.print(validation_table([read_validation(run) for run in runs]))
-            for run in runs:
-                for sentence in run.read_warnings():
-                    console.print(f"Warning: {run.name}: {sentence}", highlight=False, markup=False)
+            if warned := [run.name for run in runs if run.read_warnings()]:
+                line = f"With warnings, see above or their warnings.json: {', '.join(warned)}"
+                console.print(line, highlight=False, markup=False)
     console.print(f"Trained {', '.join(str(run.path) for run in runs)}", highlight=False)
     for command in next_commands(runs, folds or 0, len(seeds) or 1):
         console.print(f"Next: {command}", highlight=False, soft_wrap=True)

@@ -168,8 +168,11 @@ def test_a_run_that_warned_is_marked_and_its_warnings_stand_below(three, place, 
     assert f"alpha: {sentence}" in " ".join(output.split())
     assert "!: its training or evaluation warns" in output
     assert max(map(len, output.splitlines())) <= int(width)
+    two = json.dumps([{"sentence": sentence}, {"sentence": "And more."}])
+    (place / "experiments/runs/alpha/warnings.json").write_text(two)
+    assert f"alpha: {sentence} (1 more warning: --json)" in " ".join(run().split())
     by_name = {record["name"]: record for record in json.loads(run("--json"))}
-    assert by_name["alpha"]["warnings"] == [sentence] and by_name["beta"]["warnings"] == []
+    assert by_name["alpha"]["warnings"] == [sentence, "And more."] and by_name["beta"]["warnings"] == []
 
 
 def test_without_warnings_no_mark_is_explained(three):

@@ -105,7 +105,7 @@ def test_what_a_training_in_another_process_warns_of_is_said_here(tiny_cache, tm
     settings = wanted(cache, "averaged", **{"fit.ema": 0.999})
     train_parallel([settings], 2, runs_root=tmp_path)
     (sentence,) = RunFolder(tmp_path / "averaged").read_warnings()[-1:]
-    assert sentence.startswith("fit.ema=0.999 averages over about 1,000 steps, and the training had 6: ")
+    assert sentence.startswith("fit.ema=0.999 averages over about 1,000 steps, and the training had 5: ")
     assert f"run 'averaged': {sentence}" in caplog.text
     assert sentence in (tmp_path / "averaged.log").read_text()
 
