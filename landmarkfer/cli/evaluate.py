@@ -5,6 +5,7 @@ from typing import Literal
 
 import rich_click as click
 
+from landmarkfer.cli.prior_option import read_prior
 from landmarkfer.cli.train_options import merged_classes
 
 
@@ -38,6 +39,12 @@ from landmarkfer.cli.train_options import merged_classes
     help="Weights of the average: equal, or fitted to the validation images.",
 )
 @click.option(
+    "--prior",
+    multiple=True,
+    metavar="train|uniform|CLASS=SHARE",
+    help="Class shares among the images, where they differ from training's; a share for each class.",
+)
+@click.option(
     "--out-of-fold",
     is_flag=True,
     help="Evaluate the folds of a cross-validation as one, each on the images that validated it.",
@@ -50,6 +57,7 @@ def evaluate(
     merge: dict[str, list[str]] | None,
     also: tuple[str, ...],
     weights: Literal["equal", "validation"],
+    prior: tuple[str, ...],
     out_of_fold: bool,
     out: Path | None,
 ) -> None:
@@ -63,7 +71,8 @@ def evaluate(
 
     Of another cache its test images are predicted, or all where it has no test images. Labels that the model
     lacks, and classes of the model without an image, are listed. Without labels there are predictions and no
-    figures. Labels that are numbers need names.
+    figures. Labels that are numbers need names. How far calibration and coverage are from those on the run's
+    own test images is printed beside them; --prior predicts under other class shares.
 
     \b
     Examples:
@@ -75,24 +84,26 @@ def evaluate(
       landmarkfer evaluate mlp-s0 --cache raf-db --label-names raf-db.txt
       landmarkfer evaluate mlp-s0 --cache others --label-names 7=contempt
       landmarkfer evaluate mlp-s0 --cache valence --merge negative=angry+sad
+      landmarkfer evaluate mlp-s0 --cache others --prior uniform
       landmarkfer evaluate cnn-s0-fold{1,2,3}of3 --out-of-fold --out cnn-folds
     """  # noqa: D301 (click wants the character, not a backslash)
     from rich.console import Console
 
     from landmarkfer.cli.evaluate_report import of_validation, print_evaluation
     from landmarkfer.data.label_names import read_label_names
-    from landmarkfer.evaluation.elsewhere import elsewhere_folder
+    from landmarkfer.evaluation.elsewhere import Applied, elsewhere_folder
     from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_runs
     from landmarkfer.evaluation.label_mapping import LabelMapping
     from landmarkfer.evaluation.systems import read_averages
     from landmarkfer.progress import show_progress
 
     console = Console()
+    shares = read_prior(prior)
     mapping = LabelMapping(read_label_names(label_names), merge or {})
     averages = read_averages(runs)
     folders = [run for average in averages for run in average.runs]
     if out_of_fold:
-        if out is None or cache is not None or also or mapping or weights != "equal":
+        if out is None or cache is not None or also or mapping or prior or weights != "equal":
             raise click.UsageError("--out-of-fold needs --out FOLDER, and takes no other option.")
         title = f"{len(folders)} folds, each on the images that validated it"
         found = [(title, of_validation(evaluate_folds(folders, out)[0]))]
@@ -112,14 +123,16 @@ def evaluate(
                     weights=weights,
                     name=f"{average.name}, seed {seed}" if len(average.seeds) > 1 else average.name,
                     mapping=mapping,
+                    prior=shares,
                     progress=progress,
                 )
             ]
     for title, evaluation in found:
         print_evaluation(evaluation, title, console)
     written = [out] if out else []
-    if cache is not None and out is None:
-        written = [elsewhere_folder(run, cache, also, mapping) for run in folders]
+    if (cache is not None or shares is not None) and out is None:
+        applied = [Applied(cache or run.read_config().cache.path, also, mapping, shares) for run in folders]
+        written = [elsewhere_folder(run, one) for run, one in zip(folders, applied, strict=True)]
     elif out is None and not also:
         written = [run.path for run in folders]
     if written:

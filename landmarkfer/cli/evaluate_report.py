@@ -9,9 +9,26 @@ from rich.table import Table
 
 from landmarkfer.cli.slices_report import slices_table
 from landmarkfer.metrics.few import FEW_IMAGES, is_few
-from landmarkfer.metrics.report import Evaluation, Interval, OtherData, SubsetReport
+from landmarkfer.metrics.report import (
+    Evaluation,
+    Interval,
+    OtherData,
+    SubsetReport,
+    shifted_figures,
+)
 from landmarkfer.progress import counted
 
+SHIFTED = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "nll": "NLL",
+    "ece": "ECE",
+    "classwise_ece": "classwise ECE",
+    "coverage": "coverage of prediction sets",
+}
+"""What the figures of `metrics.report.shifted_figures` are called."""
+DIFFERENT_SHARES = 0.1
+"""Distance of class shares (total variation) from which on they are said to differ."""
 LOWEST = "lowest\nrecall"
 """Heading of the column that holds a class's name, too."""
 
@@ -31,6 +48,8 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
             console.print(line, highlight=False, markup=False)
     elif other is not None:
         console.print(predicted_table(other, title))
+    if other is not None and other.own and evaluation.subsets:
+        console.print(shift_table(evaluation, other))
     for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):
         console.print(line, highlight=False, markup=False)
     for sentence in evaluation.warnings:
@@ -46,6 +65,39 @@ def predicted_table(other: OtherData, title: str) -> Table:
     for name, count in other.predicted.items():
         table.add_row(escape(name), f"{count:,}", f"{100 * count / max(other.images, 1):.1f}")
     return table
+
+
+def shift_table(evaluation: Evaluation, other: OtherData) -> Table:
+    """The figures that say how far predictions can be believed, beside those on the run's own test images."""
+    here = shifted_figures(next(iter(evaluation.subsets.values())))
+    caption = "percent, NLL in nats"
+    if isinstance(evaluation.prior, str):
+        caption += f"; under the prior '{evaluation.prior}'"
+    elif evaluation.prior is not None:
+        caption += "; under the given prior"
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for heading in ("own test images", escape(other.cache), "change"):
+        table.add_column(heading, justify="right")
+    for name, title in SHIFTED.items():
+        if name in other.own and name in here:
+            factor, digits = (1, 3) if name == "nll" else (100, 2)
+            before, after = factor * other.own[name], factor * here[name]
+            row = (f"{before:.{digits}f}", f"{after:.{digits}f}", f"{after - before:+.{digits}f}")
+            table.add_row(title, *row)
+    return table
+
+
+def shares_remark(other: OtherData) -> str | None:
+    """How frequent the classes are here and in training, where that differs, and what to do; else None."""
+    if sum(abs(here - trained) for trained, here in other.shares.values()) / 2 < DIFFERENT_SHARES:
+        return None
+    most = sorted(other.shares.items(), key=lambda one: -abs(one[1][1] - one[1][0]))[:3]
+    text = ", ".join(f"{name} {100 * a:.1f} and {100 * b:.1f} %" for name, (a, b) in most)
+    return (
+        f"Classes are not as frequent in {other.cache} as in training ({text}): --prior uniform, or a share "
+        "for each class as --prior happy=0.4, predicts under other shares."
+    )
 
 
 def remarks(other: OtherData, *, labelled: bool) -> list[str]:
@@ -65,6 +117,8 @@ def remarks(other: OtherData, *, labelled: bool) -> list[str]:
         names = ", ".join(f"{name} ({count:,})" for name, count in other.left_out.items())
         images = counted(sum(other.left_out.values()), "image")
         lines.append(f"Left out: {images} with a label that the model lacks: {names}.")
+    if remark := shares_remark(other):
+        lines.append(remark)
     if other.absent:
         lines.append(f"Classes of the model without an image in {other.cache}: {', '.join(other.absent)}.")
     return lines

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from landmarkfer.errors import SettingsError, SourceError
+from landmarkfer.cli.prior_option import read_prior
+from landmarkfer.errors import SourceError
 from landmarkfer.progress import counted
 
 if TYPE_CHECKING:
@@ -72,28 +73,6 @@ def prediction_options(
         "prior": read_prior(prior),
         "batch_size": batch_size,
     }
-
-
-def read_prior(texts: Sequence[str]) -> dict[str, float] | str | None:
-    """`uniform`, `train`, shares by class from `CLASS=SHARE`, or None.
-
-    Raises:
-        SettingsError: A text is neither.
-    """
-    if not texts:
-        return None
-    if len(texts) == 1 and "=" not in texts[0]:
-        return texts[0]
-    shares = {}
-    for text in texts:
-        name, _, share = text.partition("=")
-        if name in shares:
-            raise SettingsError(f"--prior gives {name} twice; give each class one share.")
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            raise SettingsError(f"--prior {text} is no share; write CLASS=SHARE, as happy=0.4.") from None
-    return shares
 
 
 def read_boxes(path: Path, sources: Sequence[str]) -> dict[str, list["Box"]]:

@@ -3,12 +3,15 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from landmarkfer.calibration.priors import Prior
 from landmarkfer.data.cache import find_cache
 from landmarkfer.evaluation.files import write_evaluation
-from landmarkfer.evaluation.label_mapping import LabelMapping
+from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
+from landmarkfer.evaluation.shift import stated_prior
 from landmarkfer.files import replacing
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation
@@ -20,19 +23,49 @@ APPLIED_FILE = "applied.json"
 AnyPath = str | os.PathLike[str]
 
 
-def elsewhere_folder(run: RunFolder, cache: AnyPath, also: Sequence[AnyPath], mapping: LabelMapping) -> Path:
+@dataclass(frozen=True)
+class Applied:
+    """What distinguishes an evaluation on other data than a run's own from others of the run.
+
+    Attributes:
+        cache: The cache that the run is applied to.
+        also: Further caches of the same images.
+        mapping: How the labels become classes.
+        prior: Share of each class; as in training if None.
+    """
+
+    cache: AnyPath
+    also: Sequence[AnyPath] = ()
+    mapping: LabelMapping = AS_IT_IS
+    prior: Prior | None = None
+
+    def stated(self) -> dict[str, object]:
+        """As JSON states it.
+
+        Raises:
+            CacheError: There is no such cache.
+        """
+        stated: dict[str, object] = {
+            "cache": find_cache(self.cache).resolve().as_posix(),
+            "also": [find_cache(other).resolve().as_posix() for other in self.also],
+            "label_names": dict(self.mapping.names),
+            "merge": {name: list(parts) for name, parts in self.mapping.merge.items()},
+        }
+        prior = stated_prior(self.prior)
+        return stated if prior is None else stated | {"prior": prior}
+
+
+def elsewhere_folder(run: RunFolder, applied: Applied) -> Path:
     """The folder of an evaluation: the one that it has already, or the first that no other one has.
 
     Args:
         run: The run.
-        cache: The cache that it is applied to.
-        also: Further caches of the same images.
-        mapping: How the labels become classes.
+        applied: What it is applied to.
 
     Raises:
         CacheError: There is no such cache.
     """
-    name, wanted = find_cache(cache).resolve().name, _applied(cache, also, mapping)
+    name, wanted = find_cache(applied.cache).resolve().name, applied.stated()
     for number in count(1):
         folder = run.path / (f"on-{name}" if number == 1 else f"on-{name}-{number}")
         if not folder.exists() or _read(folder) == wanted:
@@ -41,34 +74,19 @@ def elsewhere_folder(run: RunFolder, cache: AnyPath, also: Sequence[AnyPath], ma
 
 
 def write_elsewhere(
-    run: RunFolder,
-    cache: AnyPath,
-    also: Sequence[AnyPath],
-    mapping: LabelMapping,
-    evaluation: Evaluation,
-    predictions: Predictions,
+    run: RunFolder, applied: Applied, evaluation: Evaluation, predictions: Predictions
 ) -> Path:
     """Write an evaluation into its folder, where it replaces what it left there before.
 
     Returns:
         The folder.
     """
-    folder = elsewhere_folder(run, cache, also, mapping)
+    folder = elsewhere_folder(run, applied)
     with replacing(folder / APPLIED_FILE) as path:
-        text = json.dumps(_applied(cache, also, mapping), indent=2, ensure_ascii=False)
+        text = json.dumps(applied.stated(), indent=2, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
     write_evaluation(folder, evaluation, predictions)
     return folder
-
-
-def _applied(cache: AnyPath, also: Sequence[AnyPath], mapping: LabelMapping) -> dict[str, object]:
-    """What distinguishes an evaluation from others of the run."""
-    return {
-        "cache": find_cache(cache).resolve().as_posix(),
-        "also": [find_cache(other).resolve().as_posix() for other in also],
-        "label_names": dict(mapping.names),
-        "merge": {name: list(parts) for name, parts in mapping.merge.items()},
-    }
 
 
 def _read(folder: Path) -> object:

@@ -8,11 +8,13 @@ from typing import Literal
 import pandas as pd
 
 from landmarkfer.calibration.ensemble import find_weights
+from landmarkfer.calibration.priors import Prior
 from landmarkfer.errors import RunError
-from landmarkfer.evaluation.elsewhere import write_elsewhere
+from landmarkfer.evaluation.elsewhere import Applied, write_elsewhere
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.evaluation.opened import Opened, open_run
+from landmarkfer.evaluation.shift import class_shares, own_figures, stated_prior
 from landmarkfer.evaluation.slices import Slicer
 from landmarkfer.evaluation.warned import with_warnings
 from landmarkfer.metrics.bootstrap import LEVEL
@@ -29,6 +31,7 @@ def evaluate_run(
     also: Sequence[str | os.PathLike[str]] = (),
     mapping: LabelMapping = AS_IT_IS,
     progress: Progress = SILENT,
+    prior: Prior | None = None,
 ) -> tuple[Evaluation, Predictions]:
     """Evaluate a run on its test images, or on another cache.
 
@@ -41,6 +44,7 @@ def evaluate_run(
             each image is averaged.
         mapping: How the labels of `cache` become classes of the model.
         progress: Reports the search for near-duplicates, where it is not stored beside the cache.
+        prior: Share of each class among the images by name, `uniform`, or `train`; as in training if None.
 
     Returns:
         The evaluation, without slices, and the predictions that it is of. Nothing is written but the
@@ -51,7 +55,7 @@ def evaluate_run(
         CacheError: The cache is missing, or has no image of the run's classes.
         SettingsError: Labels are numbers without names, or the mapping does not fit.
     """
-    opened = open_run(run, cache, mapping)
+    opened = open_run(run, cache, mapping, prior)
     predictions = opened.with_near_duplicates(_predict_test(opened, also, mapping), progress)
     return evaluate_opened(opened, predictions), predictions
 
@@ -68,13 +72,18 @@ def evaluate_opened(opened: Opened, predictions: Predictions) -> Evaluation:
 
 def _figures(opened: Opened, predictions: Predictions) -> Evaluation:
     """The figures, with what is left out of them; none where no image has a label."""
+    found = {"prior": stated_prior(opened.prior), "shared_sets": opened.shared_sets}
     if opened.foreign is None:
-        return evaluate_predictions(predictions)
+        return evaluate_predictions(predictions).model_copy(update=found)
     other = opened.foreign.report(opened.dataset, predictions, opened.cache.path.name)
     if len(predictions) and (predictions.labels == UNKNOWN).all():
         classes = list(predictions.classes)
-        return Evaluation(classes=classes, bootstrap=0, seed=0, level=LEVEL, subsets={}, other_data=other)
-    return evaluate_predictions(predictions).model_copy(update={"other_data": other})
+        return Evaluation(
+            classes=classes, bootstrap=0, seed=0, level=LEVEL, subsets={}, other_data=other, **found
+        )
+    shift = {"own": own_figures(opened.run), "shares": class_shares(predictions, opened.trained_shares)}
+    other = other.model_copy(update=shift)
+    return evaluate_predictions(predictions).model_copy(update={"other_data": other, **found})
 
 
 def _predict_test(
@@ -83,7 +92,7 @@ def _predict_test(
     predictions = opened.predict_test()
     if not also:
         return predictions
-    others = [open_run(opened.run, other, mapping).predict_test() for other in also]
+    others = [open_run(opened.run, other, mapping, opened.prior).predict_test() for other in also]
     return average_predictions([predictions, *others])
 
 
@@ -96,6 +105,7 @@ def evaluate_runs(
     weights: Literal["equal", "validation"] = "equal",
     name: str | None = None,
     mapping: LabelMapping = AS_IT_IS,
+    prior: Prior | None = None,
     progress: Progress = SILENT,
 ) -> list[tuple[str, Evaluation]]:
     """Evaluate runs one by one and, if there are several, the average of their probabilities.
@@ -104,13 +114,14 @@ def evaluate_runs(
         runs: Finished runs.
         cache: See `evaluate_run`.
         out: Folder for the files of the evaluation: of the ensemble, or of the one run. Without it, each run
-            has them in its folder, those of another cache in a folder of their own there
-            (`elsewhere.elsewhere_folder`), and nothing is written of an ensemble, or of `also` alone.
+            has them in its folder, those of another cache, or under another prior, in a folder of their own
+            there (`elsewhere.elsewhere_folder`), and nothing is written of an ensemble, or of `also` alone.
         also: See `evaluate_run`.
         weights: How much each run counts in the average: all alike, or as makes the labels of the validation
             images most likely, which must then be the same for all runs.
         name: Of the average; by default it tells the number of runs.
         mapping: See `evaluate_run`.
+        prior: See `evaluate_run`.
         progress: Reports the search for near-duplicates and the measuring of confounds, where they are not
             stored beside the cache.
 
@@ -122,14 +133,15 @@ def evaluate_runs(
     validation: list[Predictions] = []
     sliced = Slicer(progress)
     for run in runs:
-        opened = open_run(run, cache, mapping)
+        opened = open_run(run, cache, mapping, prior)
         predictions.append(opened.with_near_duplicates(_predict_test(opened, also, mapping), progress))
         evaluation = sliced(evaluate_opened(opened, predictions[-1]), predictions[-1], opened.cache)
         found.append((run.name, evaluation))
-        if cache is None and not also:
+        if cache is None and prior is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])
-        elif cache is not None and out is None:
-            write_elsewhere(run, cache, also, mapping, found[-1][1], predictions[-1])
+        elif (cache is not None or prior is not None) and out is None:
+            applied = Applied(cache or opened.cache.path, also, mapping, prior)
+            write_elsewhere(run, applied, found[-1][1], predictions[-1])
         if len(runs) > 1 and weights == "validation":
             validation.append((opened if opened.own else open_run(run)).predict_validation())
     if len(runs) > 1:

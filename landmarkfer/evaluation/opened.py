@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from landmarkfer.calibration.conformal import threshold_for
+from landmarkfer.calibration.priors import Prior, prior_ratio
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.duplicates import has_near_duplicate_in, near_duplicates
@@ -13,9 +15,11 @@ from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.foreign import ForeignLabels
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
+from landmarkfer.evaluation.shift import predictions_under
 from landmarkfer.inference.device import accelerator
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.metrics.sets import STATED
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder, TrainedModel
 
@@ -30,9 +34,40 @@ class Opened:
     cache: LandmarkCache
     own: bool
     foreign: ForeignLabels | None = None
+    prior: Prior | None = None
+
+    @property
+    def trained_shares(self) -> dict[str, float]:
+        """The share of each class in the data that the run was trained on, merged as they are here."""
+        config, prior = self.trained.config, self.trained.model.prior
+        assert prior is not None
+        merged = {} if self.foreign is None else self.foreign.mapping.merged
+        shares: dict[str, float] = {}
+        for name, share in zip(config.classes, prior.tolist(), strict=True):
+            shares[merged.get(name, name)] = shares.get(merged.get(name, name), 0.0) + share
+        return shares
+
+    @property
+    def shared_sets(self) -> list[str]:
+        """Classes of too few validation images, for which prediction sets hold their coverage together."""
+        thresholds = self.trained.model.calibration.set_thresholds
+        if thresholds is None:
+            return []
+        stated = threshold_for(thresholds, STATED)
+        # Thresholds are quantiles of different images' probabilities, and equal only where they are shared.
+        shared = (stated[:, None] == stated).sum(axis=1) > 1
+        return [name for name, one in zip(self.trained.config.classes, shared, strict=True) if one]
 
     def predict_test(self) -> Predictions:
-        """Predictions on the test images; see `ForeignLabels.rows` for those of another cache."""
+        """Predictions on the test images, under the prior; see `ForeignLabels.rows` for another cache's."""
+        predictions = self._predict_test()
+        if self.prior is None:
+            return predictions
+        shares = self.trained_shares
+        ratio = prior_ratio(self.prior, predictions.classes, [shares[name] for name in predictions.classes])
+        return predictions_under(predictions, ratio)
+
+    def _predict_test(self) -> Predictions:
         if self.foreign is not None:
             rows = self.foreign.rows(self.dataset, self.cache.path)
             return self.foreign.relabelled(predict_rows(self.trained, self.dataset, rows), self.dataset, rows)
@@ -76,6 +111,7 @@ def open_run(
     run: RunFolder,
     cache: str | os.PathLike[str] | None = None,
     mapping: LabelMapping = AS_IT_IS,
+    prior: Prior | None = None,
 ) -> Opened:
     """Load a run onto the GPU, if there is one, and the images it is to be applied to.
 
@@ -83,6 +119,7 @@ def open_run(
         run: A finished run.
         cache: A cache other than the one it was trained on.
         mapping: How the labels of that cache become classes of the model.
+        prior: Share of each class among the images, see `calibration.priors`; that of training if None.
 
     Raises:
         RunError: The run is not finished or damaged.
@@ -111,7 +148,7 @@ def open_run(
     dataset = load_dataset(
         source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
     )
-    return Opened(run, trained, dataset, source, own, foreign)
+    return Opened(run, trained, dataset, source, own, foreign, prior)
 
 
 def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:

@@ -5,13 +5,18 @@ reasons: other classes are frequent there, which another prior corrects (`predic
 themselves differ, which nothing here corrects.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from landmarkfer.calibration.priors import reweighted
-from landmarkfer.metrics.predictions import Predictions
+from landmarkfer.calibration.priors import Prior, reweighted
+from landmarkfer.errors import RunError
+from landmarkfer.evaluation.files import read_evaluation
+from landmarkfer.metrics.predictions import UNKNOWN, Predictions
+from landmarkfer.metrics.report import shifted_figures
+from landmarkfer.runs.folder import RunFolder
 
 
 def predictions_under(predictions: Predictions, ratio: ArrayLike) -> Predictions:
@@ -35,3 +40,24 @@ def predictions_under(predictions: Predictions, ratio: ArrayLike) -> Predictions
     return replace(
         predictions, probabilities=probabilities, uncalibrated=uncalibrated, predicted=predicted, sets=sets
     )
+
+
+def stated_prior(prior: Prior | None) -> dict[str, float] | str | None:
+    """A prior as JSON states it."""
+    return dict(prior) if isinstance(prior, Mapping) else prior
+
+
+def own_figures(run: RunFolder) -> dict[str, float]:
+    """The `shifted_figures` of a run on its own test images; none where it was not evaluated on them."""
+    try:
+        report = read_evaluation(run.path).subsets["test"]
+    except (RunError, KeyError):
+        return {}
+    return shifted_figures(report)
+
+
+def class_shares(predictions: Predictions, trained: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """The share of each class in the data that a model was trained on, and among the labels here."""
+    known = predictions.labels[predictions.labels != UNKNOWN]
+    here = np.bincount(known, minlength=len(predictions.classes)) / max(len(known), 1)
+    return {name: (trained[name], float(here[i])) for i, name in enumerate(predictions.classes)}

@@ -121,13 +121,22 @@ class SubsetReport(_Frozen):
         return averages_remark(images, dict(zip(self.per_class, predicted, strict=True)))
 
 
+def shifted_figures(report: SubsetReport) -> dict[str, float]:
+    """The figures that say how far the predictions of other data can be believed beside those of the own."""
+    names = ("accuracy", "balanced_accuracy", "nll", "ece", "classwise_ece")
+    found = {name: getattr(report, name) for name in names if getattr(report, name) is not None}
+    return found if report.sets is None else found | {"coverage": report.sets.coverage}
+
+
 class OtherData(_Frozen):
     """What of another cache than the run's own was predicted, and what the figures are not over.
 
     Of the `images` that were predicted, `no_face` have no face and `unreadable` could not be read;
     `predicted` counts the predicted classes. Left out of the figures are `unlabelled` images, without a label
     or with one that is no class, and those of `left_out`, by label, whose label is no class of the model.
-    `absent` are the classes of the model of which there is no image.
+    `absent` are the classes of the model of which there is no image. `own` are the `shifted_figures` of the
+    run's own test images, where these were evaluated, and `shares` how frequent each class is in training and
+    among the labels here.
     """
 
     cache: str
@@ -138,15 +147,18 @@ class OtherData(_Frozen):
     unlabelled: int
     left_out: dict[str, int]
     absent: list[str]
+    own: dict[str, float] = {}
+    shares: dict[str, tuple[float, float]] = {}
 
 
 class Evaluation(_Frozen):
     """Everything `evaluate_predictions` found; `metrics.json` is this model, written out.
 
-    There are no `subsets` where no image has a label. `shared_sets` are classes of too few validation images,
-    for which prediction sets hold their coverage together and not each. `other_data` is of evaluations on
-    another cache. `warnings` are sentences of `metrics.collapse` on all test images, and those of the run's
-    training. `slices` are the test images by the strongest confounds of the cache, where it was available.
+    There are no `subsets` where no image has a label. `prior` is the one predicted under, if not that of
+    training. `shared_sets` are classes of too few validation images, for which prediction sets hold their
+    coverage together and not each. `other_data` is of evaluations on another cache. `warnings` are sentences
+    of `metrics.collapse` on all test images, and those of the run's training. `slices` are the test images by
+    the strongest confounds of the cache, where it was available.
     """
 
     classes: list[str]
@@ -156,6 +168,7 @@ class Evaluation(_Frozen):
     subsets: dict[str, SubsetReport]
     other_data: OtherData | None = None
     shared_sets: list[str] = []
+    prior: dict[str, float] | str | None = None
     warnings: list[str] = []
     slices: list[Slice] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError
-from landmarkfer.evaluation.elsewhere import APPLIED_FILE, elsewhere_folder, write_elsewhere
+from landmarkfer.evaluation.elsewhere import APPLIED_FILE, Applied, elsewhere_folder, write_elsewhere
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
 from landmarkfer.metrics.predictions import UNKNOWN, Predictions
 from landmarkfer.metrics.report import Evaluation
@@ -44,8 +44,9 @@ def predictions(*ids):
     )
 
 
-def write(run, cache, *ids, also=(), mapping=AS_IT_IS):
-    return write_elsewhere(run, cache, also, mapping, EVALUATION, predictions(*ids)).name
+def write(run, cache, *ids, also=(), mapping=AS_IT_IS, prior=None):
+    applied = Applied(cache, also, mapping, prior)
+    return write_elsewhere(run, applied, EVALUATION, predictions(*ids)).name
 
 
 def ids_in(run, folder):
@@ -62,18 +63,20 @@ def test_each_evaluation_has_a_folder_and_replaces_itself_alone(run, caches):
     assert write(run, raf, "e", mapping=MERGED) == "on-raf-4"
     assert write(run, raf, "f", also=[affect]) == "on-raf-5"
     assert write(run, raf, "g", mapping=NAMED) == "on-raf-3", "the same evaluation again"
-    found = [ids_in(run, f"on-raf{suffix}") for suffix in ("", "-2", "-3", "-4", "-5")]
-    assert found == [["a"], ["c"], ["g"], ["e"], ["f"]]
+    assert write(run, raf, "h", prior="uniform") == "on-raf-6"
+    assert write(run, raf, "i", prior={"happy": 0.9, "sad": 0.1}) == "on-raf-7"
+    found = [ids_in(run, f"on-raf{suffix}") for suffix in ("", "-2", "-3", "-4", "-5", "-6", "-7")]
+    assert found == [["a"], ["c"], ["g"], ["e"], ["f"], ["h"], ["i"]]
     assert {path: path.read_bytes() for path in before} == before, "the run's own files stay"
 
 
 def test_it_is_found_again(run, caches, monkeypatch):
     raf = caches[0]
     write(run, raf, "a", mapping=NAMED)
-    assert elsewhere_folder(run, raf, (), NAMED) == run.path / "on-raf"
-    assert elsewhere_folder(run, raf, (), AS_IT_IS) == run.path / "on-raf-2"
+    assert elsewhere_folder(run, Applied(raf, (), NAMED)) == run.path / "on-raf"
+    assert elsewhere_folder(run, Applied(raf)) == run.path / "on-raf-2"
     monkeypatch.chdir(raf.parent)
-    assert elsewhere_folder(run, "raf", (), NAMED) == run.path / "on-raf", "by another path"
+    assert elsewhere_folder(run, Applied("raf", (), NAMED)) == run.path / "on-raf", "by another path"
 
 
 def test_what_it_was_made_of(run, caches):
@@ -97,4 +100,4 @@ def test_a_folder_of_other_things_is_left_alone(run, caches, content):
 
 def test_a_cache_that_is_not_there(run):
     with pytest.raises(CacheError, match="gone is no landmark cache"):
-        elsewhere_folder(run, "gone", (), AS_IT_IS)
+        elsewhere_folder(run, Applied("gone"))
