@@ -42,8 +42,11 @@ _LOOK = (
 )
 _TRY: Mapping[Advice, Mapping[Kind, str]] = {
     "network": {
-        "one_class": "try another optimiser.lr, more epochs, or loss.class_weights=inverse",
-        "class_at_chance": "try loss.class_weights=inverse or sampling.name=balanced, or add images of them",
+        "one_class": "try another optimiser.lr, more epochs, or loss.class_weights=sqrt_inverse",
+        "class_at_chance": (
+            "raise loss.class_weights (none, sqrt_inverse, inverse) or set sampling.name=balanced, add images "
+            "of them, or leave them out with data.classes"
+        ),
         "at_chance": "check the labels (`landmarkfer inspect`), and try another optimiser.lr or more epochs",
     },
     "classical": {

@@ -199,9 +199,13 @@ def draw_class_reliability(
         )  # fmt: skip
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
+        axes.set_xticks([0, 0.5, 1])
+        axes.tick_params(labelbottom=number + columns >= len(classes))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("probability of the class", fontsize="medium")
-    figure.supylabel("how frequent the class is", fontsize="medium")
+        if number % columns == 0:
+            axes.set_ylabel("frequency of the class")
+        if number + columns >= len(classes):
+            axes.set_xlabel("probability of the class")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     _save(figure, path)
     return figure

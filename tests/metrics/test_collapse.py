@@ -28,7 +28,8 @@ class TestOneClass:
         assert found.kind == "one_class"
         assert found.sentence == (
             "every validation image was predicted as 'happy': the model has learnt which class is most "
-            "common, nothing else; try another optimiser.lr, more epochs, or loss.class_weights=inverse."
+            "common, nothing else; try another optimiser.lr, more epochs, or "
+            "loss.class_weights=sqrt_inverse."
         )
         assert found.classes[0].model_dump() == dict(name="happy", images=50, correct=50, predicted=60)
 
