@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from landmarkfer.metrics.intervals import hit_interval
 from numpy.typing import NDArray
 
 from landmarkfer.calibration.conformal import find_thresholds, label_sets, threshold_for
-from landmarkfer.calibration.fitted import fit_calibration
+from landmarkfer.calibration.fitted import Calibration, fit_calibration
 from landmarkfer.calibration.temperature import find_temperature, temper
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.dataset import label_images, load_dataset
@@ -32,6 +31,7 @@ from landmarkfer.metrics.calibration import expected_calibration_error, negative
 from landmarkfer.metrics.class_calibration import class_calibration, classwise_calibration_error
 from landmarkfer.metrics.classification import balanced_accuracy
 from landmarkfer.metrics.groups import group_numbers
+from landmarkfer.metrics.intervals import hit_interval
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.sets import STATED, set_scores
 from landmarkfer.progress import show_progress
@@ -124,11 +124,16 @@ def before(given: Given) -> Predictions:
     return _predictions(given, scaled[1], threshold)
 
 
+def fitted(given: Given) -> Calibration:
+    """The calibration as trainings fit it."""
+    val = given.val
+    folds = validation_folds(val.labels, val.groups)
+    return fit_calibration(val.given, val.labels, val.usable, folds, given.log_weights)
+
+
 def after(given: Given) -> Predictions:
     """The test images as they are calibrated."""
-    val, test = given.val, given.test
-    folds = validation_folds(val.labels, val.groups)
-    calibration = fit_calibration(val.given, val.labels, val.usable, folds, given.log_weights)
+    calibration, test = fitted(given), given.test
     assert calibration.set_thresholds is not None
     return _predictions(
         given,
@@ -162,6 +167,10 @@ def figures(found: Predictions) -> Iterator[tuple[str, float, float, float, int]
     yield "accuracy", hits.mean(), low, high, n
     balanced = balanced_accuracy(found.labels, found.predicted, range(len(found.classes)))
     yield "balanced_accuracy", balanced, nan, nan, n
+    probable = found.probabilities.argmax(axis=1)
+    yield "accuracy_most_probable", (probable == found.labels).mean(), nan, nan, n
+    balanced = balanced_accuracy(found.labels, probable, range(len(found.classes)))
+    yield "balanced_most_probable", balanced, nan, nan, n
     yield "nll", negative_log_likelihood(found.probabilities, found.labels), nan, nan, n
     yield "ece", expected_calibration_error(confidence, hits), nan, nan, n
     by_class = class_calibration(found, groups)
@@ -220,6 +229,7 @@ def tables(measured: pd.DataFrame) -> Iterator[str]:
         for (model, weights), of_model in known.groupby(["model", "weights"], sort=False):
             rows.append([model, weights, f"{of_model['seed'].nunique()}", *_cells(of_model)])
         headings = ["model", "class weights", "seeds", "accuracy, %", "balanced, %"]
+        headings += ["most probable class: accuracy, %", "balanced, %"]
         for name in ("NLL", "classwise ECE, %", "coverage of 90 % sets, %", "labels per set"):
             headings.append(f"{name}: before → after")
         headings.append(f"lowest coverage of a class of {ENOUGH} images, %: before → after")
@@ -252,6 +262,8 @@ def _cells(of_model: pd.DataFrame) -> list[str]:
     return [
         mean_sd(values("accuracy", "after"), "percent"),
         mean_sd(values("balanced_accuracy", "after"), "percent"),
+        mean_sd(values("accuracy_most_probable", "after"), "percent"),
+        mean_sd(values("balanced_most_probable", "after"), "percent"),
         both("nll", "nats"),
         both("classwise_ece", "percent"),
         both("coverage", "percent"),

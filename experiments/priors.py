@@ -11,22 +11,24 @@ and `.md`.
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from calibration import Given, after, predict  # type: ignore[import-not-found]
+from calibration import Given, after, fitted, predict  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from landmarkfer.calibration.conformal import label_sets, threshold_for
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.evaluation.shift import predictions_under
 from landmarkfer.metrics.calibration import negative_log_likelihood
 from landmarkfer.metrics.class_calibration import class_calibration, classwise_calibration_error
 from landmarkfer.metrics.classification import balanced_accuracy
-from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.sets import set_scores
+from landmarkfer.metrics.sets import STATED, set_scores
 from landmarkfer.progress import show_progress
 from landmarkfer.reporting.markdown import Header, markdown_table, mean_sd, package_versions, write_page
 from landmarkfer.runs.folder import RunFolder
@@ -44,11 +46,18 @@ SEEDS = (0, 1, 2)
 PENALTY = 1.0
 """Of the regularised estimate: times the distance of the ratios from 1, by their number."""
 ROUNDS = 1000
-DRAWS = 200
+DRAWS = 100
 """Of the bootstrap for the intervals of an estimate."""
 
 
-def expectation_maximisation(validation: Predictions, target: Floats) -> Floats:
+class Validation(NamedTuple):
+    """Calibrated probabilities `[n, C]` and labels `[n]` of validation images."""
+
+    probabilities: Floats
+    labels: NDArray[np.int64]
+
+
+def expectation_maximisation(validation: Validation, target: Floats) -> Floats:
     """The shares that make the predictions of the target likeliest."""
     prior = _shares(validation)
     shares = prior.copy()
@@ -61,17 +70,17 @@ def expectation_maximisation(validation: Predictions, target: Floats) -> Floats:
     return shares
 
 
-def black_box(validation: Predictions, target: Floats) -> Floats:
+def black_box(validation: Validation, target: Floats) -> Floats:
     """The shares under which the mean prediction of the validation images would be that of the target."""
     joint = _joint(validation)
     ratio = np.linalg.lstsq(joint, target.mean(axis=0), rcond=None)[0]
     return _normalised(np.clip(ratio, 0, None) * _shares(validation))
 
 
-def regularised(validation: Predictions, target: Floats) -> Floats:
+def regularised(validation: Validation, target: Floats) -> Floats:
     """As `black_box`, with a penalty on ratios other than 1, the larger the fewer the images."""
     joint, mean = _joint(validation), target.mean(axis=0)
-    penalty = PENALTY * np.sqrt(1 / len(validation) + 1 / len(target))
+    penalty = PENALTY * np.sqrt(1 / len(validation.labels) + 1 / len(target))
 
     def loss(change: Floats) -> float:
         return float(np.linalg.norm(joint @ (1 + change) - mean) + penalty * np.linalg.norm(change))
@@ -81,21 +90,21 @@ def regularised(validation: Predictions, target: Floats) -> Floats:
     return _normalised((1 + found.x) * _shares(validation))
 
 
-ESTIMATORS: dict[str, Callable[[Predictions, Floats], Floats]] = {
+ESTIMATORS: dict[str, Callable[[Validation, Floats], Floats]] = {
     "expectation maximisation": expectation_maximisation,
     "black-box": black_box,
     "black-box, regularised": regularised,
 }
 
 
-def _joint(validation: Predictions) -> Floats:
+def _joint(validation: Validation) -> Floats:
     """Mean over validation images of probability i where the label is j, `[C, C]`."""
-    member = np.eye(len(validation.classes))[validation.labels]
-    return validation.probabilities.T @ member / len(validation)
+    member = np.eye(validation.probabilities.shape[1])[validation.labels]
+    return validation.probabilities.T @ member / len(validation.labels)
 
 
-def _shares(predictions: Predictions) -> Floats:
-    counts = np.bincount(predictions.labels, minlength=len(predictions.classes)) + 0.5
+def _shares(validation: Validation) -> Floats:
+    counts = np.bincount(validation.labels, minlength=validation.probabilities.shape[1]) + 0.5
     return counts / counts.sum()
 
 
@@ -103,9 +112,10 @@ def _normalised(values: Floats) -> Floats:
     return values / values.sum()
 
 
-def validation_of(given: Given) -> Predictions:
-    """The calibrated predictions of the validation images, held out from what calibrates the others."""
-    return after(Given(given.classes, given.val, given.val, given.log_weights))
+def validation_of(given: Given) -> Validation:
+    """The calibrated predictions of the validation images."""
+    found = after(Given(given.classes, given.val, given.val, given.log_weights))
+    return Validation(found.probabilities, found.labels)
 
 
 def measure(trained: str, applied: str, seed: int) -> Iterator[tuple[str, str, float]]:
@@ -113,8 +123,13 @@ def measure(trained: str, applied: str, seed: int) -> Iterator[tuple[str, str, f
     run = RunFolder(Path("experiments/runs") / f"{trained}-mlp-none-s{seed}")
     given = predict(run)
     validation = validation_of(given)
+    calibration = fitted(given)
     target = open_run(run, f"cache/{applied}").predict_test()
     target = target.rows(np.isin(target.labels, np.unique(validation.labels)) & target.found)
+    probabilities = calibration.calibrated(target.uncalibrated, target.found)
+    threshold = threshold_for(calibration.set_thresholds, STATED)
+    sets = label_sets(probabilities, threshold, target.predicted)
+    target = replace(target, probabilities=probabilities, sets=sets)
     prior = _shares(validation)
     true = np.bincount(target.labels, minlength=len(prior)) / len(target)
     rng = np.random.default_rng(0)
@@ -123,7 +138,8 @@ def measure(trained: str, applied: str, seed: int) -> Iterator[tuple[str, str, f
         priors[name] = estimate(validation, target.probabilities)
         drawn = []
         for _ in range(DRAWS if name != "expectation maximisation" else 0):
-            some = validation.rows(rng.integers(len(validation), size=len(validation)))
+            rows = rng.integers(len(validation.labels), size=len(validation.labels))
+            some = Validation(validation.probabilities[rows], validation.labels[rows])
             other = target.probabilities[rng.integers(len(target), size=len(target))]
             drawn.append(estimate(some, other))
         if drawn:
@@ -149,7 +165,8 @@ def tables(measured: pd.DataFrame) -> Iterator[str]:
             continue
         yield f"## Trained on `{trained}`, applied to `{applied}`"
         rows = []
-        for prior, of_prior in known.groupby("prior", sort=False):
+        order = ["training", "true", "uniform", *ESTIMATORS]
+        for prior, of_prior in sorted(known.groupby("prior"), key=lambda one: order.index(str(one[0]))):
             values = {metric: part["value"].tolist() for metric, part in of_prior.groupby("metric")}
             kinds = {"distance": "percent", "accuracy": "percent", "balanced_accuracy": "percent"}
             kinds |= {"nll": "nats", "classwise_ece": "percent", "coverage": "percent"}

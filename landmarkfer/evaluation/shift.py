@@ -22,23 +22,23 @@ from landmarkfer.runs.folder import RunFolder
 def predictions_under(predictions: Predictions, ratio: ArrayLike) -> Predictions:
     """Predictions under another prior: probabilities and labels change, prediction sets stay.
 
-    The thresholds of sets are those of each class (`conformal.class_thresholds`), and how frequent the
-    classes are does not change what share of the images of a class reach them. So sets hold the coverage of
-    each class under any prior; the new label joins its set.
+    The label is then the most probable class, whatever weights the training gave the classes: it is the prior
+    that says how rare a class is. The thresholds of sets are those of each class
+    (`conformal.class_thresholds`), and how frequent the classes are does not change what share of the images
+    of a class reach them. So sets hold the coverage of each class under any prior; the new label joins its
+    set.
 
     Args:
         predictions: Under the training prior.
         ratio: `[C]`, see `prior_ratio`.
     """
-    uncalibrated, sets = predictions.uncalibrated, predictions.sets
-    uncalibrated = None if uncalibrated is None else reweighted(uncalibrated, ratio)
-    probabilities = reweighted(predictions.probabilities, ratio)
-    predicted = (probabilities if uncalibrated is None else uncalibrated).argmax(axis=1)
+    probabilities, sets = reweighted(predictions.probabilities, ratio), predictions.sets
+    predicted = probabilities.argmax(axis=1)
     if sets is not None:
         sets = sets.copy()
         sets[np.arange(len(sets)), predicted] = True
     return replace(
-        predictions, probabilities=probabilities, uncalibrated=uncalibrated, predicted=predicted, sets=sets
+        predictions, probabilities=probabilities, uncalibrated=None, predicted=predicted, sets=sets
     )
 
 

@@ -31,10 +31,11 @@ class Options:
     batch_size: int = 0
 
     def under_prior(self, outputs: Outputs) -> Outputs:
-        """Probabilities and labels under the wanted prior."""
+        """Probabilities under the wanted prior; the label is then the most probable class."""
         if self.weights is None:
             return outputs
-        return Outputs(*(reweighted(each, self.weights) for each in outputs))
+        probabilities = reweighted(outputs.probabilities, self.weights)
+        return Outputs(probabilities, probabilities)
 
 
 def check_options(

@@ -44,8 +44,8 @@ _TRY: Mapping[Advice, Mapping[Kind, str]] = {
     "network": {
         "one_class": "try another optimiser.lr, more epochs, or loss.class_weights=sqrt_inverse",
         "class_at_chance": (
-            "raise loss.class_weights (none, sqrt_inverse, inverse) or set sampling.name=balanced, add images "
-            "of them, or leave them out with data.classes"
+            "raise loss.class_weights (none, sqrt_inverse, inverse) or set sampling.name=balanced, add "
+            "images of them, or leave them out with data.classes"
         ),
         "at_chance": "check the labels (`landmarkfer inspect`), and try another optimiser.lr or more epochs",
     },

@@ -103,7 +103,7 @@ def test_a_folder_is_predicted_as_a_cache_of_it_is(run_of, caches, photos, model
         assert table.loc[~found, [*columns, "label", "confidence", "x0", "yaw"]].isna().all(axis=None)
         if expected.sets is not None:
             np.testing.assert_array_equal(faces.sets[found], expected.sets[found])
-    assert (expected.sets is None) == (model == "landmark-svm")
+    assert expected.sets is not None
     assert list(faces.sources) == list(expected.ids)
 
 
