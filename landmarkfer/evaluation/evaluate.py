@@ -72,7 +72,8 @@ def evaluate_opened(opened: Opened, predictions: Predictions) -> Evaluation:
 
 def _figures(opened: Opened, predictions: Predictions) -> Evaluation:
     """The figures, with what is left out of them; none where no image has a label."""
-    found = {"prior": stated_prior(opened.prior), "shared_sets": opened.shared_sets}
+    shared = [] if predictions.sets is None else opened.shared_sets
+    found = {"prior": stated_prior(opened.prior), "shared_sets": shared}
     if opened.foreign is None:
         return evaluate_predictions(predictions).model_copy(update=found)
     other = opened.foreign.report(opened.dataset, predictions, opened.cache.path.name)

@@ -73,6 +73,19 @@ def test_several_runs_and_their_average(place, tmp_path):
     assert both["p_happy"].tolist() == pytest.approx(expected.tolist())
 
 
+def test_under_another_prior_in_a_folder_of_its_own(place):
+    result = run("mlp-s0", "--prior", "uniform")
+    assert result.exit_code == 0, result.output
+    folder = place / "experiments/runs/mlp-s0"
+    assert "experiments/runs/mlp-s0/on-faces" in result.output
+    assert names(folder / "on-faces") == {*FILES, "applied.json"} and not FILES & names(folder)
+    assert json.loads((folder / "on-faces/metrics.json").read_text())["prior"] == "uniform"
+    with pytest.raises(SettingsError, match="it has happy"):
+        run("mlp-s0", "--prior", "happy=0.4")
+    with pytest.raises(SettingsError, match="is no share"):
+        run("mlp-s0", "--prior", "happy=0.4", "--prior", "sad=much")
+
+
 def test_another_cache_leaves_the_run_alone(place, tmp_path):
     result = run("mlp-s0", "--cache", "others")
     assert result.exit_code == 0, result.output

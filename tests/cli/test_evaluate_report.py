@@ -6,12 +6,15 @@ import pytest
 from rich.console import Console
 
 from landmarkfer.cli.evaluate_report import (
+    calibration_table,
     class_table,
     confidence_table,
     of_validation,
     print_evaluation,
     remarks,
     reservations,
+    shares_remark,
+    shift_table,
     summary_table,
 )
 from landmarkfer.metrics.predictions import Predictions
@@ -187,3 +190,57 @@ def test_everything_fits_on_80_columns(groups, wrong):
     for report in evaluation.subsets.values():
         for ends in report.intervals.values():
             assert "–".join(f"{100 * end:.1f}" for end in ends) in text
+
+
+def test_calibration_of_each_class(frame):
+    sets = frame.assign(set_angry=[True, True, True, True, False], set_happy=[False, False, True, True, True])
+    evaluation = evaluate_predictions(Predictions.from_frame(sets), bootstrap=10)
+    text = printed(calibration_table(evaluation))
+    own = evaluation.subsets["test"].calibration["angry"]
+    # 2.7 of 5 images are expected to be angry, and 3 are; sets hold 2 of them, and 4 of 5 sets have angry.
+    assert row(text, "angry") == ["angry", "3", "60.00", "54.00", f"{100 * own.ece:.2f}", "66.67", "80.00"]
+    assert row(text, "happy")[-2:] == ["100.00", "60.00"]
+    mean = 100 * evaluation.subsets["test"].classwise_ece
+    assert f"{mean:.2f}" in text
+    without = printed(calibration_table(evaluate_predictions(Predictions.from_frame(frame), bootstrap=10)))
+    assert row(without, "angry")[-1] == f"{100 * own.ece:.2f}" and "hold it" not in without
+
+
+def other_data(**changes):
+    given = {"cache": "others", "images": 5, "no_face": 0, "unreadable": 0, "predicted": {}}
+    return OtherData(**given, unlabelled=0, left_out={}, absent=[], **changes)
+
+
+def test_figures_stand_beside_those_of_the_own_test_images(frame):
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=10)
+    test = evaluation.subsets["test"]
+    other = other_data(own={"accuracy": 0.8, "nll": 0.5, "coverage": 0.9})
+    text = printed(shift_table(evaluation, other))
+    assert row(text, "accuracy")[1:] == ["80.00", "60.00", "-20.00"]
+    assert row(text, "NLL")[1:] == ["0.500", f"{test.nll:.3f}", f"{test.nll - 0.5:+.3f}"]
+    assert "coverage" not in text, "of which there is none here"
+    under = evaluation.model_copy(update={"prior": "uniform"})
+    assert "under the prior 'uniform'" in " ".join(printed(shift_table(under, other)).split())
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_evaluation(evaluation.model_copy(update={"other_data": other}), "a run", console)
+    assert "own test images" in console.export_text()
+
+
+def test_other_class_shares_are_said():
+    similar = other_data(shares={"angry": (0.5, 0.55), "happy": (0.5, 0.45)})
+    assert shares_remark(similar) is None
+    shares = {"angry": (0.5, 0.1), "happy": (0.5, 0.9)}
+    assert shares_remark(other_data(shares=shares)) == (
+        "Classes are not as frequent in others as in training (angry 50.0 and 10.0 %, happy 50.0 and 90.0 "
+        "%): --prior uniform, or a share for each class as --prior happy=0.4, predicts under other shares."
+    )
+
+
+def test_classes_that_share_a_threshold_are_said(frame):
+    evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=10)
+    shared = evaluation.model_copy(update={"shared_sets": ["angry", "happy"]})
+    sentence = "Prediction sets hold their coverage for angry, happy together, not for each: too few "
+    assert [line for line in reservations(shared) if line.startswith("Prediction sets")] == [
+        sentence + "validation images."
+    ]
+    assert not any(line.startswith("Prediction sets") for line in reservations(evaluation))

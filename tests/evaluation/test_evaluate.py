@@ -9,11 +9,12 @@ from safetensors.torch import load_file, save_file
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import load_dataset
 from landmarkfer.data.duplicates import NEAR_FILE, NearPairs
-from landmarkfer.errors import CacheError, RunError
+from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_folds, evaluate_run, evaluate_runs
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
+from landmarkfer.metrics.report import shifted_figures
 from landmarkfer.models.base import CALIBRATION, LandmarkModel
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import train
@@ -220,6 +221,13 @@ class TestSureness:
         reached |= given == given.max(axis=1)[:, None]
         np.testing.assert_array_equal(table[columns], reached)
 
+    def test_classes_that_share_a_threshold_are_named(self, run, second):
+        """With fewer than 20 validation images, a class has none of its own."""
+        validation = pd.Series([name.split("/")[1] for name in run.read_splits()["val"]]).value_counts()
+        assert validation.to_dict() == {"happy": 24, "angry": 18, "sad": 12}
+        assert evaluate_run(run)[0].shared_sets == ["angry", "sad"]
+        assert evaluate_runs([run, second])[2][1].shared_sets == [], "an average has no sets"
+
     def test_sets_are_evaluated_by_hand(self, run, table):
         found = evaluate_run(run)[0].subsets["test"].sets
         held = [row[f"set_{row['label']}"] for _, row in table.iterrows()]
@@ -294,6 +302,33 @@ class TestOtherCache:
         predictions = evaluate_run(run, cache.path)[1]
         assert len(predictions) == 12
         assert all(name.startswith("test/") for name in predictions.ids)
+
+    def test_it_is_compared_with_the_own_test_images(self, run, foreign):
+        (run.path / "metrics.json").unlink(missing_ok=True)
+        assert evaluate_run(run, foreign.path)[0].other_data.own == {}, "of which nothing is known yet"
+        ((_, own),) = evaluate_runs([run])
+        found = evaluate_run(run, foreign.path)[0]
+        assert found.other_data.own == shifted_figures(own.subsets["test"])
+        labels = pd.Series([name.split("/")[1] for name in run.read_splits()["train"]])
+        for name, (trained, here) in found.other_data.shares.items():
+            assert trained == pytest.approx((labels == name).mean(), abs=1e-5)
+            assert here == {"angry": 0, "happy": 0.5, "sad": 0.5}[name]
+
+    def test_under_another_prior(self, run, foreign):
+        plain, excluded = (
+            evaluate_run(run, foreign.path, prior=prior)
+            for prior in ("train", {"angry": 0, "happy": 1, "sad": 1})
+        )
+        assert excluded[0].prior == {"angry": 0, "happy": 1, "sad": 1} and plain[0].prior == "train"
+        given = evaluate_run(run, foreign.path)[1].probabilities
+        np.testing.assert_allclose(plain[1].probabilities, given, atol=1e-6)
+        assert plain[1].predicted.tolist() == given.argmax(axis=1).tolist()
+        assert (excluded[1].probabilities[:, 0] == 0).all()
+        shares = run.load().model.prior
+        wanted = given[:, 1] / shares[1] / (given[:, 1] / shares[1] + given[:, 2] / shares[2])
+        np.testing.assert_allclose(excluded[1].probabilities[:, 1], wanted)
+        with pytest.raises(SettingsError, match="a share for each of angry, happy, sad; it has happy"):
+            evaluate_run(run, foreign.path, prior={"happy": 1})
 
     def test_none_of_its_classes_is_known(self, run, make_rows, tmp_path):
         rows = make_rows(train=5, test=4)

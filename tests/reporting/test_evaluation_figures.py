@@ -6,7 +6,12 @@ from PIL import Image
 from landmarkfer.metrics.calibration import reliability_points
 from landmarkfer.metrics.intervals import proportion_intervals
 from landmarkfer.metrics.selective import risk_intervals, risk_over_coverage
-from landmarkfer.reporting.evaluation_figures import draw_confusion, draw_reliability, draw_risk_coverage
+from landmarkfer.reporting.evaluation_figures import (
+    draw_class_reliability,
+    draw_confusion,
+    draw_reliability,
+    draw_risk_coverage,
+)
 
 
 def pixels(path):
@@ -163,3 +168,23 @@ def test_intervals_at_small_coverage_are_wide():
     assert steps.tolist() == list(range(1, 101))
     np.testing.assert_allclose(ends[0], proportion_intervals(0, 1))
     assert ends[0, 1] > 0.97 > 0.04 > ends[-1, 1]
+
+
+@pytest.mark.parametrize("classes", [2, 7, 9])
+def test_each_class_has_a_panel_of_its_own(tmp_path, classes):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(classes), 400)
+    labels = (p.cumsum(axis=1) < rng.random((400, 1))).sum(axis=1)
+    labels[labels == classes - 1] = 0  # a class without an image
+    names = [f"class {number}" for number in range(classes)]
+    path = tmp_path / "classes.png"
+    figure = draw_class_reliability(path, p, labels, names)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == classes and pixels(path).std() > 5
+    for number, axes in enumerate(panels):
+        n = int((labels == number).sum())
+        assert axes.get_title() == f"class {number}, n = {n}" + ("*" if n < 30 else "")
+        points = reliability_points(p[:, number], labels == number)
+        drawn = axes.containers[0].lines[0].get_xydata()
+        np.testing.assert_allclose(drawn, points[["confidence", "accuracy"]])
+        assert f"expected {100 * p[:, number].mean():.1f} %" in axes.texts[0].get_text()
