@@ -203,9 +203,9 @@ class ClassicalModel(Classifier):
                     for name, array in zip(_CALIBRATION, self._calibration.arrays(), strict=True)
                 ]
             except ValueError:
-                raise RunError(
-                    f"{path} is not of a model of {self.num_classes} classes; train it again."
-                ) from None
+                arrays = []
+            if not arrays or not all(np.isfinite(array).all() for array in arrays):
+                raise RunError(f"{path} is not of a model of {self.num_classes} classes; train it again.")
             self._calibration = Calibration.of_arrays(*arrays)
 
     @abstractmethod

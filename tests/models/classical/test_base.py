@@ -7,6 +7,8 @@ import pytest
 import skops.io
 import torch
 
+from landmarkfer.calibration.fitted import Calibration
+from landmarkfer.calibration.scaling import Scaling
 from landmarkfer.data.augment import mirror_landmarks
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.errors import CacheError, RunError, SettingsError
@@ -107,6 +109,28 @@ def test_the_seed_decides(name):
     assert torch.equal(fitted(name).probabilities(batch), fitted(name).probabilities(batch))
     if name == "landmark-forest":
         assert not torch.equal(fitted(name, 1).probabilities(batch), fitted(name).probabilities(batch))
+
+
+def test_its_calibration_is_saved_and_loaded(name, tmp_path):
+    model = fitted(name)
+    rng = np.random.default_rng(0)
+    scaling = Scaling("dirichlet", rng.normal(size=(CLASSES, CLASSES)), rng.normal(size=CLASSES))
+    thresholds = rng.random((99, CLASSES)).astype(np.float32)
+    model.set_calibration(Calibration(scaling, thresholds, thresholds[:, 0]))
+    model.save(tmp_path / "model.skops")
+    other = build_model(name, CLASSES, **VARIANTS[name])
+    assert other.calibration.set_thresholds is None
+    other.load(tmp_path / "model.skops")
+    given, usable = rng.dirichlet(np.ones(CLASSES), 10), np.arange(10) > 2
+    found = other.calibration.calibrated(given, usable)
+    np.testing.assert_allclose(found, model.calibration.calibrated(given, usable))
+    np.testing.assert_array_equal(found[:3], given[:3])
+    np.testing.assert_array_equal(other.calibration.set_thresholds, thresholds)
+    np.testing.assert_array_equal(other.calibration.answer_thresholds, thresholds[:, 0])
+    model.set_calibration(Calibration(Scaling("stored", np.full((CLASSES, CLASSES), np.nan), scaling.bias)))
+    model.save(tmp_path / "damaged.skops")
+    with pytest.raises(RunError, match="train it again"):
+        other.load(tmp_path / "damaged.skops")
 
 
 def test_saving_and_loading_changes_no_bit(name, tmp_path):
