@@ -54,7 +54,8 @@ def evaluation_rows(
 
     Returns:
         Rows with `RESULT_COLUMNS`: for each subset `n`, the `SCORES`, `recall_<class>` where it is defined,
-        and `set_coverage`, `set_size` and `set_single` where the model gives prediction sets.
+        `classwise_ece`, and `set_coverage`, `set_size`, `set_single` and `set_coverage_<class>` where the
+        model gives prediction sets.
     """
     figures: list[tuple[str, str, float]] = []
     for subset, report in evaluation.subsets.items():
@@ -67,6 +68,13 @@ def evaluation_rows(
         if report.sets is not None:
             sets = report.sets
             figures += [(subset, f"set_{m}", getattr(sets, m)) for m in ("coverage", "size", "single")]
+        if report.classwise_ece is not None:
+            figures.append((subset, "classwise_ece", report.classwise_ece))
+        figures += [
+            (subset, f"set_coverage_{name}", one.coverage)
+            for name, one in report.calibration.items()
+            if one.coverage is not None
+        ]
     figures += [(RUN_SUBSET, metric, value) for metric, value in (run or {}).items()]
     key = (experiment, model, graph or NO_GRAPH, seed)
     return pd.DataFrame([(*key, *figure) for figure in figures], columns=RESULT_COLUMNS)

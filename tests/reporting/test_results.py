@@ -123,11 +123,15 @@ def test_rows_of_an_evaluation():
     assert values[("test", "n")] == 3
     assert values[("test", "nll")] == pytest.approx(-np.log([0.8, 0.3, 0.9]).mean())
     assert {("test", name) for name in SCORES} <= set(values.index)
-    assert ("test", "set_coverage") not in values
+    assert ("test", "set_coverage") not in values and ("test", "set_coverage_sad") not in values
+    # Each image is in a bin of its own of each class; of fear, nothing is expected and nothing there.
+    assert values[("test", "classwise_ece")] == pytest.approx((0.2 + 0.7 + 0.1 + 0.2 + 0.7 + 0.1) / 9)
     sets = frame.assign(set_happy=[False, True, True], set_sad=True, set_fear=[False, True, False])
     evaluation = evaluate_predictions(Predictions.from_frame(sets), bootstrap=10)
     table = evaluation_rows(evaluation, experiment="x", model="mlp", graph=None, seed=3)
     found = table.set_index(["subset", "metric"])["value"]["test"]
     assert (found["set_coverage"], found["set_size"], found["set_single"]) == (1, 2, pytest.approx(1 / 3))
+    assert (found["set_coverage_sad"], found["set_coverage_happy"]) == (1, 1)
+    assert "set_coverage_fear" not in found, "which has no image"
     assert values[("run", "train_seconds")] == 12.5
     assert ("test", "recall_fear") not in values, "no image of the class, so nothing to recall"
