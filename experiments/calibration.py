@@ -53,7 +53,8 @@ SUREST, SURE = 0.05, 0.95
 """The share of the images of highest confidence, and the confidence, whose accuracy is compared with it."""
 ENOUGH = 30
 """Test images of a class whose coverage is reported."""
-COLUMNS = ["data", "model", "weights", "seed", "variant", "metric", "value", "low", "high", "images"]
+KEY = ["data", "model", "weights", "seed"]
+COLUMNS = [*KEY, "variant", "metric", "value", "low", "high", "images"]
 
 
 @dataclass(frozen=True)
@@ -311,19 +312,28 @@ def _class_table(known: pd.DataFrame) -> Iterator[str]:
 
 def main() -> None:
     """Measure all runs that are there, and write the page."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--more", action="store_true", help="keep what the CSV has, and add what it lacks")
+    path = RESULTS / "calibration.csv"
+    earlier = (
+        pd.read_csv(path) if parser.parse_args().more and path.exists() else pd.DataFrame(columns=COLUMNS)
+    )
+    known = set(earlier[KEY].itertuples(index=False, name=None))
     rows = []
     with show_progress() as progress:
-        found = list(systems())
+        found = [one for one in systems() if one[:4] not in known]
         for data, model, weights, seed, run, cache in progress.track(found, "predicting", len(found)):
             given = predict(run, cache)
             for variant, calibrated in (("before", before(given)), ("after", after(given))):
                 rows += [(data, model, weights, seed, variant, *row) for row in figures(calibrated)]
-    measured = pd.DataFrame(rows, columns=COLUMNS)
-    measured.to_csv(RESULTS / "calibration.csv", index=False, float_format="%.6f")
-    measured = pd.read_csv(RESULTS / "calibration.csv", keep_default_na=True)
+    measured = pd.concat([earlier, pd.DataFrame(rows, columns=COLUMNS)])
+    order = [list(DATA), list(MODELS), ["-", *WEIGHTS]]
+    for name, values in zip(KEY[:3], order, strict=True):
+        measured[name] = pd.Categorical(measured[name], categories=values, ordered=True)
+    measured.sort_values(KEY, kind="stable").to_csv(path, index=False, float_format="%.6f")
+    measured = pd.read_csv(path)
     header = Header(
         "Calibration under skew",
         ["python experiments/skew.py", "python experiments/calibration.py"],
