@@ -38,6 +38,8 @@ def prior_ratio(prior: Prior, classes: Sequence[str], trained: ArrayLike) -> Flo
         raise SettingsError(
             f"prior must be '{UNIFORM}', '{TRAIN}' or a share for each class by name, not {prior!r}."
         )
+    if unknown := [name for name in prior if name not in classes]:
+        raise SettingsError(f"prior names {unknown[0]!r}, and the classes are {', '.join(classes)}.")
     if set(prior) != set(classes):
         raise SettingsError(
             f"prior must give a share for each of {', '.join(classes)}; it has {', '.join(prior)}."

@@ -50,7 +50,9 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
         console.print(predicted_table(other, title))
     if other is not None and other.own and evaluation.subsets:
         console.print(shift_table(evaluation, other))
-    for line in [] if other is None else remarks(other, labelled=bool(evaluation.subsets)):
+    for line in (
+        [] if other is None else remarks(other, labelled=bool(evaluation.subsets), prior=evaluation.prior)
+    ):
         console.print(line, highlight=False, markup=False)
     for sentence in evaluation.warnings:
         console.print(f"Warning: {sentence}", style="yellow", highlight=False, markup=False)
@@ -71,10 +73,9 @@ def shift_table(evaluation: Evaluation, other: OtherData) -> Table:
     """The figures that say how far predictions can be believed, beside those on the run's own test images."""
     here = shifted_figures(next(iter(evaluation.subsets.values())))
     caption = "percent, NLL in nats"
-    if isinstance(evaluation.prior, str):
-        caption += f"; under the prior '{evaluation.prior}'"
-    elif evaluation.prior is not None:
-        caption += "; under the given prior"
+    if evaluation.prior is not None:
+        name = f"'{evaluation.prior}'" if isinstance(evaluation.prior, str) else "that is given"
+        caption += f"\n{other.cache} under the prior {name}, own images under the training prior"
     table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for heading in ("own test images", escape(other.cache), "change"):
@@ -95,12 +96,12 @@ def shares_remark(other: OtherData) -> str | None:
     most = sorted(other.shares.items(), key=lambda one: -abs(one[1][1] - one[1][0]))[:3]
     text = ", ".join(f"{name} {100 * a:.1f} and {100 * b:.1f} %" for name, (a, b) in most)
     return (
-        f"Classes are not as frequent in {other.cache} as in training ({text}): --prior uniform, or a share "
-        "for each class as --prior happy=0.4, predicts under other shares."
+        f"Classes are not as frequent in {other.cache} as in training ({text}): --prior CLASS=SHARE for each "
+        "class predicts under the shares that are expected, 0 for a class that cannot occur."
     )
 
 
-def remarks(other: OtherData, *, labelled: bool) -> list[str]:
+def remarks(other: OtherData, *, labelled: bool, prior: object = None) -> list[str]:
     """What of another cache the figures are not over, a sentence each."""
     lines = []
     if not labelled:
@@ -113,11 +114,16 @@ def remarks(other: OtherData, *, labelled: bool) -> list[str]:
         )
     elif other.unlabelled:
         lines.append(f"Left out: {counted(other.unlabelled, 'image')} of {other.cache} without a class.")
+    if other.trained_on:
+        lines.append(
+            f"{counted(other.trained_on, 'image')} of {other.cache} pixel-identical to one that trained or "
+            "validated the run; the row 'clean' leaves such images out."
+        )
     if other.left_out:
         names = ", ".join(f"{name} ({count:,})" for name, count in other.left_out.items())
         images = counted(sum(other.left_out.values()), "image")
         lines.append(f"Left out: {images} with a label that the model lacks: {names}.")
-    if remark := shares_remark(other):
+    if prior is None and (remark := shares_remark(other)):
         lines.append(remark)
     if other.absent:
         lines.append(f"Classes of the model without an image in {other.cache}: {', '.join(other.absent)}.")
@@ -197,6 +203,12 @@ def reservations(evaluation: Evaluation) -> list[str]:
     """What the averages over classes rest on, and images that could not be read, a sentence each."""
     subset, report = next(iter(evaluation.subsets.items()))
     lines = [remark] if (remark := report.averages_remark()) else []
+    sets = report.sets
+    if sets is not None and sets.size > len(evaluation.classes) / 2:
+        lines.append(
+            f"Prediction sets hold {sets.size:.1f} of {len(evaluation.classes)} classes on average: to hold "
+            "rare classes as often as stated, they rule out little."
+        )
     if shared := evaluation.shared_sets:
         lines.append(
             f"Prediction sets hold their coverage for {', '.join(shared)} together, not for each: too few "

@@ -97,9 +97,15 @@ def _cells(face: Face, layout: _Layout) -> list[Text]:
         Text(str(face.number)),
         Text(face.label or "abstained", "bold" if face.label else "dim"),
         bar + f"{100 * face.confidence:.0f} %",
-        Text(_set_text(face.prediction_set or (), layout.named)),
+        Text(_set_text(_by_probability(face), layout.named)),
         Text(angles),
     ]
+
+
+def _by_probability(face: Face) -> tuple[str, ...]:
+    """The classes of the prediction set, the label first and the others by falling probability."""
+    held = face.prediction_set or ()
+    return tuple(sorted(held, key=lambda name: (name != face.label, -face.probabilities[name])))
 
 
 def _set_text(classes: tuple[str, ...], named: int) -> str:

@@ -15,6 +15,11 @@ def read_prior(texts: Sequence[str]) -> dict[str, float] | str | None:
         return None
     if len(texts) == 1 and "=" not in texts[0]:
         return texts[0]
+    if names := [text for text in texts if "=" not in text]:
+        raise SettingsError(
+            f"--prior takes 'uniform', 'train', or CLASS=SHARE for each class, and not {names[0]!r} beside "
+            "others."
+        )
     shares = {}
     for text in texts:
         name, _, share = text.partition("=")

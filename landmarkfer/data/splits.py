@@ -112,7 +112,8 @@ def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Gene
     if there.min() < count:
         raise SettingsError(
             f"'data.per_class' = {count}, and class '{there.idxmin()}' has "
-            f"{counted(int(there.min()), 'training image')}."
+            f"{counted(int(there.min()), 'training image')}; give a smaller number, or leave the class out "
+            "with data.classes."
         )
     shuffled = pd.Series(rng.permutation(rows))
     classes = pd.Series(labels.to_numpy(), index=rows).loc[shuffled].to_numpy()

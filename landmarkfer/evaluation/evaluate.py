@@ -1,5 +1,6 @@
 """Evaluate finished runs, on their own test images or another cache's: one by one, averaged, or as folds."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from landmarkfer.metrics.predictions import UNKNOWN, Predictions
 from landmarkfer.metrics.report import Evaluation, evaluate_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_run(
@@ -67,7 +70,16 @@ def evaluate_opened(opened: Opened, predictions: Predictions) -> Evaluation:
         opened: The run beside the images.
         predictions: Of these images, by the run.
     """
-    return with_warnings(_figures(opened, predictions), opened, opened.run.read_warnings())
+    return with_warnings(_figures(opened, predictions), opened, _training_warnings(opened.run))
+
+
+def _training_warnings(run: RunFolder) -> list[str]:
+    """What the training of a run warned of; a damaged file of that costs no evaluation."""
+    try:
+        return run.read_warnings()
+    except RunError as error:
+        logger.warning("%s", error)
+        return []
 
 
 def _figures(opened: Opened, predictions: Predictions) -> Evaluation:

@@ -101,6 +101,7 @@ class ForeignLabels:
             predicted=dict(zip(self.classes, counts, strict=True)),
             unlabelled=int(np.sum(wanted & pd.isna(self.labels))),
             left_out={name: n for name, n in self._counts(wanted).items() if name not in self.classes},
+            trained_on=0 if predictions.clean is None else int(np.sum(~predictions.clean.astype(bool))),
             absent=[one for i, one in enumerate(self.classes) if i not in there] if labelled else [],
         )
 

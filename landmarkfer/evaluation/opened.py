@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from landmarkfer.calibration.conformal import threshold_for
 from landmarkfer.calibration.priors import Prior, prior_ratio
@@ -70,11 +71,29 @@ class Opened:
     def _predict_test(self) -> Predictions:
         if self.foreign is not None:
             rows = self.foreign.rows(self.dataset, self.cache.path)
-            return self.foreign.relabelled(predict_rows(self.trained, self.dataset, rows), self.dataset, rows)
+            found = predict_rows(self.trained, self.dataset, rows)
+            trained_on = self._trained_on(rows)
+            if trained_on is not None and trained_on.any():
+                found = replace(found, clean=(~trained_on).astype(object))
+            return self.foreign.relabelled(found, self.dataset, rows)
         rows = _own_test_rows(self.run, self.dataset)
         predictions = predict_rows(self.trained, self.dataset, rows)
         duplicates = has_duplicate_in(self.dataset.frame, rows, self._not_among(rows))
         return replace(predictions, clean=(~duplicates).astype(object))
+
+    def _trained_on(self, rows: Rows) -> NDArray[np.bool_] | None:
+        """Whether images of another cache were trained on or validate, by their pixels; None if not known."""
+        config = self.trained.config
+        try:
+            own = LandmarkCache.open(find_cache(config.cache.path))
+            ids = self.run.read_splits()
+        except (CacheError, RunError):
+            return None
+        if own.fingerprint != config.cache.fingerprint:
+            return None
+        frame = own.frame(["id", "sha256"]).set_index("id")["sha256"]
+        known = set(frame.reindex([*ids["train"], *ids["val"]]).dropna())
+        return self.dataset.frame["sha256"].iloc[rows].isin(known).to_numpy(dtype=bool)
 
     def with_near_duplicates(self, predictions: Predictions, progress: Progress = SILENT) -> Predictions:
         """Predictions on the run's own test images, with those that have a near-duplicate in train marked.

@@ -23,6 +23,8 @@ def with_warnings(
         advice = "other_data"
     images = images or ("test image" if opened.foreign is None else "image")
     test = evaluation.subsets.get("test")
+    if evaluation.prior is not None:
+        advice = "prior"
     found = [] if test is None else collapse_warnings(test.confusion, evaluation.classes, images, advice)
     sentences = [*(one.sentence for one in found), *(f"in training, {sentence}" for sentence in training)]
     return evaluation.model_copy(update={"warnings": sentences})

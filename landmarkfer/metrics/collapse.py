@@ -22,7 +22,7 @@ from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.progress import counted
 
 Kind = Literal["one_class", "class_at_chance", "at_chance", "averaged_below_plain", "young_average"]
-Advice = Literal["network", "classical", "other_data"]
+Advice = Literal["network", "classical", "other_data", "prior"]
 """What can be done about a model: of another data set than its own, one looks at the data first."""
 
 FEW = 10
@@ -55,6 +55,9 @@ _TRY: Mapping[Advice, Mapping[Kind, str]] = {
         "at_chance": "check the labels (`landmarkfer inspect`), and try another model",
     },
     "other_data": dict.fromkeys(("one_class", "class_at_chance", "at_chance"), _LOOK),
+    "prior": dict.fromkeys(
+        ("one_class", "class_at_chance", "at_chance"), "compare with the figures without --prior"
+    ),
 }
 
 
@@ -97,9 +100,9 @@ def collapse_warnings(
         return []
     if one := _one_class(counts, classes, images, _TRY[advice]["one_class"]):
         return [one]
-    found = (
-        _class_at_chance(counts, classes, images, _TRY[advice]["class_at_chance"]),
+    found = (  # the most serious first
         _at_chance(counts, images, _TRY[advice]["at_chance"]),
+        _class_at_chance(counts, classes, images, _TRY[advice]["class_at_chance"]),
     )
     return [warning for warning in found if warning is not None]
 

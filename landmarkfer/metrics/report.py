@@ -134,6 +134,7 @@ class OtherData(_Frozen):
     Of the `images` that were predicted, `no_face` have no face and `unreadable` could not be read;
     `predicted` counts the predicted classes. Left out of the figures are `unlabelled` images, without a label
     or with one that is no class, and those of `left_out`, by label, whose label is no class of the model.
+    `trained_on` images are pixel-identical to one that trained or validated the run, and are no test of it.
     `absent` are the classes of the model of which there is no image. `own` are the `shifted_figures` of the
     run's own test images, where these were evaluated, and `shares` how frequent each class is in training and
     among the labels here.
@@ -147,6 +148,7 @@ class OtherData(_Frozen):
     unlabelled: int
     left_out: dict[str, int]
     absent: list[str]
+    trained_on: int = 0
     own: dict[str, float] = {}
     shares: dict[str, tuple[float, float]] = {}
 

@@ -190,7 +190,7 @@ def read_warnings(path: Path) -> list[str]:
     try:
         return [str(one["sentence"]) for one in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} cannot be read ({error!r}); delete it.") from error
+        raise RunError(f"{path} cannot be read as the warnings of a training; delete it.") from error
 
 
 def find_run(where: str | os.PathLike[str]) -> RunFolder:

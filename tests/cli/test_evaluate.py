@@ -84,6 +84,10 @@ def test_under_another_prior_in_a_folder_of_its_own(place):
         run("mlp-s0", "--prior", "happy=0.4")
     with pytest.raises(SettingsError, match="is no share"):
         run("mlp-s0", "--prior", "happy=0.4", "--prior", "sad=much")
+    with pytest.raises(SettingsError, match="not 'uniform' beside others"):
+        run("mlp-s0", "--prior", "uniform", "--prior", "train")
+    with pytest.raises(SettingsError, match="prior names 'cross', and the classes are"):
+        run("mlp-s0", "--prior", "cross=0.4")
 
 
 def test_another_cache_leaves_the_run_alone(place, tmp_path):

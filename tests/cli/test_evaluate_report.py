@@ -220,7 +220,8 @@ def test_figures_stand_beside_those_of_the_own_test_images(frame):
     assert row(text, "NLL")[1:] == ["0.500", f"{test.nll:.3f}", f"{test.nll - 0.5:+.3f}"]
     assert "coverage" not in text, "of which there is none here"
     under = evaluation.model_copy(update={"prior": "uniform"})
-    assert "under the prior 'uniform'" in " ".join(printed(shift_table(under, other)).split())
+    text = " ".join(printed(shift_table(under, other)).split())
+    assert "under the prior 'uniform', own images under the training prior" in text
     console = Console(width=80, record=True, file=io.StringIO())
     print_evaluation(evaluation.model_copy(update={"other_data": other}), "a run", console)
     assert "own test images" in console.export_text()
@@ -232,8 +233,27 @@ def test_other_class_shares_are_said():
     shares = {"angry": (0.5, 0.1), "happy": (0.5, 0.9)}
     assert shares_remark(other_data(shares=shares)) == (
         "Classes are not as frequent in others as in training (angry 50.0 and 10.0 %, happy 50.0 and 90.0 "
-        "%): --prior uniform, or a share for each class as --prior happy=0.4, predicts under other shares."
+        "%): --prior CLASS=SHARE for each class predicts under the shares that are expected, 0 for a class "
+        "that cannot occur."
     )
+    assert shares_remark(other_data(shares=shares)) in remarks(other_data(shares=shares), labelled=True)
+    under = remarks(other_data(shares=shares), labelled=True, prior="uniform")
+    assert under == [], "it is followed already"
+
+
+def test_images_that_were_trained_on_are_said():
+    (line,) = remarks(other_data(trained_on=3), labelled=True)
+    assert line.startswith("3 images of others pixel-identical to one that trained or validated the run")
+
+
+def test_sets_that_rule_out_little_are_called_so(frame):
+    sets = frame.assign(set_angry=True, set_happy=True)
+    evaluation = evaluate_predictions(Predictions.from_frame(sets), bootstrap=10)
+    assert any("2.0 of 2 classes on average" in line for line in reservations(evaluation))
+    small = evaluate_predictions(
+        Predictions.from_frame(frame.assign(set_angry=True, set_happy=False)), bootstrap=10
+    )
+    assert not any("on average" in line for line in reservations(small))
 
 
 def test_classes_that_share_a_threshold_are_said(frame):

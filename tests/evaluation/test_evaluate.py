@@ -262,6 +262,7 @@ class TestOtherCache:
         rows = [row for row in make_rows(train=5, test=5, seed=9) if row.label in ("happy", "sad")]
         for row in rows:
             row.split = row.subset = None
+            row.sha256 = row.sha256 and row.sha256[::-1]  # other pixels than those of the run's images
             if row.id.startswith("train/sad/003"):
                 row.label = "contempt"
             if row.id.startswith("train/happy/003"):
@@ -313,6 +314,31 @@ class TestOtherCache:
         for name, (trained, here) in found.other_data.shares.items():
             assert trained == pytest.approx((labels == name).mean(), abs=1e-5)
             assert here == {"angry": 0, "happy": 0.5, "sad": 0.5}[name]
+
+    def test_training_images_among_them_are_marked(self, run, make_rows, own_cache, tmp_path):
+        """Under other names, and without a split: half of the images are those of the run."""
+        ids = run.read_splits()
+        frame = own_cache.frame(["id", "sha256"]).set_index("id")["sha256"]
+        known = frame[[*ids["train"], *ids["val"]]].dropna().tolist()[:5]
+        rows = make_rows(train=5, test=5, seed=9)
+        for number, row in enumerate(rows):
+            row.split = row.subset = None
+            row.sha256 = row.sha256 and row.sha256[::-1]
+            if number < len(known):
+                row.sha256 = known[number]
+        cache = write_cache(tmp_path / "mixed", rows)
+        evaluation, predictions = evaluate_run(run, cache.path)
+        assert evaluation.other_data.trained_on == 5
+        assert np.sum(predictions.clean == False) == 5  # noqa: E712
+        assert evaluation.subsets["clean"].n == evaluation.subsets["test"].n - 5
+
+    def test_a_damaged_list_of_warnings_costs_no_evaluation(self, run, tmp_path, caplog):
+        copy = RunFolder(tmp_path / "copy")
+        shutil.copytree(run.path, copy.path)
+        copy.warnings_file.write_text('[{"kind":')
+        evaluation, _ = evaluate_run(copy)
+        assert evaluation.subsets["test"].n == 36
+        assert "delete it" in caplog.text
 
     def test_under_another_prior(self, run, foreign):
         plain, excluded = (

@@ -94,9 +94,9 @@ class TestAtChance:
         counts = np.zeros((3, 3), int)
         np.add.at(counts, (rng.integers(0, 3, 300), rng.integers(0, 3, 300)), 1)
         found = collapse_warnings(counts, CLASSES)
-        assert kinds(found)[-1] == "at_chance"
-        assert "shuffled predictions reach too (chance 33.3%, p = 0." in found[-1].sentence
-        assert found[-1].numbers["p"] > 0.025
+        assert kinds(found)[0] == "at_chance"
+        assert "shuffled predictions reach too (chance 33.3%, p = 0." in found[0].sentence
+        assert found[0].numbers["p"] > 0.025
 
     def test_the_p_value_is_the_exact_one_of_fisher_for_two_classes(self):
         """Of two classes, balanced accuracy grows with the first cell: a hypergeometric tail."""
