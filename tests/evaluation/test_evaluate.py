@@ -262,7 +262,7 @@ class TestOtherCache:
         rows = [row for row in make_rows(train=5, test=5, seed=9) if row.label in ("happy", "sad")]
         for row in rows:
             row.split = row.subset = None
-            row.sha256 = row.sha256 and row.sha256[::-1]  # other pixels than those of the run's images
+            row.sha256 = row.sha256 and f"x{row.sha256[1:]}"  # other pixels than those of the run's images
             if row.id.startswith("train/sad/003"):
                 row.label = "contempt"
             if row.id.startswith("train/happy/003"):
@@ -323,7 +323,7 @@ class TestOtherCache:
         rows = make_rows(train=5, test=5, seed=9)
         for number, row in enumerate(rows):
             row.split = row.subset = None
-            row.sha256 = row.sha256 and row.sha256[::-1]
+            row.sha256 = row.sha256 and f"x{row.sha256[1:]}"
             if number < len(known):
                 row.sha256 = known[number]
         cache = write_cache(tmp_path / "mixed", rows)
