@@ -39,7 +39,7 @@ def _table(found: Confounds) -> Table:
     units = "" if found.groups is None else f" over {found.groups:,} groups (people, sequences, duplicates)"
     shown = [one.fact for one in found.found if one.p <= ALPHA]
     alone = (
-        "\none group: the fact rests on images of one group, and p, of the whole feature, does not\ntest it"
+        "\none group: the fact rests on one group alone, and p does not test it"
         if any(fact.groups == 1 for fact in shown)
         else ""
     )

@@ -69,7 +69,7 @@ def test_what_is_left_out_is_named():
 def test_one_group_is_explained_where_a_fact_shown_rests_on_it():
     one = confound("name prefix", 0.2, 0.01)
     alone = one.model_copy(update={"fact": one.fact.model_copy(update={"groups": 1})})
-    assert "rests on images of one group, and p, of the whole feature, does not test it" in printed(
+    assert "one group: the fact rests on one group alone, and p does not test it" in printed(
         report(alone, groups=12)
     )
     assert "one group" not in printed(report(one, groups=12))
