@@ -37,12 +37,18 @@ def remarks(found: Confounds) -> list[str]:
 
 def _table(found: Confounds) -> Table:
     units = "" if found.groups is None else f" over {found.groups:,} groups (people, sequences, duplicates)"
+    shown = [one.fact for one in found.found if one.p <= ALPHA]
+    alone = (
+        "\none group: the fact rests on one group alone, and p does not test it"
+        if any(fact.groups == 1 for fact in shown)
+        else ""
+    )
     table = Table(
         title="Confounds: what besides the face is associated with the class",
         title_justify="left",
         title_style="bold",
         caption="share: of the entropy of the labels that a feature explains, beyond chance\n"
-        f"p: permutation test{units}, after Holm",
+        f"p: permutation test{units}, after Holm{alone}",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

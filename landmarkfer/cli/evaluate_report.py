@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from landmarkfer.cli.slices_report import slices_table
+from landmarkfer.cli.slices_report import slices_table, small_slices_remark
 from landmarkfer.metrics.few import FEW_IMAGES, is_few
 from landmarkfer.metrics.report import (
     Evaluation,
@@ -44,6 +44,9 @@ def print_evaluation(evaluation: Evaluation, title: str, console: Console) -> No
             console.print(calibration_table(evaluation))
         if evaluation.slices:
             console.print(slices_table(evaluation))
+        left_out = small_slices_remark(evaluation)
+        if left_out is not None:
+            console.print(left_out, highlight=False, markup=False)
         for line in reservations(evaluation):
             console.print(line, highlight=False, markup=False)
     elif other is not None:

@@ -42,9 +42,10 @@ def inspect(
     Shows images per class and split, how many faces were found, pixel-identical images, those with
     conflicting labels, images that occur in two splits, near-duplicates, constant and unreadable images.
     Shows which features besides the face (size, colour, brightness, file format, names, folders) are
-    associated with the class. Writes a contact sheet, a picture of conflicting and near-duplicate pairs, and
-    one of the confounds. Near-duplicates and what is measured of the images are stored in the cache's
-    folder. CACHE is a folder, a name under ./cache, or left out if there is only one there.
+    associated with the class. Writes a contact sheet, a picture of conflicting and near-duplicate pairs,
+    and one of the confounds, where there are features to draw. Near-duplicates and what is measured of the
+    images are stored in the cache's folder. CACHE is a folder, a name under ./cache, or left out if there
+    is only one there.
 
     \b
     Examples:
@@ -68,8 +69,10 @@ def inspect(
     pairs = pair_sheet or opened.path / "near-duplicates.png"
     write_pair_sheet(opened, found, pairs)
     picture = confounds or opened.path / "confounds.png"
-    write_confounds(found.confounds, picture, opened.path.resolve().name)
+    drawn = bool(found.confounds.found)
+    if drawn:
+        write_confounds(found.confounds, picture, opened.path.resolve().name)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        print_audit(found, sheet, pairs, picture)
+        print_audit(found, sheet, pairs, picture if drawn else None)

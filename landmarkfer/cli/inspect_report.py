@@ -18,9 +18,9 @@ SHOWN = 5
 
 
 def print_audit(
-    found: Audit, sheet: Path, pairs: Path, confounds: Path, console: Console | None = None
+    found: Audit, sheet: Path, pairs: Path, confounds: Path | None, console: Console | None = None
 ) -> None:
-    """Print an audit; `sheet`, `pairs` and `confounds` are where the contact sheet and the pictures are."""
+    """Print an audit; `sheet`, `pairs` and `confounds` say where the pictures are."""
     console = console or Console()
     state = "" if found.complete else " [yellow](incomplete: the extraction has not finished)[/yellow]"
     console.print(
@@ -56,7 +56,9 @@ def print_audit(
     if len(found.near) > SHOWN:
         more = counted(len(found.near) - SHOWN, "more near-duplicate pair")
         console.print(f"... and {more}; --json lists everything.")
-    console.print(f"\nConfounds: {escape(str(confounds))}", soft_wrap=True)
+    console.print()
+    if confounds is not None:
+        console.print(f"Confounds: {escape(str(confounds))}", soft_wrap=True)
     console.print(f"Pairs: {escape(str(pairs))}", soft_wrap=True)
     console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True)
 

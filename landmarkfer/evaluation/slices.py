@@ -6,7 +6,7 @@ from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.confounds.measure import Measured, measure_confounds
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import Evaluation
-from landmarkfer.metrics.slices import slice_predictions
+from landmarkfer.metrics.slices import slice_predictions, small_slices
 from landmarkfer.progress import SILENT, Progress
 
 
@@ -36,9 +36,11 @@ class Slicer:
             self._measured[key] = measure_confounds(cache, self._progress)
         measured = self._measured[key]
         rows = pd.Index(cache.frame(["id"])["id"]).get_indexer(pd.Index(predictions.ids))
-        slices = (
+        slices = [
             (confound.feature, value, measured.values[confound.feature][rows] == value)
             for confound in measured.report.strongest
             for value in confound.counts
+        ]
+        return evaluation.model_copy(
+            update={"slices": slice_predictions(predictions, slices), "small_slices": small_slices(slices)}
         )
-        return evaluation.model_copy(update={"slices": slice_predictions(predictions, slices)})

@@ -25,7 +25,7 @@ from landmarkfer.metrics.intervals import confusion_intervals
 from landmarkfer.metrics.predictions import Predictions, check_labelled
 from landmarkfer.metrics.selective import accuracy_at_coverage, area_under_risk_coverage
 from landmarkfer.metrics.sets import STATED, set_scores
-from landmarkfer.metrics.slices import Slice
+from landmarkfer.metrics.slices import Slice, SmallSlices
 
 SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"),
@@ -160,7 +160,7 @@ class Evaluation(_Frozen):
     training. `shared_sets` are classes of too few validation images, for which prediction sets hold their
     coverage together and not each. `other_data` is of evaluations on another cache. `warnings` are sentences
     of `metrics.collapse` on all test images, and those of the run's training. `slices` are the test images by
-    the strongest confounds of the cache, where it was available.
+    the strongest confounds of the cache, where it was available, and `small_slices` what they leave out.
     """
 
     classes: list[str]
@@ -173,6 +173,7 @@ class Evaluation(_Frozen):
     prior: dict[str, float] | str | None = None
     warnings: list[str] = []
     slices: list[Slice] = []
+    small_slices: list[SmallSlices] = []
 
     def __repr__(self) -> str:
         """A row for each subset, scores in percent."""

@@ -66,5 +66,16 @@ def test_what_is_left_out_is_named():
     assert "The source folder has one value for each class" in text
 
 
+def test_one_group_is_explained_where_a_fact_shown_rests_on_it():
+    one = confound("name prefix", 0.2, 0.01)
+    alone = one.model_copy(update={"fact": one.fact.model_copy(update={"groups": 1})})
+    assert "one group: the fact rests on one group alone, and p does not test it" in printed(
+        report(alone, groups=12)
+    )
+    assert "one group" not in printed(report(one, groups=12))
+    weak = alone.model_copy(update={"p": 0.5})
+    assert "one group" not in printed(report(weak, groups=12)), "the fact is not shown"
+
+
 def test_groups_are_stated():
     assert "permutation test over 1,234 groups" in printed(report(confound("colour", 0.2, 0.01), groups=1234))

@@ -160,8 +160,24 @@ def test_picture_of_confounds_lies_where_one_says(tmp_path):
 def test_without_labels_the_confounds_are_a_sentence(tmp_path):
     rows = [Row(id=f"{n}.png", status="no_face", sha256=f"{n}", face=image(n)) for n in range(3)]
     cache = write_cache(tmp_path / "plain", rows).path
-    assert "Confounds were not looked for: no image has a label." in run(cache).output
-    assert (cache / "confounds.png").exists()
+    output = run(cache).output
+    assert "Confounds were not looked for: no image has a label." in output
+    assert "confounds.png" not in output
+    assert not (cache / "confounds.png").exists()
+
+
+def test_with_ten_images_there_are_too_few_for_confounds(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        Row(id=f"{n}.png", label=("sad", "happy")[n % 2], status="no_face", sha256=f"{n}", face=image(n))
+        for n in range(10)
+    ]
+    cache = write_cache(tmp_path / "few", rows).path
+    text = " ".join(run(cache, "--confounds", tmp_path / "mine.png").output.split())
+    assert "Confounds were not looked for: 10 labelled images are too few" in text
+    assert "No feature of the images varies" not in text
+    assert "mine.png" not in text
+    assert not (tmp_path / "mine.png").exists()
 
 
 @pytest.mark.parametrize("name", [[], ["faces"]])

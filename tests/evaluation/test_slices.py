@@ -101,6 +101,22 @@ def test_evaluations_of_earlier_versions_are_read(runs):
     assert Evaluation.model_validate(content) == evaluation.model_copy(update={"slices": []})
 
 
+def test_people_and_small_slices_of_a_cache(runs, make_rows, tmp_path):
+    rows = confounded(make_rows, train=36, test=30)
+    for number, row in enumerate(rows):
+        row.group = f"p{number // 3}"
+    large = [row for row in rows if row.split == "test" and row.width == 400]
+    for row in large[12:]:
+        row.width, row.height = 200, 100
+    [(_, evaluation)] = evaluate_runs(runs[:1], write_cache(tmp_path / "people", rows).path)
+    [found] = [one for one in evaluation.slices if one.value == "200 x 100"]
+    chosen = [row.group for row in rows if row.split == "test" and row.width == 200]
+    assert (found.n, found.groups) == (len(chosen), len(set(chosen)))
+    assert found.groups < found.n
+    [few] = [one for one in evaluation.small_slices if one.feature == "image size"]
+    assert (few.values, few.images) == (1, 12)
+
+
 def test_an_evaluation_stays_as_it_is(runs, caches):
     evaluation, predictions = evaluate_run(runs[0])
     sliced = Slicer()(evaluation, predictions, caches["own"])

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from landmarkfer.metrics.intervals import grouped_proportion_intervals
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.slices import LEAST, slice_predictions
+from landmarkfer.metrics.slices import LEAST, Slice, slice_predictions, small_slices
 
 
 @pytest.fixture
@@ -42,3 +45,49 @@ def test_a_slice_of_one_class_has_its_recall(predictions):
 def test_small_slices_are_left_out(predictions):
     slices = [("a", str(n), np.arange(60) < n) for n in (LEAST - 1, LEAST, LEAST + 1, 0)]
     assert [one.n for one in slice_predictions(predictions, slices)] == [LEAST, LEAST + 1]
+
+
+def people(number):
+    return np.array([None if n < 0 else f"p{n}" for n in number], dtype=object)
+
+
+def test_intervals_are_over_the_groups_of_the_slice(predictions):
+    grouped = replace(predictions, groups=people(np.arange(60) // 5))
+    (found,) = slice_predictions(grouped, [("colour", "grey", np.arange(60) >= 20)])
+    hits = predictions.correct[20:].reshape(8, 5).sum(axis=1)
+    low, high = grouped_proportion_intervals(hits, np.full(8, 5))
+    assert found.interval == pytest.approx((low, high))
+    assert found.groups == 8
+    (alone,) = slice_predictions(predictions, [("colour", "grey", np.arange(60) >= 20)])
+    assert alone.groups is None
+    assert high - low > 1.5 * (alone.interval[1] - alone.interval[0]), "people are all right or all wrong"
+
+
+def test_a_slice_of_groups_of_one_image_is_over_images(predictions):
+    chosen = np.arange(60) >= 30
+    number = np.where(chosen, np.arange(60), 0)
+    (found,) = slice_predictions(replace(predictions, groups=people(number)), [("colour", "grey", chosen)])
+    (over_images,) = slice_predictions(predictions, [("colour", "grey", chosen)])
+    assert found.interval == over_images.interval
+    assert (found.groups, found.n) == (30, 30)
+
+
+def test_groups_of_one_image_each_are_none(predictions):
+    alone = replace(predictions, groups=people(np.arange(60)))
+    assert slice_predictions(alone, [("a", "b", np.arange(60) < 30)])[0].groups is None
+
+
+def test_slices_of_earlier_versions_are_read(predictions):
+    (found,) = slice_predictions(predictions, [("a", "b", np.arange(60) < 30)])
+    content = found.model_dump()
+    del content["groups"]
+    assert Slice.model_validate(content) == found
+
+
+def test_what_small_slices_leave_out_is_counted():
+    slices = [("a", str(n), np.arange(60) < n) for n in (0, 1, LEAST - 1, LEAST)]
+    slices += [("b", "x", np.arange(60) < 30), ("c", "x", np.arange(60) < 2)]
+    assert [(one.feature, one.values, one.images) for one in small_slices(slices)] == [
+        ("a", 2, LEAST),
+        ("c", 1, 2),
+    ]

@@ -18,7 +18,9 @@ ANOTHER = "another"
 """The value of images whose own value is rare."""
 BINS = 5
 """Quantiles that numbers are binned by."""
-_FEWEST, _MOST = 10, 20  # images of a value of its own; values
+FEWEST = 10
+"""Images that a value of its own has at least."""
+_MOST = 20  # values of its own
 _GREY = 2.0  # mean distance of the channels up to which a picture is grey; JPEG's rounding causes less
 
 _FOUND = re.compile(r"(\S+)@\S*=[1-9]")  # a view in which faces were found, in the column `attempts`
@@ -154,7 +156,7 @@ def pooled(values: Values, counted: NDArray[np.bool_]) -> Values:
     """
     known = pd.Series(values[counted], dtype=object).dropna()
     counts = known.value_counts()
-    own = set(counts[counts >= _FEWEST].index[:_MOST])
+    own = set(counts[counts >= FEWEST].index[:_MOST])
     return np.array([value if value is None or value in own else ANOTHER for value in values], dtype=object)
 
 

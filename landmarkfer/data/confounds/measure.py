@@ -13,6 +13,7 @@ from landmarkfer.data.confounds.association import associate
 from landmarkfer.data.confounds.features import (
     ANOTHER,
     FEATURES,
+    FEWEST,
     FOLDER,
     PREFIX,
     Feature,
@@ -71,6 +72,12 @@ def measure_confounds(cache: LandmarkCache, progress: Progress = SILENT) -> Meas
     if len(classes) < 2:
         reason = f"all labelled images are '{classes[0]}'" if classes else "no image has a label"
         return Measured(_nothing(int(labelled.sum()), f"Confounds were not looked for: {reason}."), {})
+    if labelled.sum() <= FEWEST:
+        reason = (
+            f"{labelled.sum()} labelled images are too few; a feature needs one value of {FEWEST} or more "
+            "images beside others"
+        )
+        return Measured(_nothing(int(labelled.sum()), f"Confounds were not looked for: {reason}."), {})
     ids = frame["id"].tolist()
     values = feature_values(
         frame,
@@ -113,6 +120,7 @@ def _report(
 ) -> Confounds:
     """What is found of the labelled images: their values `[N]`, classes `[N]` and groups `[N]`."""
     constant: list[str] = []
+    rare: list[str] = []
     spelt: list[str] = []
     varying: list[tuple[Feature, NDArray[np.bool_], Ints, list[str]]] = []
     for feature, found in values.items():
@@ -120,18 +128,24 @@ def _report(
         numbers, names = _numbered(found[known], feature.ordered)
         if len(names) < 2 or len(np.unique(labels[known])) < 2:
             constant.append(feature.name)
+            if names == [ANOTHER]:
+                rare.append(feature.name)
         elif feature in (PREFIX, FOLDER) and _spells(numbers, labels[known]):
             spelt.append(feature.name)
         else:
             varying.append((feature, known, numbers, names))
     associations = []
+    grouped: list[Ints | None] = []
     for _, known, numbers, _ in progress.track(varying, "testing confounds", len(varying)):
         some = None if groups is None else np.unique(groups[known], return_inverse=True)[1].astype(np.int64)
+        grouped.append(some)
         associations.append(associate(numbers, labels[known], some))
     corrected = holm([one.p for one in associations]) if associations else np.empty(0)
     confounds = [
-        _confound(feature, numbers, names, labels[known], classes, one.share, float(p))
-        for (feature, known, numbers, names), one, p in zip(varying, associations, corrected, strict=True)
+        _confound(feature, numbers, names, labels[known], some, classes, one.share, float(p))
+        for (feature, known, numbers, names), some, one, p in zip(
+            varying, grouped, associations, corrected, strict=True
+        )
     ]
     order = {feature.name: place for place, feature in enumerate(FEATURES)}
     confounds.sort(key=lambda one: (-one.share, order[one.feature]))
@@ -142,7 +156,16 @@ def _report(
         found=confounds,
         constant=constant,
         spelt=spelt,
-        reason=None if confounds else "No feature of the images varies, so that none can be a confound.",
+        reason=None if confounds else _why_none(rare),
+    )
+
+
+def _why_none(rare: Sequence[str]) -> str:
+    if not rare:
+        return "No feature of the images varies, so that none can be a confound."
+    return (
+        f"Too few images to look for confounds: no value of {', '.join(rare)} has {FEWEST} or more labelled "
+        "images, and no other feature varies."
     )
 
 
@@ -170,18 +193,23 @@ def _confound(
     values: Ints,
     names: Sequence[str],
     labels: Ints,
+    groups: Ints | None,
     classes: Sequence[str],
     share: float,
     p: float,
 ) -> Confound:
     table = np.zeros((len(names), len(classes)), np.int64)
     np.add.at(table, (values, labels), 1)
+    fact = _fact(feature, table, names, classes)
+    if groups is not None:
+        place = names.index(fact.value), classes.index(fact.label)
+        fact = _with_groups(fact, values == place[0], labels == place[1], groups)
     return Confound(
         feature=feature.name,
         images=len(values),
         share=round(share, 4),
         p=p,
-        fact=_fact(feature, table, names, classes),
+        fact=fact,
         counts={
             name: {one: int(n) for one, n in zip(classes, counts, strict=True)}
             for name, counts in zip(names, table, strict=True)
@@ -239,6 +267,19 @@ def _fact(feature: Feature, table: Ints, names: Sequence[str], classes: Sequence
         others=float(others),
         text=f"{classes[label]}: {_percent(share)} {words} (others: {_percent(others)})",
     )
+
+
+def _with_groups(fact: Fact, has: NDArray[np.bool_], of: NDArray[np.bool_], groups: Ints) -> Fact:
+    """The fact with the groups it rests on, given which images have its value and are of its class `[N]`.
+
+    Where the class has the value more often, it rests on the images of the class that have it and on the
+    others that do not, and else the other way round.
+    """
+    more = not fact.negated and fact.share >= fact.others
+    same = has == of if more else has != of
+    least = min(len(np.unique(groups[same & one])) for one in (of, ~of))
+    text = f"{fact.text}, one group" if least == 1 else fact.text
+    return fact.model_copy(update={"groups": least, "text": text})
 
 
 def _percent(share: float) -> str:

@@ -18,7 +18,8 @@ class Fact(_Frozen):
     """The most informative pair of a class and a value of a feature.
 
     `share` of the images of `label` and `others` of the remaining ones have the value, or have another one
-    where `negated`; `text` states it.
+    where `negated`; `text` states it. `groups` is the least number of groups of the images that it rests on:
+    those of the class and those of the others that set the two apart; None where images are independent.
     """
 
     label: str
@@ -27,6 +28,7 @@ class Fact(_Frozen):
     share: float
     others: float
     text: str
+    groups: int | None = None
 
 
 class Confound(_Frozen):

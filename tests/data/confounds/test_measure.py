@@ -171,6 +171,67 @@ def test_one_cache_without_anything_that_varies(measured):
     assert report.reason == "No feature of the images varies, so that none can be a confound."
 
 
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [
+        (
+            10,
+            "Confounds were not looked for: 10 labelled images are too few; a feature needs one value of 10",
+        ),
+        (14, "Too few images to look for confounds: no value of image size has 10 or more labelled images"),
+    ],
+)
+def test_too_few_images_are_the_reason(measured, count, reason):
+    rows = [
+        Row(f"{n:02}.png", "sad" if n % 3 else "happy", status="no_face", width=40 + n % 2, height=40 + n % 2)
+        for n in range(count)
+    ]
+    report = measured(rows).report
+    assert (report.images, report.found) == (count, [])
+    assert report.reason.startswith(reason)
+
+
+def prefixed(rows, person_of):
+    """Rows whose names begin with a word for each person, of whom the first six are sad."""
+    for number, row in enumerate(rows):
+        person = person_of(number)
+        row.group, row.label = f"p{person}", "sad" if person < 6 else "happy"
+        row.id = f"{'abcdefghijklmnopqrstuvwxyz'[person]}x{number:04}.png"
+    return sorted(rows, key=lambda row: row.id)
+
+
+def test_a_fact_of_one_person_says_so(measured, make_plain_rows):
+    rows = make_plain_rows(360)
+    people = prefixed(rows, lambda number: number // 20 if number < 120 else 6 + (number - 120) // 20)
+    found = of(measured(people).report, "name prefix").fact
+    assert found.groups == 1
+    assert found.text.endswith(" %), one group")
+    assert "have names with" in found.text
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_fact_of_several_people_counts_them(measured, make_plain_rows, grouped):
+    rows = make_plain_rows(240)
+    for number, row in enumerate(rows):
+        person = number // 20
+        row.group, row.label = f"p{person}" if grouped else None, "sad" if person < 4 else "happy"
+        row.width = row.height = 99 if person < 3 or person == 11 else 48
+    found = of(measured(rows).report, "image size").fact
+    assert found.text == ("sad: 75 % have size 99 x 99 (others: 12 %)")
+    assert found.groups == (3 if grouped else None)
+
+
+def test_a_fact_of_what_one_person_of_the_others_has(measured, make_plain_rows):
+    rows = make_plain_rows(240)
+    for number, row in enumerate(rows):
+        person = number // 20
+        row.group, row.label = f"p{person}", "sad" if person < 6 else "happy"
+        row.width = row.height = 99 if person < 6 else 48 if person == 6 else 99
+    found = of(measured(rows).report, "image size").fact
+    assert found.groups == 1
+    assert found.text == "sad: 100 % have size 99 x 99 (others: 83 %), one group"
+
+
 def test_names_that_spell_the_label_are_no_confound(measured, make_plain_rows):
     codes = {"angry": "AN", "happy": "HA", "sad": "SA"}
     folders = {"angry": "1", "happy": "2", "sad": "3"}
