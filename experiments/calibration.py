@@ -49,7 +49,7 @@ DATA = {
 MODELS = ("mlp", "gnn", "image", "fusion", "hog-svm")
 SEEDS = (0, 1, 2)
 WEIGHTS = ("none", "sqrt_inverse", "inverse")
-SUREST, SURE = 0.05, 0.95
+TOP, ABOVE = 0.05, 0.95
 """The share of the images of highest confidence, and the confidence, whose accuracy is compared with it."""
 ENOUGH = 30
 """Test images of a class whose coverage is reported."""
@@ -188,9 +188,9 @@ def figures(found: Predictions) -> Iterator[tuple[str, float, float, float, int]
             recall = hits[found.labels == found.classes.index(name)].mean()
             yield f"recall_{name}", recall, nan, nan, images
     order = np.argsort(-confidence, kind="stable")
-    surest = np.zeros(n, bool)
-    surest[order[: max(1, round(SUREST * n))]] = True
-    for name, chosen in (("surest", surest), ("sure", confidence > SURE)):
+    highest = np.zeros(n, bool)
+    highest[order[: max(1, round(TOP * n))]] = True
+    for name, chosen in (("top", highest), ("above", confidence > ABOVE)):
         if not chosen.any():
             continue
         own = None if groups is None else np.unique(groups[chosen], return_inverse=True)[1]
@@ -237,9 +237,9 @@ def tables(measured: pd.DataFrame) -> Iterator[str]:
         yield markdown_table(headings, rows, text_columns=2)
         yield "The predictions of highest confidence, all seeds: accuracy / mean confidence, %."
         yield markdown_table(
-            ["model", "class weights", "surest 5 %: before", "after", "p > 0.95: before", "after"],
+            ["model", "class weights", "highest 5 %: before", "after", "p > 0.95: before", "after"],
             [
-                [model, weights, *_sure_cells(of_model)]
+                [model, weights, *_confident_cells(of_model)]
                 for (model, weights), of_model in known.groupby(["model", "weights"], sort=False)
             ],
             text_columns=2,
@@ -273,9 +273,9 @@ def _cells(of_model: pd.DataFrame) -> list[str]:
     ]
 
 
-def _sure_cells(of_model: pd.DataFrame) -> list[str]:
+def _confident_cells(of_model: pd.DataFrame) -> list[str]:
     cells = []
-    for name in ("surest", "sure"):
+    for name in ("top", "above"):
         for variant in ("before", "after"):
             chosen = of_model[of_model["variant"] == variant]
             accuracy = chosen[chosen["metric"] == f"{name}_accuracy"].set_index("seed")
@@ -343,7 +343,7 @@ def main() -> None:
             "The same networks with their probabilities scaled by one temperature and one threshold for the "
             "prediction sets of all classes (before), and calibrated as trainings do it: class weights of "
             "the training undone, the scaling chosen on held-out validation folds, thresholds of sets by "
-            "class (after). Labels are the same before and after. Means ± SD over seeds. The surest 5 % are "
+            "class (after). Labels are the same before and after. Means ± SD over seeds. The highest 5 % are "
             "the images of highest confidence; *below* counts runs whose accuracy is below their mean "
             "confidence by more than the 95 % interval of the accuracy allows (Clopper-Pearson, over people "
             "of the photographs Korn-Graubard)."

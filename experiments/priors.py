@@ -72,18 +72,18 @@ def expectation_maximisation(validation: Validation, target: Floats) -> Floats:
 
 def black_box(validation: Validation, target: Floats) -> Floats:
     """The shares under which the mean prediction of the validation images would be that of the target."""
-    joint = _joint(validation)
-    ratio = np.linalg.lstsq(joint, target.mean(axis=0), rcond=None)[0]
+    means = _mean_by_label(validation)
+    ratio = np.linalg.lstsq(means, target.mean(axis=0), rcond=None)[0]
     return _normalised(np.clip(ratio, 0, None) * _shares(validation))
 
 
 def regularised(validation: Validation, target: Floats) -> Floats:
     """As `black_box`, with a penalty on ratios other than 1, the larger the fewer the images."""
-    joint, mean = _joint(validation), target.mean(axis=0)
+    means, mean = _mean_by_label(validation), target.mean(axis=0)
     penalty = PENALTY * np.sqrt(1 / len(validation.labels) + 1 / len(target))
 
     def loss(change: Floats) -> float:
-        return float(np.linalg.norm(joint @ (1 + change) - mean) + penalty * np.linalg.norm(change))
+        return float(np.linalg.norm(means @ (1 + change) - mean) + penalty * np.linalg.norm(change))
 
     classes = len(mean)
     found = minimize(loss, np.zeros(classes), bounds=[(-1, None)] * classes, method="L-BFGS-B")
@@ -97,7 +97,7 @@ ESTIMATORS: dict[str, Callable[[Validation, Floats], Floats]] = {
 }
 
 
-def _joint(validation: Validation) -> Floats:
+def _mean_by_label(validation: Validation) -> Floats:
     """Mean over validation images of probability i where the label is j, `[C, C]`."""
     member = np.eye(validation.probabilities.shape[1])[validation.labels]
     return validation.probabilities.T @ member / len(validation.labels)

@@ -76,7 +76,7 @@ def test_arrays_are_those_of_the_calibration():
     assert none.set_thresholds is None and none.answer_thresholds is None
 
 
-def test_the_surest_are_right_as_often_as_stated():
+def test_the_most_confident_are_right_as_often_as_stated():
     """Confidence is the probability of the label, also where weights chose another than the most probable."""
     rng = np.random.default_rng(4)
     log_weights = -np.log(PRIOR)
