@@ -104,7 +104,7 @@ def _groups(frame: pd.DataFrame) -> Values:
         scheme = recognised(frame["id"].tolist())
         if scheme is not None:
             group = pd.Series(groups_by(scheme.pattern, frame["id"].tolist()), frame.index, dtype=object)
-    # Names of groups and hashes are told apart by what they begin with.
+    # Names of groups and hashes are distinguished by what they begin with.
     pixels = frame["sha256"].map(lambda text: None if text is None else f"pixels {text}")
     stated = group.map(lambda name: None if pd.isna(name) else f"group {name}")
     joined = stated.where(stated.notna(), pixels)
