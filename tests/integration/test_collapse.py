@@ -72,7 +72,7 @@ COLLAPSES = {
         everything,
         {"optimiser.lr": 1e-9},
         [],
-        ["class_at_chance", "at_chance"],
+        ["at_chance", "class_at_chance"],
         "which shuffled predictions reach too (chance 33.3%, p = ",
     ),
     "a young average": (everything, {"fit.ema": 0.9999}, [], ["young_average"], None),
@@ -97,7 +97,7 @@ def test_it_is_said_in_training_and_in_evaluation(make_rows, small_settings, tmp
     assert said == [f"run 'run': {one['sentence']}" for one in stored]
     wanted = sentence or IN_TRAINING[name]
     val = len(run.read_splits()["val"])
-    assert wanted.format(image="validation image", n=val) in said[-1]
+    assert wanted.format(image="validation image", n=val) in said[0]
     assert read_run(run.path).warnings == tuple(one["sentence"] for one in stored)
 
     ((_, evaluation),) = evaluate_runs([run])
@@ -107,7 +107,7 @@ def test_it_is_said_in_training_and_in_evaluation(make_rows, small_settings, tmp
     assert read_evaluation(run.path).warnings == evaluation.warnings
     if sentence:
         assert len(own) == len(kinds)
-        assert sentence.format(image="test image", n=test) in own[-1]
+        assert sentence.format(image="test image", n=test) in own[0]
 
 
 def test_a_healthy_training_says_nothing(make_rows, small_settings, tmp_path, caplog):
