@@ -111,8 +111,9 @@ def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Gene
     there = labels.value_counts()
     if there.min() < count:
         raise SettingsError(
-            f"'data.per_class' = {count} is too many; give less, or leave the class out with data.classes: "
-            f"class '{there.idxmin()}' has {counted(int(there.min()), 'training image')}."
+            "draw fewer, or leave the class out with data.classes: "
+            f"'data.per_class' = {count}, and class '{there.idxmin()}' has "
+            f"{counted(int(there.min()), 'training image')}."
         )
     shuffled = pd.Series(rng.permutation(rows))
     classes = pd.Series(labels.to_numpy(), index=rows).loc[shuffled].to_numpy()
