@@ -118,9 +118,10 @@ def remarks(other: OtherData, *, labelled: bool, prior: object = None) -> list[s
     elif other.unlabelled:
         lines.append(f"Left out: {counted(other.unlabelled, 'image')} of {other.cache} without a class.")
     if other.trained_on:
+        verb = "is" if other.trained_on == 1 else "are"
         lines.append(
-            f"{counted(other.trained_on, 'image')} of {other.cache} pixel-identical to one that trained or "
-            "validated the run; the row 'clean' leaves such images out."
+            f"{counted(other.trained_on, 'image')} of {other.cache} {verb} pixel-identical to one that "
+            "trained or validated the run; the row 'clean' leaves such images out."
         )
     if other.left_out:
         names = ", ".join(f"{name} ({count:,})" for name, count in other.left_out.items())
@@ -212,7 +213,10 @@ def reservations(evaluation: Evaluation) -> list[str]:
             f"Prediction sets hold {sets.size:.1f} of {len(evaluation.classes)} classes on average: to hold "
             "rare classes as often as stated, they rule out little."
         )
-    if shared := evaluation.shared_sets:
+    shared = evaluation.shared_sets
+    if shared and len(shared) == len(evaluation.classes):  # also of runs of version 0.1
+        lines.append("Prediction sets hold their coverage for all classes together, not for each.")
+    elif shared:
         lines.append(
             f"Prediction sets hold their coverage for {', '.join(shared)} together, not for each: too few "
             "validation images."

@@ -243,7 +243,7 @@ def test_other_class_shares_are_said():
 
 def test_images_that_were_trained_on_are_said():
     (line,) = remarks(other_data(trained_on=3), labelled=True)
-    assert line.startswith("3 images of others pixel-identical to one that trained or validated the run")
+    assert line.startswith("3 images of others are pixel-identical to one that trained or validated the run")
 
 
 def test_sets_that_rule_out_little_are_called_so(frame):
@@ -258,9 +258,14 @@ def test_sets_that_rule_out_little_are_called_so(frame):
 
 def test_classes_that_share_a_threshold_are_said(frame):
     evaluation = evaluate_predictions(Predictions.from_frame(frame), bootstrap=10)
-    shared = evaluation.model_copy(update={"shared_sets": ["angry", "happy"]})
+    three = evaluation.model_copy(update={"classes": ["angry", "happy", "sad"]})
+    shared = three.model_copy(update={"shared_sets": ["angry", "happy"]})
     sentence = "Prediction sets hold their coverage for angry, happy together, not for each: too few "
     assert [line for line in reservations(shared) if line.startswith("Prediction sets")] == [
         sentence + "validation images."
+    ]
+    every = evaluation.model_copy(update={"shared_sets": ["angry", "happy"]})
+    assert [line for line in reservations(every) if line.startswith("Prediction sets")] == [
+        "Prediction sets hold their coverage for all classes together, not for each."
     ]
     assert not any(line.startswith("Prediction sets") for line in reservations(evaluation))

@@ -56,18 +56,18 @@ def associate(
     """
     rng = np.random.default_rng(seed)
     table = _table(values, labels)
-    explained = float(_information(table) / stats.entropy(table.sum(axis=0)))
+    explained = float(information(table) / stats.entropy(table.sum(axis=0)))
     if groups is None:
         shuffled = _shuffled(table, permutations, rng)
         by_chance = float(shuffled.mean() / stats.entropy(table.sum(axis=0)))
-        return Association(explained - by_chance, _p(_information(table), shuffled))
+        return Association(explained - by_chance, _p(information(table), shuffled))
     members = _Members(groups)
     observed: list[Floats] = []
     null: list[Floats] = []
     for _ in range(DRAWS):
         one = members.one_of_each(rng)
         drawn = _table(values[one], labels[one])
-        observed.append(_information(drawn))
+        observed.append(information(drawn))
         null.append(_shuffled(drawn, -(-permutations // DRAWS), rng))
     return Association(
         explained - _grouped_chance(values, labels, members, rng),
@@ -112,7 +112,7 @@ def _grouped_chance(values: Ints, labels: Ints, members: _Members, rng: np.rando
         table[:] = _table(values, labels[members.one_of(others[members.group], rng)], shape)
     entropy = stats.entropy(tables.sum(axis=1), axis=-1)
     several = entropy > 0  # where all groups drew one class there is nothing to explain
-    return float(np.sum(_information(tables)[several] / entropy[several]) / len(tables))
+    return float(np.sum(information(tables)[several] / entropy[several]) / len(tables))
 
 
 def _table(values: Ints, labels: Ints, shape: tuple[int, int] | None = None) -> Ints:
@@ -123,7 +123,7 @@ def _table(values: Ints, labels: Ints, shape: tuple[int, int] | None = None) -> 
     return table if shape else table[table.any(axis=1)][:, table.any(axis=0)]
 
 
-def _information(tables: NDArray[np.int64]) -> Floats:
+def information(tables: NDArray[np.int64]) -> Floats:
     """Mutual information `[...]`, in nats, of tables of counts `[..., V, C]`."""
     tables = np.asarray(tables, float)
     joint = stats.entropy(tables.reshape(*tables.shape[:-2], -1), axis=-1)
@@ -136,7 +136,7 @@ def _shuffled(table: Ints, count: int, rng: np.random.Generator) -> Floats:
     if 1 in table.shape:
         return np.zeros(count)
     drawn = stats.random_table(table.sum(axis=1), table.sum(axis=0)).rvs(count, random_state=rng)
-    return _information(drawn)
+    return information(drawn)
 
 
 def _p(observed: float | Floats, null: Floats) -> float:

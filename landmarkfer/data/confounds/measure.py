@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from landmarkfer.data.cache import LandmarkCache
-from landmarkfer.data.confounds.association import associate
+from landmarkfer.data.confounds.association import associate, information
 from landmarkfer.data.confounds.features import (
     ANOTHER,
     FEATURES,
@@ -290,6 +290,5 @@ def _percent(share: float) -> str:
 
 def _gain(both: int, value: int, label: int, total: int) -> float:
     """Mutual information, in nats, of having a value and being of a class."""
-    cells = np.array([both, value - both, label - both, total - value - label + both], float)
-    joint = stats.entropy(cells)
-    return float(stats.entropy([value, total - value]) + stats.entropy([label, total - label]) - joint)
+    cells = [[both, value - both], [label - both, total - value - label + both]]
+    return float(information(np.array(cells)))
