@@ -32,8 +32,10 @@ SHARES = {
 """Of the classes of FER2013 as it is drawn, in percent."""
 SEEDS = (0, 1, 2)
 WEIGHTS = ("none", "sqrt_inverse")
-CROPS = {"photos": 0.8462, "fer2013-skewed": 0.9167}
-"""The share of a stored image's side that image networks look at, of the data that they are trained on."""
+CROPS = {"photos": 0.8462, "fer2013-skewed": 0.9167, "fer2013": 0.9167}
+"""The share of a stored image's side that image networks look at."""
+WEIGHTED = "experiments/weights/fer2013-resnet-fer-16-s{seed}"
+"""The image networks of all of FER2013, trained without class weights; they are not trained anew."""
 IMAGE = {
     **{"model.backbone": "resnet-fer", "model.width": 16, "model.size": 44, "model.dropout": 0.2},
     **{"augment.image.rotation": 10.0, "augment.image.scale": 0.15, "augment.image.shift": 0.05},
@@ -78,8 +80,9 @@ def plan() -> Iterator[dict[str, Any]]:
                 yield settings_of(data, "mlp", weights, seed)
             for weights in WEIGHTS:
                 yield settings_of(data, "gnn", weights, seed)
-            for weights in WEIGHTS if data in CROPS else ():
-                yield settings_of(data, "image", weights, seed)
+            for weights in ("none",) if data == "fer2013" else WEIGHTS:
+                if data != "fer2013":
+                    yield settings_of(data, "image", weights, seed)
                 yield settings_of(data, "fusion", weights, seed)
             yield {
                 **{"cache": data, "model.name": "hog-svm", "seed": seed},
@@ -98,8 +101,8 @@ def settings_of(data: str, model: str, weights: str, seed: int) -> dict[str, Any
     if model == "fusion":
         own = {key: IMAGE[key] for key in ("model.backbone", "model.width", "model.size")}
         settings |= own | {"model.crop": CROPS[data], "model.fusion": "late", "model.encoder": "mlp"}
-        for branch, kind in (("image", "image"), ("encoder", "mlp")):
-            settings[f"branches.{branch}"] = f"{data}-{kind}-{weights}-s{seed}"
+        image = WEIGHTED.format(seed=seed) if data == "fer2013" else f"{data}-image-{weights}-s{seed}"
+        settings |= {"branches.image": image, "branches.encoder": f"{data}-mlp-{weights}-s{seed}"}
         settings |= {"branches.freeze": ["image", "encoder"], "optimiser.lr": 3e-4, "fit.epochs": 1}
     return settings
 

@@ -38,6 +38,8 @@ class _Layout:
 
 _WIDE, _NARROW = _Layout(40, 30, 12, 3, True), _Layout(22, 20, 0, 2, False)
 _WIDE_FROM = 130
+LESS_PROBABLE = "*"
+"""Marks a label that is not the most probable class."""
 
 
 def print_model(predictor: Predictor) -> None:
@@ -64,6 +66,12 @@ def print_faces(faces: Faces) -> None:
     console.print(table)
     if len(faces) > MOST_ROWS:
         console.print(f"… {counted(len(faces) - MOST_ROWS, 'more row')}; --out FOLDER writes them all.")
+    if less := sum(map(_is_less_probable, faces)):
+        console.print(
+            f"{LESS_PROBABLE} another class is more probable ({counted(less, 'face')}): training raised the "
+            "weights of rare classes, so labels are theirs more often; --prior train gives the most probable "
+            "class."
+        )
     labels = faces.labels
     found = {name: labels.count(name) for name in faces.classes}
     _print_counts(
@@ -96,10 +104,15 @@ def _cells(face: Face, layout: _Layout) -> list[Text]:
         image,
         Text(str(face.number)),
         Text(face.label or "abstained", "bold" if face.label else "dim"),
-        bar + f"{100 * face.confidence:.0f} %",
+        bar + f"{100 * face.confidence:.0f} %" + LESS_PROBABLE * _is_less_probable(face),
         Text(_set_text(_by_probability(face), layout.named)),
         Text(angles),
     ]
+
+
+def _is_less_probable(face: Face) -> bool:
+    """Whether a face has a label that is not its most probable class."""
+    return face.label is not None and face.probabilities[face.label] < max(face.probabilities.values())
 
 
 def _by_probability(face: Face) -> tuple[str, ...]:
@@ -121,7 +134,8 @@ def _ending(source: str, length: int) -> str:
 def _print_counts(console: Console, counts: dict[str, int], labels: dict[str | None, int]) -> None:
     faces = counts.get("ok", 0)
     parts = [counted(faces, "face")]
-    parts += [f"{count:,} {name or 'abstained'}" for name, count in labels.items() if count]
+    most_first = sorted(labels.items(), key=lambda one: -one[1])
+    parts += [f"{count:,} {name or 'abstained'}" for name, count in most_first if count]
     for status, text in (("no_face", "without a face"), ("unreadable", "unreadable")):
         count = counts.get(status)
         if count:

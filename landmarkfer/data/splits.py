@@ -74,11 +74,11 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
         )
     rng = np.random.default_rng(settings.seed)
     if not len(test):
-        train, test = _carve(frame, train, settings.test, rng)
+        train, test = _carve(frame, train, "test", settings.test, rng)
     if settings.folds:
         train, val = _fold(frame, np.union1d(train, val), settings)
     elif not len(val):
-        train, val = _carve(frame, train, settings.validation, rng)
+        train, val = _carve(frame, train, "validation", settings.validation, rng)
     else:
         train = train[~has_duplicate_in(frame, train, val)]
         if not len(train):
@@ -141,12 +141,15 @@ def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], bool]:
     return joined[number].astype(np.int64), True
 
 
-def _carve(frame: pd.DataFrame, rows: Rows, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _carve(
+    frame: pd.DataFrame, rows: Rows, name: str, share: float, rng: np.random.Generator
+) -> tuple[Rows, Rows]:
     number, several = _groups(frame, rows)
     seed = int(rng.integers(2**31))
     if several:
         folds = min(_FINEST, len(np.unique(number)))
-        inside = _in_folds(frame, rows, number, folds, range(max(1, round(share * folds))), seed)
+        wanted = range(max(1, round(share * folds)))
+        inside = _in_folds(frame, rows, number, name, folds, wanted, seed)
         return rows[~inside], rows[inside]
     labels = _label_of_each(frame, rows, number)
     splitter = StratifiedShuffleSplit(1, test_size=share, random_state=seed)
@@ -161,7 +164,7 @@ def _carve(frame: pd.DataFrame, rows: Rows, share: float, rng: np.random.Generat
 def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings) -> tuple[Rows, Rows]:
     number, several = _groups(frame, rows)
     if several:
-        inside = _in_folds(frame, rows, number, settings.folds, [settings.fold], settings.seed)
+        inside = _in_folds(frame, rows, number, "validation", settings.folds, [settings.fold], settings.seed)
         return rows[~inside], rows[inside]
     labels = _label_of_each(frame, rows, number)
     rarest = pd.Series(labels).value_counts().min()
@@ -185,6 +188,7 @@ def _in_folds(
     frame: pd.DataFrame,
     rows: Rows,
     number: NDArray[np.int64],
+    name: str,
     folds: int,
     wanted: Iterable[int],
     seed: int,
@@ -215,9 +219,9 @@ def _in_folds(
     lacking = sort_classes(set(labels) - set(labels[inside]))
     if lacking:
         logger.warning(
-            "no image of %s is in a part of %s that was carved by groups",
+            "no image of %s is among the %s, which were carved by groups",
             ", ".join(lacking),
-            counted(int(inside.sum()), "image"),
+            counted(int(inside.sum()), f"{name} image"),
         )
     return inside
 

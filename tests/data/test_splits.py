@@ -279,3 +279,15 @@ def test_people_whom_given_splits_part_are_warned_of(caplog):
         "1 group (people, sequences; 'person 1' for one) are trained on and among the test images"
         in caplog.text
     )
+
+
+def test_parts_that_lack_a_class_are_named(caplog):
+    frame = people_table().assign(split="train")
+    frame["label"] = np.where(frame["group"].isin(["person 0", "person 1"]), "sad", "happy").astype(object)
+    splits = make_splits(frame, SplitSettings(seed=2, test=0.1))
+    lacking = {
+        name: f"no image of sad is among the {len(rows)} {name} images, which were carved by groups"
+        for name, rows in (("test", splits.test), ("validation", splits.val))
+        if "sad" not in set(frame["label"].iloc[rows])
+    }
+    assert lacking and all(sentence in caplog.text for sentence in lacking.values()), caplog.text
