@@ -14,7 +14,6 @@ REMOVED: dict[str, Any] = {
     "mixing.cutmix": 0.0,
     "distillation.temperature": 1.0,
     "optimiser.momentum": 0.9,
-    "optimiser.layer_decay": 1.0,
     "optimiser.period": 10.0,
     "optimiser.plateau_patience": 5,
     "optimiser.plateau_factor": 0.3,

@@ -113,6 +113,12 @@ class OptimiserSettings(BaseModel):
     weight_decay: float = Field(
         1e-2, ge=0, description="on weight matrices; biases, norms and embeddings have none"
     )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="factor of the learning rate from each group of layers to the one below; 1 for one rate",
+    )
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps; of every schedule but onecycle")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0 for no clipping")

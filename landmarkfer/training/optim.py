@@ -32,15 +32,19 @@ def build_optimiser(model: FaceModel, settings: OptimiserSettings) -> torch.opti
 def parameter_groups(model: FaceModel, settings: OptimiserSettings) -> list[dict[str, Any]]:
     """Groups of parameters for an optimiser.
 
-    Matrices decay; biases, norms and embeddings do not.
+    Matrices decay; biases, norms and embeddings do not. With `layer_decay` below 1, each group of layers
+    learns that much slower than the next one towards the head (Clark et al., "ELECTRA", ICLR 2020).
     """
     parameters = dict(model.named_parameters())
-    matrices = [n for n, p in parameters.items() if p.ndim > 1 and n.rpartition(".")[2] not in _NO_DECAY]
-    others = [name for name in parameters if name not in matrices]
-    return [
-        {"params": [parameters[name] for name in chosen], "weight_decay": decay, "lr": settings.lr}
-        for chosen, decay in ((matrices, settings.weight_decay), (others, 0.0))
-    ]
+    depths = model.depth_groups() if settings.layer_decay < 1 else [list(parameters)]
+    groups = []
+    for above, names in enumerate(reversed(depths)):
+        matrices = [n for n in names if parameters[n].ndim > 1 and n.rpartition(".")[2] not in _NO_DECAY]
+        others = [name for name in names if name not in matrices]
+        lr = settings.lr * settings.layer_decay**above
+        for chosen, decay in ((matrices, settings.weight_decay), (others, 0.0)):
+            groups.append({"params": [parameters[name] for name in chosen], "weight_decay": decay, "lr": lr})
+    return groups
 
 
 def build_schedule(

@@ -80,6 +80,35 @@ def test_only_matrices_decay(name):
     assert ("identity" in plain) == (name == "gnn"), "embeddings"
 
 
+@pytest.mark.parametrize("name", ["gnn", "image"])
+def test_layers_learn_the_slower_the_further_from_the_head(name):
+    keywords = {"hidden": [4], "widths": [4, 4]} if name == "gnn" else {"backbone": "resnet18", "size": 32}
+    model = build_model(name, 3, **keywords)
+    groups = parameter_groups(model, OptimiserSettings(lr=0.8, layer_decay=0.5, weight_decay=0.3))
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    parameters = dict(model.named_parameters())
+    assert sum(len(group["params"]) for group in groups) == len(rate) == len(parameters)
+    for above, names in enumerate(reversed(model.depth_groups())):
+        assert {rate[id(parameters[key])] for key in names} == {0.8 * 0.5**above}
+    assert {decay[id(p)] for p in parameters.values() if p.ndim == 1} == {0.0}
+    assert decay[id(model.head.weight)] == 0.3 and rate[id(model.head.weight)] == 0.8
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_rates_of_layers_keep_their_ratio(schedule):
+    given = {"optimiser.layer_decay": 0.5, "optimiser.schedule": schedule, "fit.epochs": 2}
+    settings = load_settings(overrides=given)
+    model = build_model("mlp", 3, hidden=[4])
+    optimiser = build_optimiser(model, settings.optimiser)
+    step = build_schedule(optimiser, settings, 5)["lr_scheduler"]["scheduler"]
+    for _ in range(10):
+        head, below = optimiser.param_groups[0]["lr"], optimiser.param_groups[2]["lr"]
+        assert below == pytest.approx(head / 2)
+        optimiser.step()
+        step.step()
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
