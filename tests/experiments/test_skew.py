@@ -39,13 +39,15 @@ def test_as_many_images_as_the_shares_allow(skew, tmp_path):
 
 
 def test_the_runs_have_settings_and_find_those_they_are_initialised_from(skew):
+    stored = {skew.WEIGHTED.format(seed=seed) for seed in skew.SEEDS}
+    assert all((EXPERIMENTS.parent / path / "model.safetensors").is_file() for path in stored)
     earlier = set()
     for given in skew.plan():
         settings = load_settings(overrides=given)
         assert settings.name not in earlier
         if settings.model.name == "fusion":
-            assert {settings.branches.image, settings.branches.encoder} <= earlier
+            assert {settings.branches.image, settings.branches.encoder} <= earlier | stored
         assert resolve(settings).model.name == given["model.name"]
         earlier.add(settings.name)
-    # Of each seed: six runs on each data set, and four of pixels on the two skewed ones.
-    assert len(earlier) == 3 * (3 * 6 + 2 * 4)
+    # Of each seed: six runs on each data set, four of pixels on the two skewed ones, and a fusion on FER2013.
+    assert len(earlier) == 3 * (3 * 6 + 2 * 4 + 1)
