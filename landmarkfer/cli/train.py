@@ -21,7 +21,10 @@ from landmarkfer.models import MODELS
     "--model", type=click.Choice(list(MODELS)), help="Which model; gnn if no recipe says otherwise."
 )
 @click.option(
-    "--cache", help="Landmark cache, a folder or a name under ./cache; the only one there by default."
+    "--cache",
+    "caches",
+    multiple=True,
+    help="Landmark cache, a folder or a name under ./cache, by default the only one there; may be repeated.",
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file of settings.")
 @click.option("--graph", help="Facial graph of a graph model: a name (`landmarkfer graph list`) or a file.")
@@ -85,6 +88,7 @@ def train(
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
       landmarkfer train --model mlp --folds 5 --class happy --class sad
+      landmarkfer train --model mlp --cache fer2013 --cache photos
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and given_options() != ["resumed"]:

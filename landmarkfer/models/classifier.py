@@ -189,11 +189,14 @@ class Classifier(ABC):
         """The share of each class among the training images, `[C]`; None where the model does not keep it."""
         return None
 
-    def fit_branch_weight(self, embedded: Tensor, labels: NDArray[np.int64]) -> None:
+    def fit_branch_weight(
+        self, embedded: Tensor, labels: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> None:
         """Fit the weight of a fused model's second branch to validation images.
 
         Args:
             embedded: Features of each face in each pass of test-time augmentation, `[V, N, D]`.
             labels: int64 `[N]`.
+            weights: `[N]`, how much each image counts, see `calibration.weights`.
         """
         return

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.config.train import BranchSettings, ResolvedSettings
@@ -17,26 +19,36 @@ from landmarkfer.models import build_model
 from landmarkfer.models.classifier import Branch, Classifier
 from landmarkfer.progress import counted
 from landmarkfer.runs.folder import find_run
+from landmarkfer.training.cache_shares import drawn_shares, image_weights
 
 
-def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
-    """Images of each class among some rows, `[C]`, those without a face included."""
+def class_counts(dataset: FaceDataset, rows: Rows, weights: NDArray[np.float64] | None = None) -> Tensor:
+    """Images of each class among some rows, `[C]`, those without a face included.
+
+    Args:
+        dataset: The images.
+        rows: Their rows.
+        weights: How much each of the rows counts, `[n]`; once if None.
+    """
     labels = dataset.faces.labels
     assert labels is not None
-    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
+    each = None if weights is None else torch.from_numpy(weights)
+    return torch.bincount(labels[torch.as_tensor(rows)], each, minlength=len(dataset.classes))
 
 
 def class_shares(settings: ResolvedSettings, dataset: FaceDataset, splits: Splits) -> Tensor:
     """The share of each class in the data, `[C]`: among the training images, as far as these are as drawn.
 
     Where `data.per_class` has drawn the training images evenly, it is that among the validation images, with
-    one more of each class, since a class of which these have none may exist.
+    one more of each class, since a class of which these have none may exist. Of several caches, images count
+    as often as the shares of the caches say (`cache_shares`).
     """
+    shares = drawn_shares(settings, dataset, splits.train)
     if settings.data.per_class:
-        counts = class_counts(dataset, splits.val) + 1
+        counts = class_counts(dataset, splits.val, image_weights(shares, dataset, splits.val)) + 1
     else:
-        counts = class_counts(dataset, splits.train)
-    return counts / counts.sum()
+        counts = class_counts(dataset, splits.train, image_weights(shares, dataset, splits.train))
+    return (counts / counts.sum()).float()
 
 
 def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:

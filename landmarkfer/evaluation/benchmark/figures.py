@@ -54,7 +54,7 @@ class Measured:
         outdated: Rows and seeds whose run was trained with other settings than the recipe has.
         days: When the runs were started, YYYY-MM-DD.
         versions: Of the packages, for each run; empty where they are not known.
-        cache: The cache of the first run, as its recipe names it.
+        caches: The cache of the first run, as its recipe names it, or several; empty where none is named.
     """
 
     predictions: dict[str, dict[int, Predictions]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Measured:
     outdated: set[tuple[str, int]] = field(default_factory=set)
     days: set[str] = field(default_factory=set)
     versions: list[Mapping[str, str]] = field(default_factory=list)
-    cache: str | None = None
+    caches: Sequence[str] = ()
 
 
 def check_rows(settings: BenchmarkSettings, csv: Path) -> None:
@@ -121,8 +121,8 @@ def measure(
             weights = weights_folder(recipe, row, seed)
             run = RunFolder(weights or runs_root / run_name(recipe, settings, row, seed))
             archived = archive_file(recipe, row, seed, results_root)
-            if weights is not None and found.cache is None and run.finished:
-                found.cache = run.read_config().cache.path
+            if weights is not None and not found.caches and run.finished:
+                found.caches = [one.path for one in run.read_config().cache.each]
             if run.finished:
                 try:
                     _archive(run, archived, settings, progress, latency)
@@ -185,7 +185,7 @@ def _add(
             progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
             found.outdated.add((row.name, seed))
             return
-        found.cache = found.cache or wanted.cache
+        found.caches = found.caches or wanted.caches
     found.days.add(archived.created[:10])
     found.versions.append(archived.versions)
     found.runs.add((row.name, seed))

@@ -16,8 +16,8 @@ from landmarkfer.config.benchmark import (
 )
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.images import natural_size
+from landmarkfer.data.joined import open_cache
 from landmarkfer.errors import SettingsError
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.device import accelerator, precision
@@ -107,7 +107,7 @@ def _sibling_seconds(
 def _estimated_seconds(settings: TrainSettings) -> float | None:
     """Seconds of a whole training, from three steps on synthetic faces; None if the model is no network."""
     check_settings(settings)
-    cache = LandmarkCache.open(find_cache(settings.cache))
+    cache = open_cache(settings.cache)
     frame = cache.frame(["label", "split"])
     images = int(((frame["split"] == "train") & frame["label"].notna()).sum()) or len(frame)
     steps = settings.epochs * max(1, int(images * (1 - settings.split.validation)) // settings.fit.batch_size)

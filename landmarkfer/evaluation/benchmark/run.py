@@ -10,6 +10,7 @@ from pathlib import Path
 
 from landmarkfer.config.benchmark import BenchmarkSettings, plain_name, read_benchmark, row_settings
 from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.joined import join_caches
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.benchmark.archive import archive_folder
 from landmarkfer.evaluation.benchmark.figures import (
@@ -131,9 +132,9 @@ def _write_differences(
     """
     reports = {}
     cache: LandmarkCache | None = None
-    if found.cache is not None:
+    if found.caches:
         with suppress(CacheError):
-            cache = LandmarkCache.open(find_cache(found.cache))
+            cache = join_caches([LandmarkCache.open(find_cache(one)) for one in found.caches])
     for pair in settings.pairs:
         names = pair.first, pair.second
         if not all(name in found.predictions for name in names):
