@@ -117,7 +117,8 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     device = accelerator(settings.fit.device)
     whole = settings.fit.batch_size
     faces = min(whole, _TIMED_FACES) if device == "cpu" else whole
-    batch = synthetic_faces(faces, natural_size(cache), settings).to(device)
+    side = natural_size(cache) if "image" in model.inputs else 1
+    batch = synthetic_faces(faces, side, settings).to(device)
     model.to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     seconds = []
