@@ -231,7 +231,9 @@ class TrainSettings(BaseModel):
     )
     seed: int = Field(0, ge=0)
     init: str | None = Field(
-        None, description="a finished run whose weights the training is initialised from, but for the head"
+        None,
+        description="a finished run whose weights the training is initialised from, or a model that ships "
+        "(shipped, fusion, landmarks); of the head, those of classes of the same name",
     )
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()

@@ -183,16 +183,27 @@ class FaceModel(nn.Module, Classifier):
     def never_initialised(self) -> set[str]:
         """Names of the tensors that belong to a model's own data and graph; see `initialise_from`."""
         graphs = [name for name, module in self.named_modules() if isinstance(module, GraphBuffers)]
-        return {*OF_ITS_DATA, *(f"{name}.{array}" for name in graphs for array in GRAPH_ARRAYS)}
+        models = [
+            f"{name}." if name else "" for name, one in self.named_modules() if isinstance(one, FaceModel)
+        ]
+        found = {prefix + buffer for prefix in models for buffer in OF_ITS_DATA}
+        return found.union(f"{name}.{array}" for name in graphs for array in GRAPH_ARRAYS)
 
-    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Set the weights of another model; the head's only if its classes are as many.
+    def initialise_from(self, weights: Mapping[str, Tensor], classes: Sequence[int] | None = None) -> None:
+        """Set the weights of another model; those of the head by class.
+
+        Args:
+            weights: Of the other model.
+            classes: The number that each class has in the other model, -1 for one that it lacks and whose
+                rows of the head stay as they are; None where the classes are the same, if they are as many.
 
         Raises:
             ValueError: They do not fit; the message names one.
         """
         own = self.state_dict()
         head = set(self.depth_groups()[-1])
+        if classes is not None:
+            weights = {**weights, **{key: _by_class(own[key], weights, key, classes) for key in head}}
         fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
         fresh |= self.never_initialised
         for key, value in own.items():
@@ -266,6 +277,17 @@ class FaceModel(nn.Module, Classifier):
         grouped = {name for group in groups for name in group}
         first, *others = [group for group in groups if group]
         return [[name for name in names if name not in grouped] + first, *others]
+
+
+def _by_class(own: Tensor, weights: Mapping[str, Tensor], key: str, classes: Sequence[int]) -> Tensor:
+    """A tensor of a head, `[C, ...]`, with the rows of the classes that the other model has, too."""
+    if key not in weights or weights[key].shape[1:] != own.shape[1:]:
+        raise ValueError(f"'{key}' differs")
+    numbers = torch.as_tensor(classes)
+    known = numbers >= 0
+    mixed = own.clone()
+    mixed[known] = weights[key].to(own)[numbers[known]]
+    return mixed
 
 
 def is_network(model: Classifier) -> TypeGuard[FaceModel]:

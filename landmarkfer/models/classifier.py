@@ -92,8 +92,13 @@ class Classifier(ABC):
         """All tensors of a network by name; none of a classical model."""
         return {}
 
-    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
+    def initialise_from(self, weights: Mapping[str, Tensor], classes: Sequence[int] | None = None) -> None:
         """Set the weights of another model of the same kind, as the start of a training.
+
+        Args:
+            weights: Of the other model.
+            classes: The number that each class has in the other model, -1 for one that it lacks, `[C]`; None
+                where the classes are the same.
 
         Raises:
             ValueError: They do not fit; the message names one.

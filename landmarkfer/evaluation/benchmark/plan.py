@@ -27,6 +27,7 @@ from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.fine_tuning import with_shipped
 from landmarkfer.training.resolve import check_settings
 
 # In a timed step on the CPU, where a step takes as long as its faces together.
@@ -106,6 +107,7 @@ def _sibling_seconds(
 
 def _estimated_seconds(settings: TrainSettings) -> float | None:
     """Seconds of a whole training, from three steps on synthetic faces; None if the model is no network."""
+    settings = with_shipped(settings)
     check_settings(settings)
     cache = open_cache(settings.cache)
     frame = cache.frame(["label", "split"])

@@ -31,6 +31,7 @@ from landmarkfer.reporting.markdown import package_versions
 from landmarkfer.reporting.results import write_results
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.training.collapse import repeat_warnings
+from landmarkfer.training.fine_tuning import with_shipped
 from landmarkfer.training.multirun import train_multirun
 from landmarkfer.training.parallel import train_parallel
 from landmarkfer.training.resolve import check_settings
@@ -79,7 +80,7 @@ def benchmark(
     check_rows(settings, csv)
     rows = chosen_rows(settings, only)
     wanted = [row_settings(recipe, settings, row, seed) for row in rows for seed in seeds or settings.seeds]
-    for one in wanted:  # all that can be found wrong is, before hours of training
+    for one in map(with_shipped, wanted):  # all that can be found wrong is, before hours of training
         check_settings(one)
         if train and one.seed == wanted[0].seed:
             build_model(one.model.name, 2, **one.model.keywords)
