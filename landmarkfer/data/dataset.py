@@ -71,10 +71,11 @@ def label_images(
         CacheError: The cache is not complete.
         SettingsError: The settings name a class that the cache does not have.
     """
-    if not cache.complete:
+    if unfinished := [one for one in cache.members if not one.complete]:
         raise CacheError(
-            f"{cache.path} is not complete ({len(cache)} of {counted(cache.manifest.rows, 'row')}); "
-            "run the same `landmarkfer extract` again to finish it."
+            f"{unfinished[0].path} is not complete ({len(unfinished[0])} of "
+            f"{counted(unfinished[0].manifest.rows, 'row')}); run the same `landmarkfer extract` again to "
+            "finish it."
         )
     frame = cache.frame(["id", "label", "split", "subset", "group", "status", "sha256"])
     merged: Mapping[str, str | None] = (

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -202,15 +201,15 @@ def _tested_of_member(run: RunFolder, config: RunConfig, source: LandmarkCache) 
     Returns:
         `[N]`; None where the cache is none of them.
     """
-    member = next((one for one in config.cache.members if one.fingerprint == source.fingerprint), None)
-    if member is None:
+    prefix = config.cache.prefix_of(source.fingerprint)
+    if not prefix:
         return None
     if run.splits_file.exists():
         splits = run.read_splits()
     else:  # weights that are shipped alone
         frame, _ = label_images(config.cache.open(), config.settings.data, config.classes)
         splits = split_ids(run, frame)
-    prefix, test = f"{Path(os.path.abspath(member.path)).name}/", set(splits["test"])
+    test = set(splits["test"])
     return np.array([prefix + one in test for one in source.frame(["id"])["id"]], dtype=bool)
 
 

@@ -35,6 +35,10 @@ GROUPED_LEGEND = (
     "Intervals and permutation tests draw and exchange {groups} whole groups of images (people or "
     "sequences); McNemar's test takes the images as independent."
 )
+OWN_TEST_LEGEND = (
+    "Each row is over the test images of the data that it was trained on; rows that were trained on other "
+    "data than each other can be compared in *Trained on, tested on* alone."
+)
 MATRIX_LEGEND = (
     "Percent; mean ± standard deviation over training seeds. A column is over the same images for all rows, "
     "those that every row has to be tested on: {images}. Rows that were trained on a data set are tested on "
@@ -165,6 +169,9 @@ def render_results(
         )
     ]
     parts.append(LEGEND)
+    several = len(set((trained_on or {}).values())) > 1
+    if several:
+        parts.append(OWN_TEST_LEGEND)
     if published:
         parts.append("\n".join(f"- *{p.name}* (published): {p.source}" for p in published))
     if contrasts:
@@ -174,7 +181,6 @@ def render_results(
         if groups := {f"{value:,.0f}" for row in rows for value in row.paired.get("groups", ())}:
             parts.append(GROUPED_LEGEND.format(groups=" or ".join(sorted(groups))))
     if any(row.elsewhere() for row in rows):
-        several = len(set((trained_on or {}).values())) > 1
         parts += [f"## {'Trained on, tested on' if several else 'On other data'}"]
         parts += [_elsewhere(rows, (trained_on or {}) if several else None)]
         if several:

@@ -52,6 +52,25 @@ class CacheInfo(BaseModel):
         """The folder of the cache, or those of several."""
         return tuple(one.path for one in self.members) or self.path
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the caches are called: the names of their folders."""
+        return tuple(Path(os.path.abspath(one.path)).name for one in self.each)
+
+    def prefix_of(self, fingerprint: str) -> str | None:
+        """What the run has before the ids of a cache: nothing, or of one of several its name and a slash.
+
+        Args:
+            fingerprint: Of the cache's content.
+
+        Returns:
+            The prefix; None where the run was not trained on such a cache.
+        """
+        if fingerprint == self.fingerprint:
+            return ""
+        known = {one.fingerprint: f"{name}/" for one, name in zip(self.members, self.names, strict=False)}
+        return known.get(fingerprint)
+
     @classmethod
     def of(cls, cache: "LandmarkCache") -> "CacheInfo":
         """What a run states of a cache."""

@@ -198,7 +198,7 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
         "backbone": settings.model.keywords.get("backbone"),
         "parameters": config.parameters,
         "cache": Path(config.cache.path).name,
-        "caches": tuple(Path(one.path).name for one in config.cache.each),
+        "caches": config.cache.names,
         "cache_fingerprint": config.cache.fingerprint,
         "classes": config.classes,
         "seed": settings.seed,

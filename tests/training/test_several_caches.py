@@ -19,6 +19,7 @@ from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError, RunError, SettingsError
+from landmarkfer.estimator import ExpressionClassifier
 from landmarkfer.evaluation.evaluate import evaluate_run, evaluate_runs
 from landmarkfer.evaluation.files import read_evaluation
 from landmarkfer.evaluation.opened import open_run
@@ -197,6 +198,15 @@ class TestEvaluation:
         assert open_run(alone).predict_test().ids.tolist() == evaluated[1].ids.tolist()
         own = evaluate_run(alone, caches[1].path)[1]
         assert len(own) == evaluated[0].subsets["second"].n
+
+    def test_as_a_scikit_learn_estimator_scores_no_training_images_of_one_cache(self, run, caches):
+        splits, frame = run.read_splits(), caches[1].frame()
+        seen = ("second/" + frame["id"]).isin([*splits["train"], *splits["val"]])
+        assert seen.sum() > 40
+        estimator = ExpressionClassifier.from_run(run.path)
+        counted = (frame["label"].notna() & ~seen).to_numpy()
+        expected = (estimator.predict(caches[1]) == frame["label"])[counted].mean()
+        assert estimator.score(caches[1]) == pytest.approx(expected)
 
     def test_under_another_prior_has_a_folder_of_its_own(self, run):
         evaluate_runs([run], prior="uniform")

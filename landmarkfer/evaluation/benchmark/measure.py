@@ -1,7 +1,6 @@
 """The finished runs of a benchmark: their predictions on test images and other data, and their costs."""
 
 import json
-import os
 import timeit
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -67,7 +66,7 @@ def _archived(
         changed=config.changed,
         figures=[*figures, *further],
         versions=package_versions(),
-        trained_on=[Path(os.path.abspath(one.path)).name for one in config.cache.each],
+        trained_on=config.cache.names,
         elsewhere={name: found for name, (_, found) in evaluations.items()},
     )
 

@@ -183,6 +183,7 @@ def test_the_page_has_a_table_of_both(place, values):
         assert f"| {row} | {of} | " in page
     counts = ", ".join(f"{len(ids_tested(place, data))} of {data}" for data in ("lab", "street"))
     assert f"for all rows, those that every row has to be tested on: {counts}." in page
+    assert "Each row is over the test images of the data that it was trained on; rows that" in page
     assert "## Pairs on each data set" in page
     difference = values["both", ALL_SEEDS, pair_subset("lab", "street alone"), "difference"]
     assert f"| both – street alone | lab | 36 | {100 * difference:+.2f} |" in page
