@@ -54,7 +54,7 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
             f"the detector '{detector}'; {_advice(name, wanted, detector)}."
         )
     config = run.read_config()
-    _check_images(init, config, made, where)
+    _check_images(name, config, made, where)
     _check_stated(init, settings, config)
     stated = settings.model_dump(exclude_unset=True)
     taken = {
@@ -75,23 +75,23 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
 def _advice(name: str, wanted: str, detector: str) -> str:
     if wanted and shipped_run(f"{name}-{detector}") is not None:
         return (
-            f"take init = '{name}', which is the one of the cache's detector, or extract with the other one"
+            f"take 'init' = '{name}', which is the one of the cache's detector, or extract with the other one"
         )
     return "extract it with one of the package's detectors"
 
 
-def _check_images(init: str, config: RunConfig, made: Manifest, where: str) -> None:
+def _check_images(name: str, config: RunConfig, made: Manifest, where: str) -> None:
     """Refuse a cache whose images show faces otherwise than those that the model was trained on."""
     extraction = config.cache.extraction or {}
     crop = extraction.get("crop")
     if config.images is None or made.settings.get("crop") == crop:
         return
     there = made.settings.get("crop")
-    alone = next(name for name in SHIPPED if name != init.partition("-")[0])
+    alone = next(other for other in SHIPPED if other != name)
     raise SettingsError(
-        f"'init' = '{init}' reads aligned crops of {crop} pixels, and {where} has "
+        f"the model that ships as '{name}' reads aligned crops of {crop} pixels, and {where} has "
         f"{f'crops of {there}' if there else 'whole images'}; extract it again with --crop {crop} --passes "
-        f"{extraction.get('passes', 1)}, or take init = '{alone}', which reads landmarks alone."
+        f"{extraction.get('passes', 1)}, or take 'init' = '{alone}', which reads landmarks alone."
     )
 
 
@@ -116,10 +116,9 @@ def _check_same(init: str, table: str, stated: Mapping[str, Any], shipped: Mappi
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             _check_same(init, place, value, own)
         elif key not in shipped or _plain(value) != _plain(own):
-            known = f"it is {own!r} there" if key in shipped else "it has no such setting"
+            known = f"has {own!r}" if key in shipped else "has no such setting"
             raise SettingsError(
-                f"'{place}' = {value!r} contradicts 'init' = '{init}', whose model is what it was trained as "
-                f"({known}); leave it out."
+                f"'{place}' = {value!r} contradicts 'init' = '{init}', whose model {known}; leave it out."
             )
 
 

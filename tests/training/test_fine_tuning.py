@@ -17,6 +17,7 @@ from landmarkfer.runs.records import read_run
 from landmarkfer.runs.shipped import SHIPPED, folder_of_shipped, shipped_run
 from landmarkfer.training.fine_tuning import DEFAULTS, with_shipped
 from landmarkfer.training.fit import resume, train
+from landmarkfer.training.multirun import repetitions, train_multirun
 from landmarkfer.training.resolve import resolve
 from landmarkfer.training.setup import open_caches, set_up
 
@@ -109,10 +110,13 @@ class TestWhatIsRefused:
         [
             (
                 {"model.name": "gnn"},
-                r"'model\.name' = 'gnn' contradicts 'init' = 'shipped', whose .*'fusion' th",
+                r"'model\.name' = 'gnn' contradicts 'init' = 'shipped', whose model has 'fus",
             ),
-            ({"model.width": 64}, r"'model\.width' = 64 contradicts .*\(it is 16 there\); leave it out"),
-            ({"model.readout": "region"}, r"'model\.readout' = 'region' .*\(it has no such setting\)"),
+            ({"model.width": 64}, r"'model\.width' = 64 contradicts .*, whose model has 16; leave it out"),
+            (
+                {"model.readout": "region"},
+                r"'model\.readout' = 'region' .*, whose model has no such setting; leave",
+            ),
             (
                 {"model.encoder_settings": {"hidden": [9]}},
                 r"'model\.encoder_settings\.hidden' = \[9\] contradic",
@@ -126,7 +130,7 @@ class TestWhatIsRefused:
 
     def test_landmarks_of_another_detector(self, own, cache_of):
         with pytest.raises(
-            SettingsError, match=r"own has those of the detector 'facemesh'; take init = 'fusion'"
+            SettingsError, match=r"own has those of the detector 'facemesh'; take 'init' = 'fusion'"
         ):
             resolve(settings_of(own, "fusion-landmarker"))
         with pytest.raises(
@@ -138,7 +142,8 @@ class TestWhatIsRefused:
     def test_images_that_show_faces_otherwise(self, cache_of, crop, said):
         cache = cache_of(f"crop-{crop}", settings={"crop": crop})
         with pytest.raises(
-            SettingsError, match=rf"{said}; extract it again with --crop 52 --passes 3, or take"
+            SettingsError,
+            match=rf"{said}; extract it again with --crop 52 --passes 3, or take 'init' = 'landmarks'",
         ):
             resolve(settings_of(cache))
         assert resolve(settings_of(cache, "landmarks")).init == "landmarks-facemesh"
@@ -228,6 +233,16 @@ class TestTraining:
         run = train(settings_of([own, other], "landmarks", **{"fit.epochs": 1}), runs_root=tmp_path)
         assert run.read_config().cache.path == "own+other"
         assert "val_accuracy_other" in pd.read_csv(run.metrics_file)
+
+    def test_with_several_seeds_is_known_again(self, own, tmp_path, monkeypatch):
+        wanted = repetitions(settings_of(own, "landmarks", **{"fit.epochs": 1}), [0, 1])
+        assert [one.name for one in wanted] == ["mlp-s0", "mlp-s1"]
+        first = train_multirun(wanted, runs_root=tmp_path)
+        monkeypatch.setattr("landmarkfer.training.fit._train", lambda *_: pytest.fail("done before"))
+        again = train_multirun(wanted, runs_root=tmp_path)
+        assert [run.path for run in again] == [run.path for run in first]
+        seeds = [run.read_config().settings.seed for run in again]
+        assert seeds == [0, 1]
 
     def test_as_a_user_would(self, own, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
