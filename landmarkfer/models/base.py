@@ -27,6 +27,7 @@ from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.files import replacing
+from landmarkfer.models.class_rows import rows_by_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.models.graph_buffers import GRAPH_ARRAYS, GraphBuffers, graph_of
 
@@ -203,7 +204,7 @@ class FaceModel(nn.Module, Classifier):
         own = self.state_dict()
         head = set(self.depth_groups()[-1])
         if classes is not None:
-            weights = {**weights, **{key: _by_class(own[key], weights, key, classes) for key in head}}
+            weights = {**weights, **{key: rows_by_class(key, own[key], weights, classes) for key in head}}
         fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
         fresh |= self.never_initialised
         for key, value in own.items():
@@ -277,17 +278,6 @@ class FaceModel(nn.Module, Classifier):
         grouped = {name for group in groups for name in group}
         first, *others = [group for group in groups if group]
         return [[name for name in names if name not in grouped] + first, *others]
-
-
-def _by_class(own: Tensor, weights: Mapping[str, Tensor], key: str, classes: Sequence[int]) -> Tensor:
-    """A tensor of a head, `[C, ...]`, with the rows of the classes that the other model has, too."""
-    if key not in weights or weights[key].shape[1:] != own.shape[1:]:
-        raise ValueError(f"'{key}' differs")
-    numbers = torch.as_tensor(classes)
-    known = numbers >= 0
-    mixed = own.clone()
-    mixed[known] = weights[key].to(own)[numbers[known]]
-    return mixed
 
 
 def is_network(model: Classifier) -> TypeGuard[FaceModel]:

@@ -114,10 +114,19 @@ def _check_same_search(study: "Study", search: SearchSettings, base: TrainSettin
     known = study.user_attrs.get(_RECIPE)
     if known is None:
         study.set_user_attr(_RECIPE, asked)
-    elif known | {"settings": without_removed(known["settings"])} != asked:
+    elif known | {"settings": _as_today(known["settings"])} != asked:
         raise SettingsError(
             "the study in that folder has other settings or ranges; choose another --name, or remove it."
         )
+
+
+def _as_today(settings: dict[str, Any]) -> dict[str, Any]:
+    """Plain settings of an earlier version with the defaults of what it did not have."""
+    try:
+        known = TrainSettings.model_validate(without_removed(settings))
+    except ValueError:
+        return settings
+    return known.model_dump(mode="json", exclude={"name"})
 
 
 def _search(
