@@ -58,6 +58,8 @@ def join_caches(members: Sequence[LandmarkCache]) -> LandmarkCache:
         if one.name == CACHE_MEAN.lstrip("_"):
             raise CacheError(f"'{one.name}' is what means over several caches are called; rename {one.path}.")
         for other in members[:number]:
+            if other.path.resolve() == one.path.resolve():
+                raise CacheError(f"{one.path} is named twice; name each cache once.")
             if other.name == one.name:
                 raise CacheError(
                     f"{other.path} and {one.path} are both called '{one.name}', and images of several caches "

@@ -88,6 +88,10 @@ def test_one_cache_stays_what_it_is(caches):
 
 
 class TestRefused:
+    def test_one_cache_twice(self, caches):
+        with pytest.raises(CacheError, match="a is named twice; name each cache once"):
+            open_cache([caches[0].path, f"{caches[0].path}/../a"])
+
     def test_two_of_one_name(self, caches, rows_of, tmp_path):
         other = write_cache(tmp_path / "elsewhere" / "a", rows_of(4, seed=3))
         with pytest.raises(CacheError, match=r"are both called 'a'.*rename one of the folders"):
