@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from landmarkfer.progress import Progress
     from landmarkfer.runs.folder import RunFolder
 
+    AnyCache = LandmarkCache | str | os.PathLike[str]
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -184,7 +186,7 @@ def extract(
 @extras_named()
 def train(
     model: str | None = None,
-    cache: "LandmarkCache | str | os.PathLike[str] | None" = None,
+    cache: "AnyCache | Sequence[AnyCache] | None" = None,
     *,
     recipe: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -196,7 +198,8 @@ def train(
 
     Args:
         model: Which model (`landmarkfer.models.MODELS`); that of the recipe if None, and `gnn` without one.
-        cache: The cache, its folder, or its name under `./cache`; the only one there if None.
+        cache: The cache, its folder, or its name under `./cache`; several of them; or None for the only one
+            there.
         recipe: A TOML file of settings.
         settings: Any settings by dotted key, such as `{"fit.epochs": 5, "augment.jitter": 0.1}`.
         out: The folder of all runs; `experiments/runs` if None.
@@ -222,8 +225,12 @@ def train(
             f"train has no option '{unknown[0]}'; it has {', '.join(_SETTINGS)}, and settings={{...}} takes "
             "every setting by its dotted key."
         )
-    where = cache.path if isinstance(cache, LandmarkCache) else cache
-    overrides = {"model.name": model, "cache": None if where is None else os.fspath(where)}
+    overrides: dict[str, Any] = {"model.name": model}
+    if cache is not None:
+        several = [cache] if isinstance(cache, str | os.PathLike | LandmarkCache) else cache
+        overrides["cache"] = [
+            os.fspath(one.path if isinstance(one, LandmarkCache) else one) for one in several
+        ]
     overrides |= {_SETTINGS[key]: value for key, value in options.items()} | dict(settings or {})
     resolved = load_settings(None if recipe is None else Path(recipe), overrides)
     with shown(progress) as report:

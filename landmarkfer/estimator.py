@@ -202,7 +202,6 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(labels)
         self._trained_ = trained
         self._order_ = np.argsort(np.searchsorted(self.classes_, labels))
-        self._cache_ = trained.config.cache.fingerprint
         self._seen_ = seen
 
     def predict(self, X: "ArrayLike | LandmarkCache", sizes: ArrayLike | None = None) -> NDArray:
@@ -272,13 +271,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
         frame = X.frame(["id", "label", "split"])
         counted = frame["label"].isin(list(self.classes_))
-        if X.fingerprint == self._cache_:
+        prefix = self._trained_.config.cache.prefix_of(X.fingerprint)
+        if prefix is not None:
             if self._seen_ is None:
                 raise ValueError(
                     f"the model was trained on {X.path}, and its run has no splits.json that names the "
                     "training images; score another cache, or landmarks and labels."
                 )
-            counted &= ~frame["id"].isin(self._seen_)
+            counted &= ~(prefix + frame["id"]).isin(self._seen_)
         elif (counted & (frame["split"] == "test")).any():
             counted &= frame["split"] == "test"
         rows = np.flatnonzero(counted)

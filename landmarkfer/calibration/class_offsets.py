@@ -7,8 +7,10 @@ frequencies.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
+
+from landmarkfer.calibration.weights import effective_size
 
 STEP = 0.02
 """By how much an offset grows at a time."""
@@ -21,7 +23,10 @@ LARGEST = 3.0
 
 
 def class_offsets(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], least_recall: float
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    least_recall: float,
+    weights: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """The offsets that raise the recall of every class to a floor, or as near to it as a small cost allows.
 
@@ -32,23 +37,25 @@ def class_offsets(
         logits: `[V, n, C]`, of each test-time augmentation of each image; probabilities are averaged over V.
         labels: int `[n]`, below C.
         least_recall: The floor, 0 to 1; 0 for no offsets.
+        weights: `[n]`, see `calibration.weights`.
 
     Returns:
         `[C]`, at least 0; 0 for a class of fewer than `LEAST_IMAGES` images.
     """
     _, images, classes = logits.shape
     offsets = np.zeros(classes)
-    counts = np.bincount(labels, minlength=classes)
-    known = counts >= LEAST_IMAGES
+    w = np.ones(images) if weights is None else np.asarray(weights, float)
+    counts = np.bincount(labels, w, minlength=classes)
+    known = np.array([effective_size(w[labels == number]) >= LEAST_IMAGES for number in range(classes)])
     if not known.any():
         return offsets
     best, lowest, base = offsets.copy(), -1.0, -1.0
     while offsets.max() < LARGEST:
         predicted = softmax(logits + offsets, axis=2).mean(axis=0).argmax(axis=1)
-        hits = np.bincount(labels[predicted == labels], minlength=classes)
-        accuracy = hits.sum() / images
+        hits = np.bincount(labels, w * (predicted == labels), minlength=classes)
+        accuracy = hits.sum() / w.sum()
         base = accuracy if base < 0 else base
-        recalls = np.where(known, hits / np.maximum(counts, 1), np.inf)
+        recalls = np.where(known, hits / np.where(known, counts, 1), np.inf)
         if accuracy < base - COST:
             break
         if recalls.min() > lowest:

@@ -11,10 +11,16 @@ With one threshold for all classes, common classes are covered more often than s
 `class_thresholds` gives each class one of its own, from its own images (class-conditional, or Mondrian,
 conformal prediction); classes of too few images share one, from the images of all of them (a cluster, Ding et
 al. 2023, https://arxiv.org/abs/2306.09335), so that it holds for these classes together and not for each.
+
+Where the images to come are another mix of data sets than the calibration images, these are weighted, and the
+quantile is that of the weighted images (Tibshirani et al. 2019, https://arxiv.org/abs/1904.06019), with the
+largest weight for the image to come.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from landmarkfer.calibration.weights import effective_size
 
 PERCENTS = np.arange(1, 100)
 """The coverages of the thresholds, in percent."""
@@ -22,43 +28,58 @@ LEAST_IMAGES = 20
 """Of a class that has a threshold of its own: the coverage of fewer varies by more than seven points (SD)."""
 
 
-def find_thresholds(given: ArrayLike) -> NDArray[np.float32]:
+def find_thresholds(given: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float32]:
     """The least probability of a class in the set, for each coverage of `PERCENTS`, `[99]`.
 
     Args:
         given: `[n]`, the predicted probability of each calibration image's label.
+        weights: `[n]`, see `calibration.weights`.
 
     Returns:
         The k-th highest of `given`, with k = coverage * (n + 1) rounded up; 0, for sets of all
         classes, where n is too few for the coverage.
     """
     falling = np.sort(np.asarray(given, float))[::-1]
-    rank = -(-PERCENTS * (len(falling) + 1) // 100)  # upward, and in whole numbers exact
+    if weights is None:
+        rank = -(-PERCENTS * (len(falling) + 1) // 100)  # upward, and in whole numbers exact
+    else:
+        w = np.asarray(weights, float)
+        reached = np.cumsum(w[np.argsort(np.asarray(given, float))[::-1]])
+        needed = PERCENTS / 100 * (w.sum() + w.max(initial=0.0))
+        rank = 1 + np.searchsorted(reached, needed * (1 - 1e-12))
     found = np.append(falling, 0.0)[np.minimum(rank - 1, len(falling))].astype(np.float32)
     # Downward, so that a probability equal to the threshold is in the set.
     return np.nextafter(found, np.float32(0))
 
 
-def class_thresholds(given: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float32]:
+def class_thresholds(
+    given: ArrayLike, labels: ArrayLike, classes: int, weights: ArrayLike | None = None
+) -> NDArray[np.float32]:
     """The least probability of each class in the set, for each coverage of `PERCENTS`, `[99, C]`.
 
     Args:
         given: `[n]`, the predicted probability of each calibration image's label.
         labels: int `[n]`, below C.
         classes: C.
+        weights: `[n]`, see `calibration.weights`; the images of a class are then as many as determine a mean
+            of equal weights as well.
 
     Returns:
         For each coverage, thresholds as of `find_thresholds` from the images of each cluster of
         `class_clusters`. All images together have 0 where they are too few.
     """
     given, labels = np.asarray(given, float), np.asarray(labels)
-    counts = np.bincount(labels, minlength=classes)
+    w = None if weights is None else np.asarray(weights, float)
+    counts: NDArray[np.int64] | list[float] = np.bincount(labels, minlength=classes)
+    if w is not None:
+        counts = [effective_size(w[labels == number]) for number in range(classes)]
     known: dict[tuple[int, ...], NDArray[np.float32]] = {}
     found = np.empty((len(PERCENTS), classes), np.float32)
     for row, percent in enumerate(PERCENTS.tolist()):
         for cluster in class_clusters(counts, percent / 100):
             if cluster not in known:
-                known[cluster] = find_thresholds(given[np.isin(labels, cluster)])
+                inside = np.isin(labels, cluster)
+                known[cluster] = find_thresholds(given[inside], None if w is None else w[inside])
             found[row, list(cluster)] = known[cluster][row]
     return found
 
@@ -71,7 +92,7 @@ def class_clusters(counts: ArrayLike, coverage: float) -> list[tuple[int, ...]]:
     rest joins them.
 
     Args:
-        counts: int `[C]`, calibration images of each class.
+        counts: `[C]`, calibration images of each class.
         coverage: From 0.01 to 0.99.
 
     Returns:

@@ -78,6 +78,7 @@ def fit_calibration(
     folds: NDArray[np.int64],
     log_weights: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     scale: bool = True,
 ) -> Calibration:
     """Fit a calibration to validation images.
@@ -91,29 +92,38 @@ def fit_calibration(
         usable: bool `[n]`: whether the model had usable input.
         folds: int `[n]`, the fold of each image; see `scaling.choose_scaling`.
         log_weights: `[C]`, log w_c, what training made the logits of each class higher by; 0 if None.
+        weights: `[n]`, how much each image counts, see `calibration.weights`.
         scale: Whether to undo the weights and to scale; thresholds are fitted all the same.
     """
     given, y, usable = np.asarray(uncalibrated, float), np.asarray(labels), np.asarray(usable, bool)
     classes = given.shape[1]
+    w = None if weights is None else np.asarray(weights, float)
     scaling, probabilities = Scaling.identity(classes), given.copy()
     if scale and usable.any():
-        scaling, probabilities[usable] = _fitted_scaling(given[usable], y[usable], folds[usable], log_weights)
+        some = None if w is None else w[usable]
+        scaling, probabilities[usable] = _fitted_scaling(
+            given[usable], y[usable], folds[usable], log_weights, some
+        )
     predicted = given.argmax(axis=1)
     rows = np.arange(len(y))
     confidence = probabilities[rows, predicted]
     return Calibration(
         scaling,
-        class_thresholds(probabilities[rows, y], y, classes),
-        answer_thresholds(confidence[usable], (predicted == y)[usable]),
+        class_thresholds(probabilities[rows, y], y, classes, w),
+        answer_thresholds(confidence[usable], (predicted == y)[usable], None if w is None else w[usable]),
     )
 
 
 def _fitted_scaling(
-    given: Floats, labels: NDArray[np.int64], folds: NDArray[np.int64], log_weights: ArrayLike | None
+    given: Floats,
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    log_weights: ArrayLike | None,
+    weights: Floats | None,
 ) -> tuple[Scaling, Floats]:
     """The scaling with the weights undone, and held-out calibrated probabilities."""
     shift = np.zeros(given.shape[1]) if log_weights is None else np.asarray(log_weights, float)
-    scaling, held_out = choose_scaling(softmax(log_of(given) - shift, axis=1), labels, folds)
+    scaling, held_out = choose_scaling(softmax(log_of(given) - shift, axis=1), labels, folds, weights=weights)
     if not shift.any():
         return scaling, held_out
     kind = "weights" if scaling.kind == "none" else scaling.kind

@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from landmarkfer.calibration.temperature import LEAST_IMAGES, TINY, find_temperature
+from landmarkfer.calibration.weights import each_weight, effective_size
 
 Floats = NDArray[np.float64]
 Kind = Literal["temperature", "bias", "vector", "dirichlet"]
@@ -66,7 +67,11 @@ def log_of(probabilities: ArrayLike) -> Floats:
 
 
 def choose_scaling(
-    probabilities: ArrayLike, labels: ArrayLike, folds: NDArray[np.int64], kinds: tuple[Kind, ...] = KINDS
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    folds: NDArray[np.int64],
+    kinds: tuple[Kind, ...] = KINDS,
+    weights: ArrayLike | None = None,
 ) -> tuple[Scaling, Floats]:
     """The scaling of the kind that makes held-out labels most likely, fitted to all images.
 
@@ -78,45 +83,53 @@ def choose_scaling(
         labels: int `[n]`, below C.
         folds: int `[n]`, the fold of each image; images of a group share one.
         kinds: Those to choose from, the simplest first.
+        weights: `[n]`, see `calibration.weights`.
 
     Returns:
         The scaling, and the calibrated probabilities `[n, C]` of each image by a map of that kind that was
         fitted without its fold. Fewer than `LEAST_IMAGES` images, or images of one class, determine none.
     """
     p, y = np.asarray(probabilities, float), np.asarray(labels)
-    if len(y) < LEAST_IMAGES or len(np.unique(y)) < 2:
+    w = each_weight(weights, len(y))
+    size = effective_size(w)
+    if size < LEAST_IMAGES or len(np.unique(y)) < 2:
         return Scaling.identity(p.shape[1]), p.copy()
     rows = np.arange(len(y))
     if (p.argmax(axis=1) == y).all():
         kinds = kinds[:1]  # no error bounds the confidence
-    held_out = [_held_out(kind, p, y, folds) for kind in kinds]
+    held_out = [_held_out(kind, p, y, folds, w) for kind in kinds]
     losses = [-log_of(one)[rows, y] for one in held_out]
     best = 0
     for number in range(1, len(kinds)):
         saved = losses[best] - losses[number]
-        if saved.mean() > saved.std(ddof=1) / np.sqrt(len(y)):
+        mean = np.average(saved, weights=w)
+        if mean > np.sqrt(np.average((saved - mean) ** 2, weights=w) / (size - 1)):
             best = number
-    return fit_scaling(kinds[best], p, y), held_out[best]
+    return fit_scaling(kinds[best], p, y, w), held_out[best]
 
 
-def _held_out(kind: Kind, p: Floats, y: NDArray[np.int64], folds: NDArray[np.int64]) -> Floats:
+def _held_out(kind: Kind, p: Floats, y: NDArray[np.int64], folds: NDArray[np.int64], w: Floats) -> Floats:
     found = np.empty_like(p)
     for fold in np.unique(folds):
         held = folds == fold
-        found[held] = fit_scaling(kind, p[~held], y[~held])(p[held])
+        found[held] = fit_scaling(kind, p[~held], y[~held], w[~held])(p[held])
     return found
 
 
-def fit_scaling(kind: Kind, probabilities: Floats, labels: NDArray[np.int64]) -> Scaling:
+def fit_scaling(
+    kind: Kind, probabilities: Floats, labels: NDArray[np.int64], weights: ArrayLike | None = None
+) -> Scaling:
     """The scaling of one kind, by penalised likelihood.
 
     Args:
         kind: Which.
         probabilities: `[n, C]`, of images that the model was not trained on.
         labels: int `[n]`, below C.
+        weights: `[n]`, see `calibration.weights`.
     """
     classes = probabilities.shape[1]
-    temperature = find_temperature(probabilities, labels)
+    w = each_weight(weights, len(labels))
+    temperature = find_temperature(probabilities, labels, w)
     if kind == "temperature":
         return Scaling.of_temperature(temperature, classes)
     log_p = log_softmax(log_of(probabilities), axis=1)
@@ -128,9 +141,9 @@ def fit_scaling(kind: Kind, probabilities: Floats, labels: NDArray[np.int64]) ->
     def loss(values: Floats) -> tuple[float, Floats]:
         factor, bias, extra = _unpack(values, free)
         log_q = log_softmax(log_p @ (factor * np.eye(classes) + extra).T + bias, axis=1)
-        error = np.exp(log_q) - target  # [n, C], the slope of the log-loss in the logits
+        error = w[:, None] * (np.exp(log_q) - target)  # [n, C], the slope of the log-loss in the logits
         slope = error.T @ log_p  # [C, C], in W
-        value = -log_q[target > 0].sum() + (bias**2).sum() / (2 * BIAS_SD**2)
+        value = -(w * log_q[target > 0]).sum() + (bias**2).sum() / (2 * BIAS_SD**2)
         value += (precision * extra**2).sum() / 2
         parts = [np.trace(slope)], error.sum(axis=0) + bias / BIAS_SD**2, (slope + precision * extra)[free]
         return float(value), np.concatenate(parts)

@@ -54,7 +54,8 @@ def benchmark(
     Latency is that of one image on one CPU core, the best of 20 calls; --latency measures that of all
     finished runs again, best on a machine that does nothing else. A row with `weights`, the folder of a
     finished run, is applied and never trained; without the cache that it was trained on, it has the figures
-    on [other_data] alone.
+    on [other_data] alone. Rows that were trained on different caches are a table of what they were trained
+    on and tested on, over the images that all have in common, with a paired test of each of [[pairs]].
 
     \b
     RECIPE, with training recipes relative to it:
@@ -79,6 +80,23 @@ def benchmark(
       against = "pixels"
       [other_data]
       raf-db = "cache/raf-db"
+
+    \b
+    Trained on one data set or both, tested on each:
+      [other_data]
+      fer2013 = "fer2013"
+      photos = "photos"
+      [[rows]]
+      name = "both"
+      recipe = "mlp.toml"
+      set = {cache = ["fer2013", "photos"]}
+      [[rows]]
+      name = "photos alone"
+      base = "both"
+      set = {cache = "photos"}
+      [[pairs]]
+      first = "both"
+      second = "photos alone"
 
     \b
     Examples:

@@ -131,7 +131,7 @@ def evaluate(
         print_evaluation(evaluation, title, console)
     written = [out] if out else []
     if (cache is not None or shares is not None) and out is None:
-        applied = [Applied(cache or run.read_config().cache.path, also, mapping, shares) for run in folders]
+        applied = [Applied(cache or run.read_config().cache.where, also, mapping, shares) for run in folders]
         written = [elsewhere_folder(run, one) for run, one in zip(folders, applied, strict=True)]
     elif out is None and not also:
         written = [run.path for run in folders]

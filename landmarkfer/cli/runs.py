@@ -27,7 +27,7 @@ def _picture(context: click.Context, parameter: click.Parameter, path: Path | No
 )
 @click.option("--reverse", is_flag=True, help="Turn the order round.")
 @click.option("--model", help="Only runs of this model.")
-@click.option("--cache", help="Only runs on the cache of this name.")
+@click.option("--cache", help="Only runs on the cache of this name, also beside others.")
 @click.option("--changed", is_flag=True, help="Also list the settings that differ from the defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Everything known of each run, as a JSON list.")
 @click.option(
@@ -72,7 +72,7 @@ def runs(
     chosen = [
         record
         for record in records
-        if (model is None or record.model == model) and (cache is None or record.cache == Path(cache).name)
+        if (model is None or record.model == model) and (cache is None or Path(cache).name in record.caches)
     ]
     chosen = sorted_records(chosen, sort, reverse=reverse)
     if as_json:

@@ -21,7 +21,10 @@ from landmarkfer.models import MODELS
     "--model", type=click.Choice(list(MODELS)), help="Which model; gnn if no recipe says otherwise."
 )
 @click.option(
-    "--cache", help="Landmark cache, a folder or a name under ./cache; the only one there by default."
+    "--cache",
+    "caches",
+    multiple=True,
+    help="Landmark cache, a folder or a name under ./cache, by default the only one there; may be repeated.",
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file of settings.")
 @click.option("--graph", help="Facial graph of a graph model: a name (`landmarkfer graph list`) or a file.")
@@ -58,7 +61,11 @@ from landmarkfer.models import MODELS
     callback=split_shares,
     help="Split all images anew into train, validation and test.",
 )
-@click.option("--init", metavar="RUN", help="Initialise from the weights of a finished run.")
+@click.option(
+    "--init",
+    metavar="RUN",
+    help="Initialise from a finished run, or fine-tune a model that ships: shipped, fusion, landmarks.",
+)
 @click.option("--name", help="Name of the run; made from model, graph and seed by default.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated."
@@ -85,6 +92,8 @@ def train(
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
       landmarkfer train --model mlp --folds 5 --class happy --class sad
+      landmarkfer train --model mlp --cache fer2013 --cache photos
+      landmarkfer train --init shipped --cache photos
       landmarkfer train --resume gnn-tesselation-s0
     """  # noqa: D301 (click wants the character, not a backslash)
     if resumed and given_options() != ["resumed"]:
@@ -99,6 +108,7 @@ def train(
 
     from landmarkfer.progress import show_progress
     from landmarkfer.runs.folder import find_run
+    from landmarkfer.training.fine_tuning import with_shipped
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
     from landmarkfer.training.multirun import (
@@ -114,7 +124,8 @@ def train(
             runs = [resume(find_run(resumed), progress=progress)]
     else:
         changed = ", ".join(f"{key}={value}" for key, value in changed_settings(settings).items())
-        console.print(f"model {settings.model.name}; settings changed: {changed or 'none'}", highlight=False)
+        model = with_shipped(settings).model.name
+        console.print(f"model {model}; settings changed: {changed or 'none'}", highlight=False)
         with show_progress() as progress:
             if len(seeds) > 1 or folds:
                 base = recipe.stem if recipe and not name else None

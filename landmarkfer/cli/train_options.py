@@ -19,9 +19,15 @@ _SETTINGS = {
 """Settings that options of another name stand for."""
 
 
-def overrides(*, shares: dict[str, float | bool], classes: tuple[str, ...], **options: Any) -> dict[str, Any]:
+def overrides(
+    *,
+    shares: dict[str, float | bool],
+    classes: tuple[str, ...],
+    caches: tuple[str, ...],
+    **options: Any,
+) -> dict[str, Any]:
     """The options that are settings, by the settings' names; None where an option is not given."""
-    given = {"classes": list(classes) or None, **options}
+    given = {"classes": list(classes) or None, "cache": list(caches) or None, **options}
     return {_SETTINGS.get(name, name): value for name, value in given.items()} | shares
 
 

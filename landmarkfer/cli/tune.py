@@ -9,7 +9,10 @@ import rich_click as click
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), help="Trainings in all; as the recipe says if unset.")
 @click.option(
-    "--cache", help="Landmark cache, a folder or a name under ./cache; as the recipe says if unset."
+    "--cache",
+    "caches",
+    multiple=True,
+    help="Landmark cache, a folder or a name under ./cache; as the recipe says if unset; may be repeated.",
 )
 @click.option("--epochs", type=int, help="Epochs of each training.")
 @click.option("--name", help="Of the study's folder under experiments/tuning; the recipe's name by default.")
@@ -19,7 +22,7 @@ import rich_click as click
 def tune(
     recipe: Path,
     trials: int | None,
-    cache: str | None,
+    caches: tuple[str, ...],
     epochs: int | None,
     name: str | None,
     assignments: tuple[str, ...],
@@ -55,7 +58,7 @@ def tune(
             recipe,
             name=name,
             trials=trials,
-            overrides={"cache": cache, "fit.epochs": epochs},
+            overrides={"cache": list(caches) or None, "fit.epochs": epochs},
             assignments=assignments,
             progress=progress,
         )

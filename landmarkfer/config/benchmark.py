@@ -96,7 +96,10 @@ class ContrastSettings(BaseModel):
 
 
 class PairSettings(BaseModel):
-    """Two rows that are compared by expression, confusion and face, as `landmarkfer compare` does."""
+    """Two rows that are compared by expression, confusion and face, as `landmarkfer compare` does.
+
+    On other data, their accuracy is compared by a paired test.
+    """
 
     model_config = FROZEN
     first: str
@@ -129,7 +132,9 @@ class BenchmarkSettings(BaseModel):
         None, description="row that the others are tested against; without it there are no tests"
     )
     other_data: Mapping[str, str] = Field(
-        {}, description="further caches by name, on whose test images every row is evaluated too"
+        {},
+        description="further caches by name, on whose test images every row is evaluated too; of a row that "
+        "was trained on such a cache, they are its own test images",
     )
     columns: Sequence[str] = Field(
         COLUMNS, min_length=1, description="figures of the table, as <subset>.<metric>"

@@ -117,12 +117,13 @@ def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
             f"{path} has base = {json.dumps(base)}, and there is no recipe {path.parent / base}; "
             f"write the path of one, relative to {path.name}, or leave 'base' out."
         )
-    return _merged(_read_with_base(path.parent / base, (*above, place)), content)
+    return merged(_read_with_base(path.parent / base, (*above, place)), content)
 
 
-def _merged(base: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of `content` on those of `base`; a value of it replaces that of the base."""
     tables = {
-        key: _merged(base[key], value)
+        key: merged(base[key], value)
         for key, value in content.items()
         if isinstance(value, dict) and isinstance(base.get(key), dict)
     }

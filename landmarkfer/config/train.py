@@ -4,10 +4,11 @@ The field descriptions are the documentation. The `[model]` table holds a name a
 model's constructor, which checks them. `recipes.py` reads the tables and overrides them.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from landmarkfer.config.data import (
     FROZEN,
@@ -57,7 +58,7 @@ class LossSettings(BaseModel):
 
 
 class SamplingSettings(BaseModel):
-    """How often images of each class are drawn in training."""
+    """How often images of each class, or of each of several caches, are drawn in training."""
 
     model_config = FROZEN
     name: Literal["none", "oversample", "balanced", "adaptive"] = Field(
@@ -67,6 +68,26 @@ class SamplingSettings(BaseModel):
     )
     k: int = Field(2, ge=1, description="of 'adaptive': classes in focus")
     factor: float = Field(4.0, gt=1, description="of 'adaptive': how often they are drawn, beside the others")
+    shares: Mapping[str, float] = Field(
+        {},
+        description="of several caches: the share of each in the draws of an epoch, by the cache's name; as "
+        "many as it has training images if empty",
+    )
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if not self.shares:
+            return self
+        if self.name != "none":
+            raise ValueError(
+                f"shares say how often each cache is drawn and name = '{self.name}' how often each class is, "
+                "which need not agree (of a class that one cache alone has, say); leave one of them out, and "
+                "weight classes with loss.class_weights"
+            )
+        if min(self.shares.values()) <= 0 or not math.isclose(sum(self.shares.values()), 1, abs_tol=0.01):
+            text = ", ".join(f"{name} = {share:g}" for name, share in self.shares.items())
+            raise ValueError(f"shares are above 0 and sum to 1, not {text}; leave out a cache of share 0")
+        return self
 
 
 class MixingSettings(BaseModel):
@@ -136,13 +157,32 @@ class StageSettings(BaseModel):
     layers: int = Field(1, ge=1, description="of partial: how many groups of layers beside the head")
 
 
+Monitor = Literal[
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_macro_f1",
+    "val_loss",
+    "val_accuracy_cache_mean",
+    "val_balanced_accuracy_cache_mean",
+    "val_macro_f1_cache_mean",
+    "val_loss_cache_mean",
+]
+"""Columns of `metrics.csv` that may choose the epoch; see `training.cache_figures` for means over caches."""
+CACHE_MEAN = "_cache_mean"
+"""Ending of a figure that is the mean over several caches, each with equal weight."""
+
+
 class FitSettings(BaseModel):
     """The training loop."""
 
     model_config = FROZEN
     epochs: int | None = Field(None, ge=1, description="20 if unset; where there are stages, theirs count")
     batch_size: int = Field(256, ge=2)
-    monitor: Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"] = "val_accuracy"
+    monitor: Monitor = Field(
+        "val_accuracy",
+        description="the figure whose best epoch is stored: over all validation images, or, of several "
+        "caches, ..._cache_mean, in which each cache has the same weight",
+    )
     patience: int = Field(
         0, ge=0, description="epochs without a better monitored value before stopping; 0 for never"
     )
@@ -188,15 +228,18 @@ class TrainSettings(BaseModel):
     """Everything that decides a training run."""
 
     model_config = FROZEN
-    cache: str | None = Field(
-        None, description="landmark cache: folder or name; the only one under cache/ if unset"
+    cache: str | Sequence[str] | None = Field(
+        None,
+        description="landmark cache: folder or name, or a list of them; the only one under cache/ if unset",
     )
     name: str | None = Field(
         None, description="name of the run's folder; made from model, graph and seed if unset"
     )
     seed: int = Field(0, ge=0)
     init: str | None = Field(
-        None, description="a finished run whose weights the training is initialised from, but for the head"
+        None,
+        description="a finished run whose weights the training is initialised from, or a model that ships "
+        "(shipped, fusion, landmarks); of the head, those of classes of the same name",
     )
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
@@ -212,6 +255,24 @@ class TrainSettings(BaseModel):
     stages: Sequence[StageSettings] = []
     fit: FitSettings = FitSettings()
     prediction: PredictionSettings = PredictionSettings()
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        if given is None or isinstance(given, str):
+            return given
+        if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
+            raise ValueError(
+                "of several caches it is a list of their names, and of one it must be a text in quotes"
+            )
+        return given[0] if len(given) == 1 else given
+
+    @property
+    def caches(self) -> tuple[str, ...]:
+        """The caches that are named; none where the only one is meant."""
+        return (
+            () if self.cache is None else (self.cache,) if isinstance(self.cache, str) else tuple(self.cache)
+        )
 
     @property
     def epochs(self) -> int:
@@ -235,6 +296,11 @@ class TrainSettings(BaseModel):
         chosen = [text for text, given in even.items() if given]
         if len(chosen) > 1:
             raise ValueError(f"{chosen[0]} and {chosen[1]} both even out the classes; choose one")
+        if self.fit.monitor.endswith(CACHE_MEAN) and len(self.caches) < 2:
+            raise ValueError(
+                f"fit.monitor = '{self.fit.monitor}' is of several caches, and one is trained on; take "
+                f"'{self.fit.monitor.removesuffix(CACHE_MEAN)}', or name more caches"
+            )
         if self.branches != BranchSettings():
             if self.model.name != "fusion":
                 raise ValueError(f"branches are of model 'fusion', and this is '{self.model.name}'")

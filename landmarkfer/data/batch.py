@@ -21,6 +21,7 @@ class FaceBatch:
         blendshapes: float32 `[B, 52]`, 0 to 1, if the detector gives any; zeros where no face was found.
         labels: int64 `[B]`, -1 where unknown.
         targets: float32 `[B, C]`, what is to be learnt in place of the labels; rows sum to 1.
+        caches: int64 `[B]`, the number of the cache that each face is of, where there are several.
     """
 
     landmarks: Tensor
@@ -31,6 +32,7 @@ class FaceBatch:
     blendshapes: Tensor | None = None
     labels: Tensor | None = None
     targets: Tensor | None = None
+    caches: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of faces."""

@@ -83,6 +83,21 @@ class LandmarkCache:
         return f"<LandmarkCache {self.path}: {rows}; {made.detector.name}{classes}>"
 
     @property
+    def name(self) -> str:
+        """What the cache is called: the name of its folder."""
+        return Path(os.path.abspath(self.path)).name
+
+    @property
+    def members(self) -> tuple["LandmarkCache", ...]:
+        """The caches that it consists of: itself, unless several are joined (`data.joined`)."""
+        return (self,)
+
+    @property
+    def store(self) -> Path:
+        """The folder for what is derived from the cache once, such as decoded images."""
+        return self.path
+
+    @property
     def complete(self) -> bool:
         """Whether every row of the source is there."""
         return self.manifest.complete and len(self) == self.manifest.rows

@@ -16,6 +16,7 @@ from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo, load_images
+from landmarkfer.data.joined import owners
 from landmarkfer.data.labels import sort_classes
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.errors import CacheError, SettingsError
@@ -30,13 +31,15 @@ class FaceDataset:
 
     Attributes:
         faces: All rows as one batch.
-        frame: `id, label, split, subset, group, status, sha256`, a row per image.
+        frame: `id, label, split, subset, group, status, sha256, cache`, a row per image.
         classes: Class names in the order of the labels' numbers.
+        caches: Names of the caches in the order of their numbers, where several are joined; else empty.
     """
 
     faces: FaceBatch
     frame: pd.DataFrame
     classes: tuple[str, ...]
+    caches: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """The number of images, those without a face included."""
@@ -60,17 +63,19 @@ def label_images(
             settings merge.
 
     Returns:
-        `id, label, split, subset, group, status, sha256`, a row per image in the cache's order, the label
-        missing where its class takes no part; and the class names in the order of their numbers.
+        `id, label, split, subset, group, status, sha256, cache`, a row per image in the cache's order, the
+        label missing where its class takes no part, and the cache's name where it is one of several; and the
+        class names in the order of their numbers.
 
     Raises:
         CacheError: The cache is not complete.
         SettingsError: The settings name a class that the cache does not have.
     """
-    if not cache.complete:
+    if unfinished := [one for one in cache.members if not one.complete]:
         raise CacheError(
-            f"{cache.path} is not complete ({len(cache)} of {counted(cache.manifest.rows, 'row')}); "
-            "run the same `landmarkfer extract` again to finish it."
+            f"{unfinished[0].path} is not complete ({len(unfinished[0])} of "
+            f"{counted(unfinished[0].manifest.rows, 'row')}); run the same `landmarkfer extract` again to "
+            "finish it."
         )
     frame = cache.frame(["id", "label", "split", "subset", "group", "status", "sha256"])
     merged: Mapping[str, str | None] = (
@@ -106,6 +111,9 @@ def label_images(
     frame["label"] = label.where(label.isin(classes), None)
     if not settings.official:
         frame["split"] = None
+    frame["cache"] = None
+    if len(cache.members) > 1:
+        frame["cache"] = np.array([one.name for one in cache.members], object)[owners(cache)]
     return frame, classes
 
 
@@ -169,7 +177,11 @@ def load_dataset(
     number = {name: index for index, name in enumerate(classes)}
     known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
     faces = replace(faces, labels=torch.from_numpy(known))
-    return FaceDataset(_with_other_landmarks(faces) if shuffled else faces, frame, classes)
+    if len(cache.members) > 1:
+        faces = replace(faces, caches=torch.from_numpy(owners(cache)))
+    faces = _with_other_landmarks(faces) if shuffled else faces
+    names = tuple(one.name for one in cache.members)
+    return FaceDataset(faces, frame, classes, names if len(names) > 1 else ())
 
 
 def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.joined import rows_by_cache
 from landmarkfer.face.frame import Frame
 
 _ENOUGH = 5000
 """Faces that determine a frame; of more, evenly spaced ones are taken."""
 _LOOKED_AT = 64
-"""Images that tell whether all are grey."""
+"""Images of a cache that tell whether all are grey."""
 
 
 def training_frame(cache: LandmarkCache, rows: NDArray[np.int64]) -> Frame | None:
@@ -24,14 +25,24 @@ def training_frame(cache: LandmarkCache, rows: NDArray[np.int64]) -> Frame | Non
 
     Returns:
         The frame of the images as they were before any aligned crop was taken of them; None where they are
-        not squares of one size, which says that they are no crops of faces, and where no face was found.
+        not squares of one size, which says that they are no crops of faces, and where no face was found. Of
+        several caches that are joined, the images of each must be so, and the frame is that of all images,
+        at the largest of their sizes.
     """
-    known = cache.frame(["width", "height", "status"]).iloc[rows]
-    sizes = known[["width", "height"]].dropna().drop_duplicates().to_numpy()
-    found = np.asarray(rows)[(known["status"] == "ok").to_numpy()]
-    if len(sizes) != 1 or sizes[0, 0] != sizes[0, 1] or not len(found):
+    known = cache.frame(["width", "height", "status"])
+    sides = []
+    for _, places, _ in rows_by_cache(cache, np.asarray(rows)):
+        sizes = (
+            known.iloc[np.asarray(rows)[places]][["width", "height"]].dropna().drop_duplicates().to_numpy()
+        )
+        if len(sizes) != 1 or sizes[0, 0] != sizes[0, 1]:
+            return None
+        sides.append(int(sizes[0, 0]))
+    found = np.asarray(rows)[(known["status"].iloc[rows] == "ok").to_numpy()]
+    if not len(found):
         return None
     found = np.sort(found)[:: max(1, len(found) // _ENOUGH)]
     points = cache.landmarks(found)[..., :2]
-    images = [Image.open(io.BytesIO(data)) for data in cache.faces(found[:_LOOKED_AT]) if data is not None]
-    return Frame.of(points, int(sizes[0, 0]), grey=all(image.mode in ("1", "L", "I;16") for image in images))
+    looked_at = np.concatenate([found[places[:_LOOKED_AT]] for _, places, _ in rows_by_cache(cache, found)])
+    images = [Image.open(io.BytesIO(data)) for data in cache.faces(looked_at) if data is not None]
+    return Frame.of(points, max(sides), grey=all(image.mode in ("1", "L", "I;16") for image in images))

@@ -52,7 +52,21 @@ def natural_size(cache: LandmarkCache) -> int:
     """The side at which a cache's faces are best stored, in pixels.
 
     That of the aligned crops, if there are; else that of the images if all are squares of one size; else 128.
+    Of several caches that are joined it is the largest, so that no image loses anything.
+
+    Raises:
+        CacheError: One of several caches holds aligned crops, and another one whole images.
     """
+    if len(cache.members) > 1:
+        aligned = [bool(one.manifest.settings.get("crop")) for one in cache.members]
+        if len(set(aligned)) > 1:
+            crops, whole = (cache.members[aligned.index(wanted)] for wanted in (True, False))
+            raise CacheError(
+                f"{crops.path} holds aligned crops of faces and {whole.path} whole images, and a model that "
+                f"reads images needs them alike; extract {whole.name} with --crop "
+                f"{crops.manifest.settings['crop']}, or {crops.name} without."
+            )
+        return max(natural_size(one) for one in cache.members)
     crop = cache.manifest.settings.get("crop")
     if crop:
         return int(crop)
@@ -84,7 +98,7 @@ def load_images(
     Raises:
         CacheError: A stored image cannot be decoded.
     """
-    path = cache.path / "images" / f"{size}x{channels}-{cache.fingerprint[:16]}.npy"
+    path = cache.store / "images" / f"{size}x{channels}-{cache.fingerprint[:16]}.npy"
     if path.exists():
         return _read(path, cache, size, channels)
     try:
@@ -125,9 +139,9 @@ def _decode_to(
     channels: int,
     progress: Progress,
 ) -> Pixels:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Trainings in parallel want the same array at the same time: one decodes, the others wait for it.
-    with FileLock(cache.path / ".images.lock"):
+    with FileLock(cache.store / ".images.lock"):
         if not path.exists():
             _decode_alone(path, cache, size, channels, progress)
     return _read(path, cache, size, channels)

@@ -84,7 +84,7 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
         if not len(train):
             raise CacheError("every training image of the cache is pixel-identical to a validation image.")
     if per_class:
-        train = _some_of_each(frame["label"].iloc[train], train, per_class, rng)
+        train = some_of_each(frame["label"].iloc[train], train, per_class, rng)
     _warn_of_shared_groups(frame, train, {"test": test, "validation": val})
     return Splits(train, val, test)
 
@@ -107,7 +107,12 @@ def _warn_of_shared_groups(frame: pd.DataFrame, train: Rows, others: Mapping[str
             )
 
 
-def _some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+def some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """So many rows of each class, drawn at random, ascending; `labels` are those of the rows.
+
+    Raises:
+        SettingsError: A class has fewer.
+    """
     there = labels.value_counts()
     if there.min() < count:
         raise SettingsError(

@@ -28,16 +28,26 @@ class Applied:
     """What distinguishes an evaluation on other data than a run's own from others of the run.
 
     Attributes:
-        cache: The cache that the run is applied to.
+        cache: The cache that the run is applied to, or the several caches that it was trained on.
         also: Further caches of the same images.
         mapping: How the labels become classes.
         prior: Share of each class; as in training if None.
     """
 
-    cache: AnyPath
+    cache: AnyPath | Sequence[AnyPath]
     also: Sequence[AnyPath] = ()
     mapping: LabelMapping = AS_IT_IS
     prior: Prior | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folder of the cache, or those of several.
+
+        Raises:
+            CacheError: There is no such cache.
+        """
+        several = [self.cache] if isinstance(self.cache, str | os.PathLike) else self.cache
+        return [find_cache(one).resolve() for one in several]
 
     def stated(self) -> dict[str, object]:
         """As JSON states it.
@@ -45,8 +55,9 @@ class Applied:
         Raises:
             CacheError: There is no such cache.
         """
+        places = [folder.as_posix() for folder in self.folders]
         stated: dict[str, object] = {
-            "cache": find_cache(self.cache).resolve().as_posix(),
+            "cache": places[0] if len(places) == 1 else places,
             "also": [find_cache(other).resolve().as_posix() for other in self.also],
             "label_names": dict(self.mapping.names),
             "merge": {name: list(parts) for name, parts in self.mapping.merge.items()},
@@ -65,7 +76,7 @@ def elsewhere_folder(run: RunFolder, applied: Applied) -> Path:
     Raises:
         CacheError: There is no such cache.
     """
-    name, wanted = find_cache(applied.cache).resolve().name, applied.stated()
+    name, wanted = "+".join(folder.name for folder in applied.folders), applied.stated()
     for number in count(1):
         folder = run.path / (f"on-{name}" if number == 1 else f"on-{name}-{number}")
         if not folder.exists() or _read(folder) == wanted:

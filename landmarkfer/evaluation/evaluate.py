@@ -10,7 +10,7 @@ import pandas as pd
 
 from landmarkfer.calibration.ensemble import find_weights
 from landmarkfer.calibration.priors import Prior
-from landmarkfer.errors import RunError
+from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.evaluation.elsewhere import Applied, write_elsewhere
 from landmarkfer.evaluation.files import write_evaluation
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
@@ -105,6 +105,11 @@ def _predict_test(
     predictions = opened.predict_test()
     if not also:
         return predictions
+    if opened.dataset.caches:
+        raise SettingsError(
+            f"run '{opened.run.name}' was trained on several caches, and further versions are of the images "
+            f"of one; name it: --cache {opened.dataset.caches[0]}."
+        )
     others = [open_run(opened.run, other, mapping, opened.prior).predict_test() for other in also]
     return average_predictions([predictions, *others])
 
@@ -153,7 +158,7 @@ def evaluate_runs(
         if cache is None and prior is None and not also:
             write_evaluation(run.path, found[-1][1], predictions[-1])
         elif (cache is not None or prior is not None) and out is None:
-            applied = Applied(cache or opened.cache.path, also, mapping, prior)
+            applied = Applied(cache or opened.trained.config.cache.where, also, mapping, prior)
             write_elsewhere(run, applied, found[-1][1], predictions[-1])
         if len(runs) > 1 and weights == "validation":
             validation.append((opened if opened.own else open_run(run)).predict_validation())

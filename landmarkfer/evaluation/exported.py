@@ -129,7 +129,7 @@ def _cache_of(
     if cache is not None:
         return LandmarkCache.open(find_cache(cache))
     try:
-        known = LandmarkCache.open(find_cache(config.cache.path))
+        known = config.cache.open()
     except CacheError:
         return None
     return known if known.fingerprint == config.cache.fingerprint else None

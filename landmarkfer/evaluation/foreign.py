@@ -22,7 +22,7 @@ from landmarkfer.runs.config import RunConfig
 
 @dataclass(frozen=True)
 class ForeignLabels:
-    """The labels of another cache than the run's own.
+    """The labels of another cache than the run's own, or of one of the several that it was trained on.
 
     Attributes:
         mapping: How they become classes of the model.
@@ -30,16 +30,25 @@ class ForeignLabels:
         classes: Those of the model, after merging.
         labels: What each image of the cache is called, None where it has no class; the classes that the model
             lacks included.
+        tested: Whether each image of the cache is among the run's own test images, bool `[N]`; None where the
+            run was not trained on the cache.
     """
 
     mapping: LabelMapping
     names: Mapping[str, str | None]
     classes: tuple[str, ...]
     labels: NDArray[np.object_]
+    tested: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, cache: LandmarkCache, config: RunConfig, mapping: LabelMapping) -> "ForeignLabels":
-        """The labels of a cache, for a run.
+    def of(
+        cls,
+        cache: LandmarkCache,
+        config: RunConfig,
+        mapping: LabelMapping,
+        tested: NDArray[np.bool_] | None = None,
+    ) -> "ForeignLabels":
+        """The labels of a cache, for a run; `tested` is that of the attributes.
 
         Raises:
             SettingsError: See `LabelMapping.of_labels`.
@@ -49,10 +58,12 @@ class ForeignLabels:
         merge = config.settings.data.merge
         names = mapping.of_labels(known, config.classes, merge, str(cache.path))
         labels = np.array([names.get(label) for label in given.where(given.notna(), None)], dtype=object)
-        return cls(mapping, names, mapping.classes(config.classes), labels)
+        return cls(mapping, names, mapping.classes(config.classes), labels, tested)
 
     def rows(self, dataset: FaceDataset, path: Path) -> Rows:
         """Which images are predicted: the test images, or all, as far as they have a class of the model.
+
+        Of a cache that the run was trained on beside others, they are the run's own test images.
 
         Where none of them has a label, all of them are predicted, and there are no figures.
 
@@ -63,7 +74,7 @@ class ForeignLabels:
         Raises:
             CacheError: There are labels, but none is a class of the model.
         """
-        wanted = _test_or_all(dataset)
+        wanted = self._wanted(dataset)
         labelled = dataset.frame["label"].notna().to_numpy()
         if (wanted & labelled).any():
             return np.flatnonzero(wanted & labelled)
@@ -89,7 +100,7 @@ class ForeignLabels:
             predictions: On its images.
             name: Of the cache.
         """
-        wanted = _test_or_all(dataset)
+        wanted = self._wanted(dataset)
         counts = np.bincount(predictions.predicted, minlength=len(self.classes)).tolist()
         there = set(predictions.labels[predictions.labels != UNKNOWN].tolist())
         labelled = len(there) > 0
@@ -105,13 +116,14 @@ class ForeignLabels:
             absent=[one for i, one in enumerate(self.classes) if i not in there] if labelled else [],
         )
 
+    def _wanted(self, dataset: FaceDataset) -> NDArray[np.bool_]:
+        """Whether an image is to be predicted: all, unless there are test images."""
+        if self.tested is not None:
+            return self.tested
+        test = (dataset.frame["split"] == "test").to_numpy(dtype=bool)
+        return test if test.any() else np.ones(len(dataset), bool)
+
     def _counts(self, wanted: NDArray[np.bool_]) -> dict[str, int]:
         """Images of each label among those that are wanted."""
         counts = pd.Series(self.labels[wanted]).dropna().value_counts()
         return {name: int(counts[name]) for name in sort_classes(counts.index)}
-
-
-def _test_or_all(dataset: FaceDataset) -> NDArray[np.bool_]:
-    """Whether an image is to be predicted: all, unless there are test images."""
-    test = (dataset.frame["split"] == "test").to_numpy(dtype=bool)
-    return test if test.any() else np.ones(len(dataset), bool)

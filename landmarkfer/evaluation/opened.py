@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from landmarkfer.calibration.conformal import threshold_for
 from landmarkfer.calibration.priors import Prior, prior_ratio
 from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.cache_splits import split_images
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.duplicates import has_near_duplicate_in, near_duplicates
-from landmarkfer.data.splits import Rows, has_duplicate_in, make_splits
+from landmarkfer.data.splits import Rows, has_duplicate_in
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.foreign import ForeignLabels
 from landmarkfer.evaluation.label_mapping import AS_IT_IS, LabelMapping
@@ -22,12 +23,23 @@ from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.sets import STATED
 from landmarkfer.progress import SILENT, Progress
+from landmarkfer.runs.config import RunConfig
 from landmarkfer.runs.folder import RunFolder, TrainedModel
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A finished run beside the images that it is applied to."""
+    """A finished run beside the images that it is applied to.
+
+    Attributes:
+        run: The run.
+        trained: Its model.
+        dataset: The images.
+        cache: Where they are from.
+        own: Whether that is the cache that the run was trained on, or all of several.
+        foreign: The labels of another cache than its own, or of one of several; None of its own.
+        prior: Share of each class among the images; as in training if None.
+    """
 
     run: RunFolder
     trained: TrainedModel
@@ -85,7 +97,7 @@ class Opened:
         """Whether images of another cache were trained on or validate, by their pixels; None if not known."""
         config = self.trained.config
         try:
-            own = LandmarkCache.open(find_cache(config.cache.path))
+            own = config.cache.open()
             ids = self.run.read_splits()
         except (CacheError, RunError):
             return None
@@ -111,7 +123,11 @@ class Opened:
         return replace(predictions, clean_near=(~found).astype(object))
 
     def _not_among(self, test: Rows) -> Rows:
-        """The labelled images that are no test images."""
+        """The labelled images that are no test images; of several caches, those that train or validate."""
+        if self.dataset.caches:
+            ids = split_ids(self.run, self.dataset.frame)
+            used = self.dataset.frame["id"].isin([*ids["train"], *ids["val"]])
+            return np.flatnonzero(used.to_numpy())
         return np.setdiff1d(np.flatnonzero(self.dataset.frame["label"].notna()), test)
 
     def predict_validation(self) -> Predictions:
@@ -151,23 +167,50 @@ def open_run(
         )
     trained = run.load()
     trained.model.to(accelerator("auto"))
-    source = LandmarkCache.open(find_cache(trained.config.cache.path if cache is None else cache))
+    source = trained.config.cache.open() if cache is None else LandmarkCache.open(find_cache(cache))
     settings = trained.config.settings
     own = source.fingerprint == trained.config.cache.fingerprint and not mapping
     if cache is None and not own:
+        changed = next(
+            (
+                one
+                for one, known in zip(source.members, trained.config.cache.each, strict=True)
+                if one.fingerprint != known.fingerprint
+            ),
+            source,
+        )
         raise CacheError(
-            f"{source.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on what "
-            f"is there now all the same, name it: --cache {source.path}."
+            f"{changed.path} is no longer the cache that run '{run.name}' was trained on; to evaluate on "
+            f"what is there now all the same, name it: --cache {changed.path}."
         )
     if own:
         foreign, labels = None, label_images(source, settings.data, trained.config.classes)
     else:
-        foreign = ForeignLabels.of(source, trained.config, mapping)
+        tested = _tested_of_member(run, trained.config, source)
+        foreign = ForeignLabels.of(source, trained.config, mapping, tested)
         labels = label_images(source, settings.data, foreign.classes, foreign.names)
     dataset = load_dataset(
         source, settings.normalisation, labels, trained.config.images, shuffled=settings.data.shuffled
     )
     return Opened(run, trained, dataset, source, own, foreign, prior)
+
+
+def _tested_of_member(run: RunFolder, config: RunConfig, source: LandmarkCache) -> NDArray[np.bool_] | None:
+    """Whether each image of one of the several caches of a run is among its test images.
+
+    Returns:
+        `[N]`; None where the cache is none of them.
+    """
+    prefix = config.cache.prefix_of(source.fingerprint)
+    if not prefix:
+        return None
+    if run.splits_file.exists():
+        splits = run.read_splits()
+    else:  # weights that are shipped alone
+        frame, _ = label_images(config.cache.open(), config.settings.data, config.classes)
+        splits = split_ids(run, frame)
+    test = set(splits["test"])
+    return np.array([prefix + one in test for one in source.frame(["id"])["id"]], dtype=bool)
 
 
 def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -187,7 +230,7 @@ def split_ids(run: RunFolder, frame: pd.DataFrame) -> dict[str, list[str]]:
     if run.splits_file.exists():
         return run.read_splits()
     settings = run.read_config().settings
-    return make_splits(frame, settings.split, settings.data.per_class).as_ids(frame["id"])
+    return split_images(frame, settings.split, settings.data.per_class).as_ids(frame["id"])
 
 
 def _own_test_rows(run: RunFolder, dataset: FaceDataset) -> Rows:

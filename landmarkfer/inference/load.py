@@ -1,7 +1,6 @@
 """Which model predicts: one that ships, a run, or an export."""
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
 from landmarkfer.errors import RunError, SettingsError, extras_named
@@ -9,12 +8,7 @@ from landmarkfer.extraction.detectors import DETECTORS, default_detector
 from landmarkfer.inference.onnx import SUFFIX, OnnxNetwork
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.runs.folder import RunFolder, find_run, is_run
-
-SHIPPED = {
-    "fusion": "landmarks and pixels",
-    "landmarks": "landmarks alone",
-}
-"""The models that ship, for each detector its own; the first that there is is the default."""
+from landmarkfer.runs.shipped import SHIPPED, folder_of_shipped
 
 
 def load_predictor(
@@ -90,7 +84,7 @@ def shipped_folder(name: str, detector: str | None = None) -> Path:
         name: A key of `SHIPPED`.
         detector: Whose landmarks it was trained on; the default of the installed MediaPipe if None.
     """
-    return Path(str(files("landmarkfer") / "shipped" / f"{name}-{detector or default_detector()}"))
+    return folder_of_shipped(name, detector or default_detector())
 
 
 def shipped_file(name: str, detector: str | None = None) -> Path:

@@ -88,4 +88,5 @@ def predict_rows(trained: TrainedModel, dataset: FaceDataset, rows: Rows) -> Pre
         sets=predict_sets(model, outputs) if has_sets else None,
         subset=subset.where(subset.notna(), None).to_numpy(object),
         groups=group.where(group.notna(), None).to_numpy(object) if group.notna().any() else None,
+        caches=known["cache"].to_numpy(object) if dataset.caches else None,
     )

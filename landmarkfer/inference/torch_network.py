@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.extraction.settings import DetectorName, ExtractSettings, make_settings
@@ -127,7 +126,7 @@ def extraction_of(name: str, config: RunConfig) -> ExtractSettings:
     stated = config.cache.extraction
     if stated is None:
         try:
-            cache = LandmarkCache.open(find_cache(config.cache.path))
+            cache = config.cache.open()
             same = cache.fingerprint == config.cache.fingerprint
         except CacheError:
             same = False

@@ -15,6 +15,7 @@ face was found in it or not:
 | `clean` | optional: whether no pixel-identical image is in the training split; null where not known |
 | `group` | optional: the person, the sequence or the video that the image is of; null where not known |
 | `clean_near` | optional: whether no near-duplicate is in it either; null where not known |
+| `cache` | optional: of which of several caches the image is, by name |
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ UNKNOWN = -1
 _PROBABILITY, _UNCALIBRATED, _SET = "p_", "u_", "set_"
 ARRAYS = (
     *("ids", "labels", "predicted", "probabilities", "status"),
-    *("uncalibrated", "sets", "subset", "clean", "groups", "clean_near"),
+    *("uncalibrated", "sets", "subset", "clean", "groups", "clean_near", "caches"),
 )
 """What `Predictions` holds by image."""
 # What this version of pandas keeps text in, so that a column of nulls is written as text too.
@@ -65,6 +66,7 @@ class Predictions:
         clean: True, False or None `[N]`, whether no pixel-identical image is in the training split.
         groups: Str or None `[N]`, the person, the sequence or the video that the image is of.
         clean_near: The same of near-duplicates (`data.duplicates`) and pixel-identical images.
+        caches: Str `[N]`, the name of the cache that the image is of, where there are several.
 
     Raises:
         RunError: Arrays do not fit each other, an id occurs twice, a status is unknown, nothing is predicted
@@ -83,6 +85,7 @@ class Predictions:
     clean: Strings | None = None
     groups: Strings | None = None
     clean_near: Strings | None = None
+    caches: Strings | None = None
 
     def __post_init__(self) -> None:
         # By column, as tables keep them: the last digit of a sum over classes depends on the order in memory.
@@ -189,6 +192,8 @@ class Predictions:
             frame[[_SET + name for name in self.classes]] = self.sets
         if self.groups is not None:
             frame["group"] = pd.Series(self.groups, dtype=_TEXT)
+        if self.caches is not None:
+            frame["cache"] = pd.Series(self.caches, dtype=_TEXT)
         for name in ("clean", "clean_near"):
             values = getattr(self, name)
             if values is not None:
@@ -242,6 +247,7 @@ class Predictions:
             clean=_booleans(frame["clean"]) if "clean" in frame else None,
             groups=_objects(frame["group"].astype("string")) if "group" in frame else None,
             clean_near=_booleans(frame["clean_near"]) if "clean_near" in frame else None,
+            caches=_objects(frame["cache"].astype("string")) if "cache" in frame else None,
         )
 
 
@@ -280,7 +286,9 @@ def read_predictions(path: Path, classes: Sequence[str] | None = None) -> Predic
     try:
         csv = path.suffix.lower() == ".csv"
         table = (
-            pd.read_csv(path, dtype={"id": str, "label": str, "group": str}) if csv else pd.read_parquet(path)
+            pd.read_csv(path, dtype={"id": str, "label": str, "group": str, "cache": str})
+            if csv
+            else pd.read_parquet(path)
         )
     except (OSError, ValueError) as error:  # of Arrow and of CSV alike
         raise RunError(f"{path} is no readable CSV or Parquet file ({error}).") from error

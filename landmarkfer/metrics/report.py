@@ -35,7 +35,8 @@ SCORES = (
 
 Interval = tuple[float | None, float | None]
 
-# Reported in this order; one that selects no image is left out.
+# Reported in this order, the caches of several after the detected images; one that selects no image is left
+# out.
 SUBSETS: dict[str, Callable[[Predictions], NDArray[np.bool_]]] = {
     "test": lambda predictions: np.ones(len(predictions), bool),
     "test_detected": lambda predictions: predictions.found,
@@ -209,7 +210,10 @@ def evaluate_predictions(
     check_labelled(predictions)
     # In one order, since the last digits of a sum depend on it.
     ordered = predictions.rows(np.argsort(predictions.ids))
-    chosen = {name: select(ordered) for name, select in SUBSETS.items()}
+    caches = [] if ordered.caches is None else sorted(set(ordered.caches) - {None})
+    of_cache = {cache_subset(name): _where(ordered.caches, name) for name in caches}
+    known = {name: select(ordered) for name, select in SUBSETS.items()} | of_cache
+    chosen = {name: known[name] for name in dict.fromkeys(["test", "test_detected", *of_cache, *known])}
     return Evaluation(
         classes=list(predictions.classes),
         bootstrap=bootstrap,
@@ -219,6 +223,11 @@ def evaluate_predictions(
             name: _report(ordered.rows(rows), bootstrap, seed) for name, rows in chosen.items() if rows.any()
         },
     )
+
+
+def cache_subset(name: str) -> str:
+    """The subset of the images of one of several caches: its name, unless another subset has that."""
+    return f"cache {name}" if name in SUBSETS else name
 
 
 def _where(values: NDArray[np.object_] | None, wanted: object) -> NDArray[np.bool_]:

@@ -27,6 +27,7 @@ from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.files import replacing
+from landmarkfer.models.class_rows import rows_by_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.models.graph_buffers import GRAPH_ARRAYS, GraphBuffers, graph_of
 
@@ -183,16 +184,27 @@ class FaceModel(nn.Module, Classifier):
     def never_initialised(self) -> set[str]:
         """Names of the tensors that belong to a model's own data and graph; see `initialise_from`."""
         graphs = [name for name, module in self.named_modules() if isinstance(module, GraphBuffers)]
-        return {*OF_ITS_DATA, *(f"{name}.{array}" for name in graphs for array in GRAPH_ARRAYS)}
+        models = [
+            f"{name}." if name else "" for name, one in self.named_modules() if isinstance(one, FaceModel)
+        ]
+        found = {prefix + buffer for prefix in models for buffer in OF_ITS_DATA}
+        return found.union(f"{name}.{array}" for name in graphs for array in GRAPH_ARRAYS)
 
-    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Set the weights of another model; the head's only if its classes are as many.
+    def initialise_from(self, weights: Mapping[str, Tensor], classes: Sequence[int] | None = None) -> None:
+        """Set the weights of another model; those of the head by class.
+
+        Args:
+            weights: Of the other model.
+            classes: The number that each class has in the other model, -1 for one that it lacks and whose
+                rows of the head stay as they are; None where the classes are the same, if they are as many.
 
         Raises:
             ValueError: They do not fit; the message names one.
         """
         own = self.state_dict()
         head = set(self.depth_groups()[-1])
+        if classes is not None:
+            weights = {**weights, **{key: rows_by_class(key, own[key], weights, classes) for key in head}}
         fresh = {key for key in head if key in weights and weights[key].shape != own[key].shape}
         fresh |= self.never_initialised
         for key, value in own.items():

@@ -92,8 +92,13 @@ class Classifier(ABC):
         """All tensors of a network by name; none of a classical model."""
         return {}
 
-    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
+    def initialise_from(self, weights: Mapping[str, Tensor], classes: Sequence[int] | None = None) -> None:
         """Set the weights of another model of the same kind, as the start of a training.
+
+        Args:
+            weights: Of the other model.
+            classes: The number that each class has in the other model, -1 for one that it lacks, `[C]`; None
+                where the classes are the same.
 
         Raises:
             ValueError: They do not fit; the message names one.
@@ -189,11 +194,14 @@ class Classifier(ABC):
         """The share of each class among the training images, `[C]`; None where the model does not keep it."""
         return None
 
-    def fit_branch_weight(self, embedded: Tensor, labels: NDArray[np.int64]) -> None:
+    def fit_branch_weight(
+        self, embedded: Tensor, labels: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> None:
         """Fit the weight of a fused model's second branch to validation images.
 
         Args:
             embedded: Features of each face in each pass of test-time augmentation, `[V, N, D]`.
             labels: int64 `[N]`.
+            weights: `[N]`, how much each image counts, see `calibration.weights`.
         """
         return

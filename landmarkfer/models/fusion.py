@@ -222,7 +222,9 @@ class FusionModel(FaceModel):
         """Logits `[B, C]` of the image branch alone."""
         return self.image.classify(embedding[:, : self.image.embedding_size])
 
-    def fit_branch_weight(self, embedded: Tensor, labels: NDArray[np.int64]) -> None:
+    def fit_branch_weight(
+        self, embedded: Tensor, labels: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> None:
         """Scale what the second branch adds to the logits so that validation labels become likely.
 
         A branch is less reliable on new images than on the training images, which it knows.
@@ -230,10 +232,11 @@ class FusionModel(FaceModel):
         Args:
             embedded: Features of each face in each pass of test-time augmentation, `[V, N, D]`.
             labels: int64 `[N]`.
+            weights: `[N]`, see `calibration.weights`.
         """
         whole = torch.stack([self.classify(view) for view in embedded]).double().cpu().numpy()
         alone = torch.stack([self.classify_image(view) for view in embedded]).double().cpu().numpy()
-        self.scale_second_branch(second_branch_weight(alone, whole, labels))
+        self.scale_second_branch(second_branch_weight(alone, whole, labels, weights))
 
     def scale_second_branch(self, weight: float) -> None:
         """Multiply what the second branch adds to the logits."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from landmarkfer.runs.metrics_table import lower_is_better
+
 BLUE, GREY = "#2b6cb0", "#8a8f98"
 
 
@@ -33,7 +35,7 @@ def draw_search(
     ended = trials.dropna(subset=["value"])
     complete = ended[ended["state"] == "complete"]
     pruned = ended[ended["state"] == "pruned"]
-    best = complete["value"].cummin() if metric.endswith("loss") else complete["value"].cummax()
+    best = complete["value"].cummin() if lower_is_better(metric) else complete["value"].cummax()
     course = upper.subplots()
     course.step(complete["trial"], best, where="post", color=BLUE, linewidth=1.5, label="best so far")
     course.set_xlabel("trial")

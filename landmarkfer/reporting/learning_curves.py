@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from landmarkfer.files import replacing
+from landmarkfer.runs.metrics_table import lower_is_better
 
 TRAINING, VALIDATION, MAJORITY = "#7a8ca5", "#c3202f", "#4a4a4a"
 
@@ -49,7 +50,7 @@ def draw_curves(
     if class_counts is not None and np.sum(class_counts) > 0:
         _draw_majority(accuracy, 100 * float(np.max(class_counts) / np.sum(class_counts)))
     values = epochs[monitor]
-    best = epochs.iloc[int(values.argmin() if monitor.endswith("loss") else values.argmax())]
+    best = epochs.iloc[int(values.argmin() if lower_is_better(monitor) else values.argmax())]
     loss.plot(best["epoch"], best["val_loss"], "o", color=VALIDATION)
     accuracy.plot(best["epoch"], 100 * best["val_accuracy"], "o", color=VALIDATION)
     # Above the axes: beside the point it would lie on a line.

@@ -3,7 +3,8 @@
 `RESULT_COLUMNS` is the form of trained models, `BENCH_COLUMNS` that of timings; in both, all columns but
 `value` are the key, and a figure that is measured again replaces the old one in its place. The `subset` of a
 row is one of `report.SUBSETS`, `run` for what belongs to the whole run (`train_seconds`, `parameters`),
-`paired` for the paired tests against the baseline, or `on <name>` for other data.
+`paired` for the paired tests against the baseline, `on <name>` for other data, or what `pair_subset` gives
+for the paired test of two rows there.
 Scores are fractions in [0, 1].
 """
 
@@ -27,10 +28,17 @@ PAIRED = "paired"
 """Subset of the paired tests of `evaluation.benchmark.statistics`."""
 ELSEWHERE = "on "
 """Prefix of the subsets of other data."""
+PAIRED_ON = "paired on "
+"""Prefix of the subsets of paired tests on other data."""
 ALL_SEEDS = -1
 """Seed of figures that are over all seeds together."""
 NO_GRAPH = "none"
 _NUMBERS = {"seed": "int64", "batch": "int64", "value": "float64"}
+
+
+def pair_subset(data: str, second: str) -> str:
+    """The subset of the paired test of a row against a second one on other data."""
+    return f"{PAIRED_ON}{data}: {second}"
 
 
 def evaluation_rows(

@@ -1,13 +1,13 @@
 """The report of measured results: systems over seeds, paired tests, contrasts and recalls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from landmarkfer.config.benchmark import ContrastSettings, PublishedSettings
+from landmarkfer.config.benchmark import ContrastSettings, PairSettings, PublishedSettings
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.reporting.markdown import (
     ABSENT,
@@ -17,7 +17,7 @@ from landmarkfer.reporting.markdown import (
     probability_text,
     write_page,
 )
-from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED, read_results
+from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED, pair_subset, read_results
 
 LEGEND = (
     "Percent, except time and parameters; mean ± standard deviation over training seeds. *Detected*: only "
@@ -34,6 +34,21 @@ PAIRED_LEGEND = (
 GROUPED_LEGEND = (
     "Intervals and permutation tests draw and exchange {groups} whole groups of images (people or "
     "sequences); McNemar's test takes the images as independent."
+)
+OWN_TEST_LEGEND = (
+    "Each row is over the test images of the data that it was trained on; rows that were trained on other "
+    "data than each other can be compared in *Trained on, tested on* alone."
+)
+MATRIX_LEGEND = (
+    "Percent; mean ± standard deviation over training seeds. A column is over the same images for all rows, "
+    "those that every row has to be tested on: {images}. Rows that were trained on a data set are tested on "
+    "its test images, and others on its test images, or all where it has no test split."
+)
+PAIRS_LEGEND = (
+    "Points of accuracy on the other data, on the same images of both. *95 % interval*: bootstrap of the "
+    "mean over seeds. *p*: permutation test that exchanges the shares of seeds that are correct; *Holm*: "
+    "corrected for all pairs and data sets together. Where a number of groups (people or sequences) is "
+    "given, both draw and exchange whole groups of images, and else images."
 )
 
 
@@ -113,6 +128,8 @@ def render_results(
     published: Sequence[PublishedSettings] = (),
     contrasts: Sequence[ContrastSettings] = (),
     baseline: str | None = None,
+    pairs: Sequence[PairSettings] = (),
+    trained_on: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report `md` of the results in `csv` (`results.RESULT_COLUMNS`).
 
@@ -130,6 +147,9 @@ def render_results(
         published: Rows of others' figures; those without a row to stand beside are at the end.
         contrasts: Pairs of experiments.
         baseline: The experiment that the paired tests are against.
+        pairs: Experiments that are compared on other data.
+        trained_on: What each experiment was trained on; where that differs, the figures on other data are a
+            table of it.
 
     Raises:
         LandmarkferError: The CSV is missing or has other columns, or a contrast or a published row names an
@@ -149,6 +169,9 @@ def render_results(
         )
     ]
     parts.append(LEGEND)
+    several = len(set((trained_on or {}).values())) > 1
+    if several:
+        parts.append(OWN_TEST_LEGEND)
     if published:
         parts.append("\n".join(f"- *{p.name}* (published): {p.source}" for p in published))
     if contrasts:
@@ -158,7 +181,16 @@ def render_results(
         if groups := {f"{value:,.0f}" for row in rows for value in row.paired.get("groups", ())}:
             parts.append(GROUPED_LEGEND.format(groups=" or ".join(sorted(groups))))
     if any(row.elsewhere() for row in rows):
-        parts += ["## On other data", _elsewhere(rows)]
+        parts += [f"## {'Trained on, tested on' if several else 'On other data'}"]
+        parts += [_elsewhere(rows, (trained_on or {}) if several else None)]
+        if several:
+            parts.append(MATRIX_LEGEND.format(images=_images_of(rows)))
+        if tests := _pairs(rows, pairs):
+            parts += [
+                "## Pairs on each data set" if several else "## Pairs on other data",
+                tests,
+                PAIRS_LEGEND,
+            ]
     if any(row.recalls("test") for row in rows):
         parts += ["## Recall of each class, all test images", _recalls(rows)]
     write_page(md, csv, header, parts)
@@ -280,13 +312,65 @@ def _paired(rows: Sequence[_Row]) -> str:
     return markdown_table(headings, cells, text_columns=2)
 
 
-def _elsewhere(rows: Sequence[_Row]) -> str:
-    """Accuracy and macro-F1 on each other data set."""
-    names = list(dict.fromkeys(name for row in rows for name in row.elsewhere()))
+def _data_of(rows: Sequence[_Row]) -> list[str]:
+    """Subsets of other data, those of all rows."""
+    return list(dict.fromkeys(name for row in rows for name in row.elsewhere()))
+
+
+def _elsewhere(rows: Sequence[_Row], trained_on: Mapping[str, str] | None) -> str:
+    """Accuracy and macro-F1 on each other data set, and what the rows were trained on unless that is None."""
     columns = [
         Column(f"{name.removeprefix(ELSEWHERE)}, {heading}", name, metric)
-        for name in names
+        for name in _data_of(rows)
         for heading, metric in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
     ]
-    cells = [[row.experiment, row.model, row.graph, *(_cell(row, c) for c in columns)] for row in rows]
-    return markdown_table(["experiment", "model", "graph", *(c.heading for c in columns)], cells)
+    shown = [row for row in rows if trained_on is None or row.elsewhere()]
+    about = {row.experiment: [row.model, row.graph] for row in rows}
+    headings = ["experiment", "model", "graph"]
+    if trained_on is not None:
+        about = {row.experiment: [trained_on.get(row.experiment, ABSENT), row.model] for row in rows}
+        headings = ["experiment", "trained on", "model"]
+    cells = [[row.experiment, *about[row.experiment], *(_cell(row, c) for c in columns)] for row in shown]
+    return markdown_table([*headings, *(c.heading for c in columns)], cells)
+
+
+def _images_of(rows: Sequence[_Row]) -> str:
+    """How many images of each data set the rows were tested on; several numbers where they differ."""
+    texts = []
+    for name in _data_of(rows):
+        counts = sorted({n for row in rows for n in row.values.get((name, "n"), ())})
+        texts.append(f"{' or '.join(f'{n:,.0f}' for n in counts)} of {name.removeprefix(ELSEWHERE)}")
+    return ", ".join(texts)
+
+
+def _pairs(rows: Sequence[_Row], pairs: Sequence[PairSettings]) -> str:
+    """The difference of the rows of each pair on each data set, with its test; empty without any."""
+    cells = []
+    known = {row.experiment: row for row in rows}
+    for pair in pairs:
+        for name in _data_of(rows):
+            data = name.removeprefix(ELSEWHERE)
+            values = known[pair.first].values if pair.first in known else {}
+            found = {
+                metric: value
+                for (subset, metric), (value, *_) in values.items()
+                if subset == pair_subset(data, pair.second)
+            }
+            if not found:
+                continue
+            images = f"{found['n']:,.0f}"
+            if "groups" in found:
+                images += f" ({found['groups']:,.0f} groups)"
+            cells.append(
+                [
+                    f"{pair.first} – {pair.second}",
+                    data,
+                    images,
+                    f"{100 * found['difference']:+.2f}",
+                    f"{100 * found['difference_low']:+.2f} to {100 * found['difference_high']:+.2f}",
+                    probability_text(found["p_permutation"]),
+                    probability_text(found["p_holm"]),
+                ]
+            )
+    headings = ["pair", "tested on", "images", "difference", "95 % interval", "p", "p, Holm"]
+    return markdown_table(headings, cells, text_columns=2) if cells else ""

@@ -30,7 +30,8 @@ class CacheInfo(BaseModel):
     """Which cache a run was trained on.
 
     `extraction` is how its landmarks and images were made (`detector`, `passes`, `crop`, ...), so that the
-    run can be applied to photos without its cache; runs of version 0.1 have none.
+    run can be applied to photos without its cache; runs of version 0.1 have none. `members` are the caches
+    where several were joined (`data.joined`); `path` then names them, and there is no such folder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +40,36 @@ class CacheInfo(BaseModel):
     rows: int
     detector: str
     extraction: dict[str, Any] | None = None
+    members: tuple["CacheInfo", ...] = ()
+
+    @property
+    def each(self) -> tuple["CacheInfo", ...]:
+        """The caches, one or several."""
+        return self.members or (self,)
+
+    @property
+    def where(self) -> str | tuple[str, ...]:
+        """The folder of the cache, or those of several."""
+        return tuple(one.path for one in self.members) or self.path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the caches are called: the names of their folders."""
+        return tuple(Path(os.path.abspath(one.path)).name for one in self.each)
+
+    def prefix_of(self, fingerprint: str) -> str | None:
+        """What the run has before the ids of a cache: nothing, or of one of several its name and a slash.
+
+        Args:
+            fingerprint: Of the cache's content.
+
+        Returns:
+            The prefix; None where the run was not trained on such a cache.
+        """
+        if fingerprint == self.fingerprint:
+            return ""
+        known = {one.fingerprint: f"{name}/" for one, name in zip(self.members, self.names, strict=False)}
+        return known.get(fingerprint)
 
     @classmethod
     def of(cls, cache: "LandmarkCache") -> "CacheInfo":
@@ -50,7 +81,18 @@ class CacheInfo(BaseModel):
             rows=len(cache),
             detector=f"{made.name} {made.version}",
             extraction={"detector": made.name, **cache.manifest.settings},
+            members=tuple(cls.of(one) for one in cache.members) if len(cache.members) > 1 else (),
         )
+
+    def open(self) -> "LandmarkCache":
+        """Open the cache, or several joined, whatever is there now.
+
+        Raises:
+            CacheError: One is not there or damaged, or they no longer fit each other.
+        """
+        from landmarkfer.data.joined import open_cache
+
+        return open_cache(self.where)
 
 
 class GraphInfo(BaseModel):

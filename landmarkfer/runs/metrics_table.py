@@ -34,6 +34,11 @@ def finite_figures(epochs: pd.DataFrame) -> pd.DataFrame:
     return numbers.sort_values("epoch", kind="stable", ignore_index=True)
 
 
+def lower_is_better(monitor: str) -> bool:
+    """Whether the best epoch is the one of the lowest figure: of losses, and not of scores."""
+    return monitor.startswith("val_loss")
+
+
 def best_epoch(epochs: pd.DataFrame, monitor: str) -> pd.Series | None:
     """The epoch whose weights a run stores: the first of the lowest loss, or of the highest other figure.
 
@@ -48,5 +53,5 @@ def best_epoch(epochs: pd.DataFrame, monitor: str) -> pd.Series | None:
     if monitor not in numbers or numbers[monitor].isna().all():
         return None
     values = numbers[monitor]
-    best = values.min() if monitor.endswith("loss") else values.max()
+    best = values.min() if lower_is_better(monitor) else values.max()
     return numbers[values == best].iloc[0]

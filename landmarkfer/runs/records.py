@@ -40,11 +40,11 @@ class RunRecord:
     `evaluation` (figures without a training, as of an ensemble), or `damaged`; `problems` says why.
     `val_*` are of the epoch whose weights are stored, the best by `monitor`; `test_accuracy` and `macro_f1`
     are over all test images, the intervals are those of its evaluation (95 %), and `subsets` has the
-    figures of each of the protocol's subsets. A classical model, fitted in one go, has no parameters and no
-    epochs planned. `init` names the run whose weights the training was initialised from, and `resumes` are
-    the times (UTC, ISO) at which it resumed. `warnings` are the sentences of `metrics.collapse` that its
-    training or, of an evaluated run, its evaluation stored. `changed` are the settings that differ from the
-    defaults.
+    figures of each of the protocol's subsets. `cache` names the cache, all of them where there are several,
+    and `caches` each. A classical model, fitted in one go, has no parameters and no epochs planned. `init`
+    names the run whose weights the training was initialised from, and `resumes` are the times (UTC, ISO) at
+    which it resumed. `warnings` are the sentences of `metrics.collapse` that its training or, of an evaluated
+    run, its evaluation stored. `changed` are the settings that differ from the defaults.
     """
 
     name: str
@@ -57,6 +57,7 @@ class RunRecord:
     backbone: str | None = None
     parameters: int | None = None
     cache: str | None = None
+    caches: tuple[str, ...] = ()
     cache_fingerprint: str | None = None
     classes: tuple[str, ...] = ()
     seed: int | None = None
@@ -197,6 +198,7 @@ def _read_config(folder: Path, _: Mapping[str, Any]) -> dict[str, Any]:
         "backbone": settings.model.keywords.get("backbone"),
         "parameters": config.parameters,
         "cache": Path(config.cache.path).name,
+        "caches": config.cache.names,
         "cache_fingerprint": config.cache.fingerprint,
         "classes": config.classes,
         "seed": settings.seed,

@@ -29,6 +29,7 @@ def calibrate(
     settings: PredictionSettings,
     log_weights: NDArray[np.float64] | None = None,
     groups: NDArray[np.object_] | None = None,
+    weights: NDArray[np.float64] | None = None,
     progress: Progress = SILENT,
 ) -> None:
     """Fit a fused model's weight of the second branch, class offsets, and the calibration.
@@ -43,6 +44,7 @@ def calibrate(
             are calibrated.
         log_weights: `[C]`, what training made the logits of each class higher by; see `class_weighting`.
         groups: `[N]`, the person or sequence of each image; None where that is not known.
+        weights: `[N]`, how much each image counts; see `cache_shares`.
         progress: Counts the predicted images.
     """
     usable = model.has_input(faces)
@@ -52,12 +54,12 @@ def calibrate(
     labels = faces.labels.numpy()
     model.eval()
     embedded = tta_embeddings(model, faces, settings, progress=progress).to(model.log_prior.device)
-    model.fit_branch_weight(embedded[:, usable], labels[usable.numpy()])
+    some = None if weights is None else weights[usable.numpy()]
+    model.fit_branch_weight(embedded[:, usable], labels[usable.numpy()], some)
     if settings.least_recall:
         logits = _view_logits(model, embedded, usable)[:, usable.numpy()]
-        model.set_offset(
-            torch.from_numpy(class_offsets(logits, labels[usable.numpy()], settings.least_recall))
-        )
+        offsets = class_offsets(logits, labels[usable.numpy()], settings.least_recall, some)
+        model.set_offset(torch.from_numpy(offsets))
     views = _view_logits(model, embedded, usable)
     mean = np.exp(views - logsumexp(views, axis=2, keepdims=True)).mean(axis=0)
     shift = model.class_offset.double().cpu().numpy() + (0 if log_weights is None else log_weights)
@@ -68,6 +70,7 @@ def calibrate(
             usable.numpy(),
             validation_folds(labels, groups),
             shift,
+            weights=weights,
             scale=settings.calibrate,
         )
     )
@@ -86,6 +89,7 @@ def calibrate_classical(
     settings: PredictionSettings,
     log_weights: NDArray[np.float64] | None = None,
     groups: NDArray[np.object_] | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> None:
     """Fit the calibration of a fitted classical model.
 
@@ -96,6 +100,7 @@ def calibrate_classical(
         settings: Test-time augmentation, and whether probabilities are calibrated.
         log_weights: See `calibrate`.
         groups: See `calibrate`.
+        weights: See `calibrate`.
     """
     if not len(labels):
         return
@@ -106,6 +111,7 @@ def calibrate_classical(
             model.has_input(faces).cpu().numpy(),
             validation_folds(labels, groups),
             log_weights,
+            weights=weights,
             scale=settings.calibrate,
         )
     )

@@ -14,7 +14,8 @@ from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.files import replacing
 from landmarkfer.progress import Progress
 from landmarkfer.runs.folder import RunFolder
-from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, read_epochs
+from landmarkfer.runs.metrics_table import COLUMNS, FOCUS, lower_is_better, read_epochs
+from landmarkfer.training.cache_figures import cache_columns
 from landmarkfer.training.samplers import AdaptiveSampler, ClassSampler
 from landmarkfer.training.weight_average import MovingWeightAverage
 
@@ -95,18 +96,23 @@ class EpochTable(pl.Callback):
     """One row per epoch in a CSV file; after a resume, rows of epochs that are trained again are replaced.
 
     `lr` is the largest learning rate of the last step; `seconds` restart where an epoch is resumed;
-    `focus` names the classes that the epoch drew more often, where the sampling is adaptive.
+    `focus` names the classes that the epoch drew more often, where the sampling is adaptive. Of several
+    caches, the figures of each follow (`cache_figures`).
 
     Args:
         path: The CSV file.
         sampler: What the epochs draw.
         classes: Names by number.
+        caches: Names of the caches, where there are several.
     """
 
-    def __init__(self, path: Path, sampler: ClassSampler, classes: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, sampler: ClassSampler, classes: Sequence[str], caches: Sequence[str] = ()
+    ) -> None:
         self._path = path
         self._sampler = sampler
         self._classes = classes
+        self._figures = [*COLUMNS, *cache_columns(caches)]
         self._focus = ""
         self._started = 0.0
         self._lr = 0.0
@@ -127,7 +133,7 @@ class EpochTable(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row."""
         row: dict[str, Any] = {
-            name: value.item() for name, value in trainer.callback_metrics.items() if name in COLUMNS
+            name: value.item() for name, value in trainer.callback_metrics.items() if name in self._figures
         }
         row |= {
             "epoch": trainer.current_epoch + 1,
@@ -135,9 +141,9 @@ class EpochTable(pl.Callback):
             "lr": self._lr,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
-        columns = COLUMNS
+        columns = self._figures
         if isinstance(self._sampler, AdaptiveSampler):
-            columns = [*COLUMNS, FOCUS]
+            columns = [*columns, FOCUS]
             row[FOCUS] = self._focus
         table = read_epochs(self._path)
         rows = [*table[table["epoch"] <= trainer.current_epoch].to_dict("records"), row]
@@ -150,10 +156,12 @@ class TrainingProgress(pl.Callback):
 
     Args:
         progress: Counts them.
+        caches: Names of the caches, where there are several.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, caches: Sequence[str] = ()) -> None:
         self._progress = progress
+        self._caches = caches
         self._best = float("-inf")
         self._note = ""
 
@@ -170,10 +178,11 @@ class TrainingProgress(pl.Callback):
         figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
         accuracy = figures.get("val_accuracy", float("nan"))
         self._best = max(self._best, accuracy)
+        of_each = ", ".join(f"{name} {figures[f'val_accuracy_{name}']:.1%}" for name in self._caches)
         self._note = (
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             f"  loss {figures.get('train_loss', float('nan')):.3f}"
-            f"  val accuracy {accuracy:.1%}  best {self._best:.1%}"
+            f"  val accuracy {accuracy:.1%}{f' ({of_each})' if of_each else ''}  best {self._best:.1%}"
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -193,6 +202,7 @@ def build_callbacks(
     sampler: ClassSampler,
     classes: Sequence[str],
     progress: Progress,
+    caches: Sequence[str] = (),
 ) -> list[pl.Callback]:
     """The callbacks of a training, in the order in which they must be called.
 
@@ -202,16 +212,17 @@ def build_callbacks(
         sampler: What the epochs draw.
         classes: Names by number.
         progress: Counts the steps.
+        caches: Names of the caches, where there are several.
     """
     fit = settings.fit
-    mode = "min" if fit.monitor == "val_loss" else "max"
+    mode = "min" if lower_is_better(fit.monitor) else "max"
     # The averaged weights come first: the other callbacks must see them swapped in.
     callbacks: list[pl.Callback] = []
     if fit.ema:
         callbacks.append(MovingWeightAverage(fit.ema))
     callbacks += [
         SamplerUpdate(sampler),
-        EpochTable(run.metrics_file, sampler, classes),
+        EpochTable(run.metrics_file, sampler, classes, caches),
         OneCheckpoint(run.best_checkpoint, monitor=fit.monitor, mode=mode),
         OneCheckpoint(run.last_checkpoint, every_n_epochs=1, save_on_train_epoch_end=True),
     ]
@@ -219,5 +230,5 @@ def build_callbacks(
         callbacks.append(OneCheckpoint(run.last_checkpoint, every_n_train_steps=fit.checkpoint_every))
     if fit.patience:
         callbacks.append(Patience(fit.monitor, patience=fit.patience, mode=mode))
-    callbacks.append(TrainingProgress(progress))
+    callbacks.append(TrainingProgress(progress, caches))
     return callbacks

@@ -13,6 +13,7 @@ from landmarkfer.inference.tta import batches
 from landmarkfer.metrics.classification import accuracy, balanced_accuracy, macro_f1
 from landmarkfer.progress import Patient, Progress
 from landmarkfer.runs.folder import RunFolder
+from landmarkfer.training.cache_figures import CacheFigures
 from landmarkfer.training.calibrate import calibrate_classical
 from landmarkfer.training.collapse import stored_warnings, warn
 from landmarkfer.training.setup import Training
@@ -46,6 +47,7 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
         training.settings.prediction,
         training.log_class_weights,
         training.dataset.frame["group"].to_numpy(object)[val],
+        training.validation_weights,
     )
     seconds = time.perf_counter() - started
     row: dict[str, float] = {"epoch": 1, "step": 1, "lr": np.nan}
@@ -61,6 +63,12 @@ def fit_classical(run: RunFolder, training: Training, progress: Progress) -> Non
             f"{stage}_balanced_accuracy": balanced_accuracy(labels, predicted, classes),
             f"{stage}_macro_f1": macro_f1(labels, predicted, classes),
         }
+        if stage == "val" and batch.caches is not None:
+            by_cache = CacheFigures(training.dataset.caches, len(classes))
+            for number in np.unique(of_cache := batch.caches.numpy()):
+                own = of_cache == number
+                by_cache.add(number, labels[own], predicted[own], float(-np.log(true[own]).mean()))
+            row |= by_cache.compute()
     row["seconds"] = round(seconds, 3)
     with replacing(run.metrics_file) as path:
         pd.DataFrame([row]).to_csv(path, index=False)

@@ -9,7 +9,6 @@ from safetensors import SafetensorError
 
 from landmarkfer.config.recipes import changed_settings
 from landmarkfer.config.train import ResolvedSettings, TrainSettings
-from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.config import CacheInfo, RunConfig, environment
@@ -130,10 +129,11 @@ def _resume(
     run: RunFolder, config: RunConfig, progress: Progress, callbacks: "Sequence[pl.Callback]"
 ) -> RunFolder:
     known = (config.cache, *config.also)
-    caches = [LandmarkCache.open(find_cache(info.path)) for info in known]
+    caches = [info.open() for info in known]
     for cache, info in zip(caches, known, strict=True):
-        if cache.fingerprint != info.fingerprint:
-            raise RunError(f"{cache.path} has changed since run '{run.name}' started; train a new run.")
+        for one, its in zip(cache.members, info.each, strict=True):
+            if one.fingerprint != its.fingerprint:
+                raise RunError(f"{one.path} has changed since run '{run.name}' started; train a new run.")
     fresh = not run.last_checkpoint.exists()
     training = set_up(config.settings, caches, progress, run.read_splits(), fresh=fresh)
     if training.graph != config.graph:

@@ -1,9 +1,13 @@
 """A model with its first weights: fresh ones, pretrained ones, or those of finished runs."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landmarkfer.config.train import BranchSettings, ResolvedSettings
@@ -16,27 +20,40 @@ from landmarkfer.face.graph import build_graph
 from landmarkfer.models import build_model
 from landmarkfer.models.classifier import Branch, Classifier
 from landmarkfer.progress import counted
-from landmarkfer.runs.folder import find_run
+from landmarkfer.runs.folder import RunFolder, find_run, is_run
+from landmarkfer.runs.shipped import shipped_run
+from landmarkfer.training.cache_shares import drawn_shares, image_weights
+
+logger = logging.getLogger(__name__)
 
 
-def class_counts(dataset: FaceDataset, rows: Rows) -> Tensor:
-    """Images of each class among some rows, `[C]`, those without a face included."""
+def class_counts(dataset: FaceDataset, rows: Rows, weights: NDArray[np.float64] | None = None) -> Tensor:
+    """Images of each class among some rows, `[C]`, those without a face included.
+
+    Args:
+        dataset: The images.
+        rows: Their rows.
+        weights: How much each of the rows counts, `[n]`; once if None.
+    """
     labels = dataset.faces.labels
     assert labels is not None
-    return torch.bincount(labels[torch.as_tensor(rows)], minlength=len(dataset.classes))
+    each = None if weights is None else torch.from_numpy(weights)
+    return torch.bincount(labels[torch.as_tensor(rows)], each, minlength=len(dataset.classes))
 
 
 def class_shares(settings: ResolvedSettings, dataset: FaceDataset, splits: Splits) -> Tensor:
     """The share of each class in the data, `[C]`: among the training images, as far as these are as drawn.
 
     Where `data.per_class` has drawn the training images evenly, it is that among the validation images, with
-    one more of each class, since a class of which these have none may exist.
+    one more of each class, since a class of which these have none may exist. Of several caches, images count
+    as often as the shares of the caches say (`cache_shares`).
     """
+    shares = drawn_shares(settings, dataset, splits.train)
     if settings.data.per_class:
-        counts = class_counts(dataset, splits.val) + 1
+        counts = class_counts(dataset, splits.val, image_weights(shares, dataset, splits.val)) + 1
     else:
-        counts = class_counts(dataset, splits.train)
-    return counts / counts.sum()
+        counts = class_counts(dataset, splits.train, image_weights(shares, dataset, splits.train))
+    return (counts / counts.sum()).float()
 
 
 def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
@@ -81,7 +98,7 @@ def initialise_model(
         if not model.load_pretrained():
             model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
-            initialise_from(model, settings.init)
+            initialise_from(model, settings.init, dataset.classes)
     initialise_branches(model, settings.branches, fresh=fresh)
     return model
 
@@ -128,15 +145,41 @@ def initialise_branches(model: Classifier, settings: BranchSettings, *, fresh: b
             raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
 
 
-def initialise_from(model: Classifier, name: str) -> None:
-    """Set the weights of a finished run; the head's only if its classes are as many.
+def initial_run(name: str) -> RunFolder:
+    """The run that a training is initialised from: a run, or a model that ships.
+
+    Raises:
+        RunError: There is no such run.
+    """
+    shipped = None if is_run(name) else shipped_run(name)
+    return find_run(name) if shipped is None else shipped
+
+
+def initialise_from(model: Classifier, name: str, classes: Sequence[str] | None = None) -> None:
+    """Set the weights of a finished run, or of a model that ships; those of the head for the classes of both.
+
+    Args:
+        model: The model.
+        name: Of the run, or of the model that ships, with its detector.
+        classes: Of the model, C names; None where they are those of the run, if they are as many.
 
     Raises:
         RunError: There is no such run, it is not finished, or its model is another one.
     """
-    run = find_run(name)
+    run = initial_run(name)
+    trained = run.load()
+    numbers = None
+    if classes is not None:
+        place = {one: number for number, one in enumerate(trained.config.classes)}
+        numbers = [place.get(one, -1) for one in classes]
+        if max(numbers) < 0:
+            logger.warning(
+                "no class of run '%s' (%s) is one here, so that the head has fresh weights",
+                run.name,
+                ", ".join(place),
+            )
     try:
-        model.initialise_from(run.load().model.tensors())
+        model.initialise_from(trained.model.tensors(), numbers)
     except ValueError as error:
         raise RunError(
             f"the model of run '{run.name}' is not this one ({error}); take its model settings."

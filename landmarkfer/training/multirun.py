@@ -14,6 +14,7 @@ from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import best_epoch, read_epochs
 from landmarkfer.training.collapse import repeat_warnings
+from landmarkfer.training.fine_tuning import with_shipped
 from landmarkfer.training.fit import train_or_resume
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def repetitions(
         folds: k of k-fold cross-validation; 0 for the one validation part of the settings.
         base: Prefix of the names; the settings' own name, or the model's, if None.
     """
-    base = base or settings.name or settings.model.name
+    base = base or settings.name or with_shipped(settings).model.name
     found = []
     for seed in seeds or [settings.seed]:
         for fold in range(folds) if folds else [None]:

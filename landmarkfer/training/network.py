@@ -51,13 +51,16 @@ def fit_network(
     rows = training.usable_rows
     if settings.loss.consistency:
         rows = image_versions(dataset.frame["id"], rows)
-    labels = dataset.faces.labels.numpy()[rows.reshape(len(rows), -1)[:, 0]]
-    sampler = build_sampler(settings.sampling, labels, len(dataset.classes))
+    first = rows.reshape(len(rows), -1)[:, 0]
+    labels = dataset.faces.labels.numpy()[first]
+    of_cache = None if dataset.faces.caches is None else dataset.faces.caches.numpy()[first]
+    sampler = build_sampler(settings.sampling, labels, len(dataset.classes), of_cache, dataset.caches)
     data = FaceDataModule(
         dataset, rows, training.splits.val, settings.fit.batch_size, settings.seed, steps, sampler
     )
     per_epoch = len(data.train_dataloader())
-    task = ExpressionTask(model, build_loss(settings.loss, training.class_counts), settings, per_epoch)
+    loss = build_loss(settings.loss, training.class_counts)
+    task = ExpressionTask(model, loss, settings, per_epoch, dataset.caches)
     if settings.fit.compile:
         model.compile()
     # Deterministic mode also fills fresh memory, against operations that read what they have not written;
@@ -72,7 +75,7 @@ def fit_network(
             gradient_clip_val=settings.optimiser.clip or None,
             deterministic="warn",
             callbacks=[
-                *build_callbacks(run, settings, sampler, dataset.classes, progress),
+                *build_callbacks(run, settings, sampler, dataset.classes, progress, dataset.caches),
                 *callbacks,
             ],
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
@@ -96,7 +99,13 @@ def fit_network(
         task.load_state_dict(run.read_checkpoint(run.best_checkpoint)["state_dict"])
         groups = dataset.frame["group"].to_numpy(object)[training.splits.val]
         calibrate(
-            model, validation, settings.prediction, training.log_class_weights, groups, progress=progress
+            model,
+            validation,
+            settings.prediction,
+            training.log_class_weights,
+            groups,
+            training.validation_weights,
+            progress=progress,
         )
         stored = stored_warnings(model.eval(), validation, dataset.classes, settings.prediction, progress)
         counts = np.bincount(dataset.faces.labels.numpy()[training.splits.val])

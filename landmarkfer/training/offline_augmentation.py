@@ -27,7 +27,8 @@ def add_augmented(
 ) -> tuple[FaceDataset, Rows]:
     """Append to a dataset what further caches hold of its training images.
 
-    Images are matched by id. An augmented image has the label and the soft targets of its original.
+    Images are matched by id. An augmented image has the label and the soft targets of its original. Of
+    several caches that are trained on, a further cache belongs to the one that has all its ids.
 
     Args:
         dataset: The images that were split.
@@ -41,7 +42,8 @@ def add_augmented(
         The longer dataset, and its rows that are trained on.
 
     Raises:
-        CacheError: A cache is not complete, holds none of the images, or lacks a field that the dataset has.
+        CacheError: A cache is not complete, holds none of the images, or lacks a field that the dataset has;
+            or its images are not those of one of several caches.
     """
     rows = [train]
     place = pd.Series(train, index=dataset.frame["id"].iloc[train])
@@ -50,6 +52,7 @@ def add_augmented(
         further = load_dataset(
             cache, settings.normalisation, labels, images, progress, settings.data.shuffled
         )
+        further = replace(further, frame=_as_of(dataset, further.frame, cache))
         of_training = np.flatnonzero(further.frame["id"].isin(place.index))
         if not len(of_training):
             raise CacheError(
@@ -60,7 +63,7 @@ def add_augmented(
         augmented = further.faces.rows(torch.as_tensor(of_training))
         known = {
             name: field[originals]
-            for name in ("labels", "targets")
+            for name in ("labels", "targets", "caches")
             if (field := getattr(dataset.faces, name)) is not None
         }
         rows.append(np.arange(len(dataset), len(dataset) + len(of_training)))
@@ -71,6 +74,25 @@ def add_augmented(
         frame = pd.concat([dataset.frame, further.frame.iloc[of_training]], ignore_index=True)
         dataset = replace(dataset, faces=faces, frame=frame)
     return dataset, np.concatenate(rows)
+
+
+def _as_of(dataset: FaceDataset, frame: pd.DataFrame, cache: LandmarkCache) -> pd.DataFrame:
+    """The table of a further cache with the ids that its images have in a dataset of several caches."""
+    if not dataset.caches:
+        return frame
+    known = set(dataset.frame["id"])
+    owners = [name for name in dataset.caches if known.issuperset(f"{name}/" + frame["id"])]
+    if not owners:
+        raise CacheError(
+            f"{cache.path} has images that none of {', '.join(dataset.caches)} has; 'data.also' names caches "
+            "of the same images as one of these, by the same ids."
+        )
+    if len(owners) > 1:
+        raise CacheError(
+            f"the ids of {cache.path} are in {' and in '.join(owners)} alike, and nothing tells whose images "
+            "it holds; train on one of these, or extract one under other file names."
+        )
+    return frame.assign(id=f"{owners[0]}/" + frame["id"], cache=owners[0])
 
 
 def image_versions(ids: pd.Series, rows: Rows) -> NDArray[np.int64]:

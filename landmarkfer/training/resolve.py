@@ -11,6 +11,7 @@ from landmarkfer.face.graph import FaceGraph
 from landmarkfer.inference.device import accelerator
 from landmarkfer.models import check_keywords, model_class, model_keywords
 from landmarkfer.models.backbones.weights import weights_file
+from landmarkfer.training.fine_tuning import with_shipped
 
 
 def resolve(settings: TrainSettings) -> ResolvedSettings:
@@ -19,8 +20,9 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
     The result equals what is read from the `config.json` of a run that was trained with it.
 
     Raises:
-        SettingsError: See `check_settings`.
+        SettingsError: See `check_settings`, and `fine_tuning.with_shipped`.
     """
+    settings = with_shipped(settings)
     check_settings(settings)
     name, keywords = settings.model.name, settings.model.keywords
     keywords = model_keywords(name) | keywords

@@ -1,4 +1,4 @@
-"""How often the training images of each class are drawn in an epoch.
+"""How often the training images of each class, or of each of several caches, are drawn in an epoch.
 
 A sampler says which rows an epoch consists of, and in what order, as positions into the training rows. It
 holds no generator: the same generator state, labels and focus give the same order. Within a class the draws
@@ -69,12 +69,7 @@ class ClassSampler:
 
     def _draw(self, draws: npt.NDArray[np.int64], rng: np.random.Generator) -> Positions:
         """So many images of each class, `draws [C]`, shuffled."""
-        # `resize` repeats the shuffled members in turn: each as often as any other, or once more.
-        parts = [
-            np.resize(rng.permutation(members), count)
-            for members, count in zip(self._members, draws, strict=True)
-        ]
-        return rng.permutation(np.concatenate(parts))
+        return _drawn(self._members, draws, rng)
 
 
 class Oversampler(ClassSampler):
@@ -147,6 +142,43 @@ class AdaptiveSampler(ClassSampler):
         self._focus = tuple(state["focus"])
 
 
+class CacheSampler(ClassSampler):
+    """As many draws as there are images, of each cache its share; within a cache, each image as often.
+
+    Args:
+        settings: With the share of each cache.
+        labels: int64 `[n]`, class of each training row.
+        num_classes: C.
+        caches: int64 `[n]`, number of the cache of each training row.
+        names: Of the caches, in the order of their numbers.
+
+    Raises:
+        SettingsError: There is no training image of a cache.
+    """
+
+    def __init__(
+        self,
+        settings: SamplingSettings,
+        labels: Positions,
+        num_classes: int,
+        caches: Positions,
+        names: Sequence[str],
+    ) -> None:
+        super().__init__(settings, labels, num_classes)
+        counts = np.bincount(caches, minlength=len(names))
+        if not counts.all():
+            raise SettingsError(
+                f"'sampling.shares' cannot draw '{names[int(counts.argmin())]}', which has no training image "
+                "with usable input; leave that cache out."
+            )
+        self._of_cache = np.split(np.argsort(caches, kind="stable"), counts.cumsum()[:-1])
+        self._draws = _apportion(np.array([settings.shares[name] for name in names]), len(self))
+
+    def order(self, rng: np.random.Generator) -> Positions:
+        """The draws of one epoch, int64 `[len(self)]`."""
+        return _drawn(self._of_cache, self._draws, rng)
+
+
 SAMPLERS: dict[str, type[ClassSampler]] = {
     "none": ClassSampler,
     "oversample": Oversampler,
@@ -155,14 +187,25 @@ SAMPLERS: dict[str, type[ClassSampler]] = {
 }
 
 
-def build_sampler(settings: SamplingSettings, labels: Positions, num_classes: int) -> ClassSampler:
+def build_sampler(
+    settings: SamplingSettings,
+    labels: Positions,
+    num_classes: int,
+    caches: Positions | None = None,
+    names: Sequence[str] = (),
+) -> ClassSampler:
     """The sampler of a training.
 
     Args:
-        settings: Checked with `check_sampling`.
+        settings: Checked with `check_sampling` and `check_shares`.
         labels: int64 `[n]`, class of each training row, all of them known.
         num_classes: C.
+        caches: int64 `[n]`, number of the cache of each training row; None where there is one.
+        names: Of the caches, in the order of their numbers.
     """
+    if settings.shares:
+        assert caches is not None
+        return CacheSampler(settings, labels, num_classes, caches, names)
     return SAMPLERS[settings.name](settings, labels, num_classes)
 
 
@@ -191,6 +234,37 @@ def check_sampling(
             f"sampling.name = '{settings.name}' cannot draw class '{empty[0]}', which has no training image; "
             "leave it out with data.classes, or set sampling.name = 'none'."
         )
+
+
+def check_shares(settings: SamplingSettings, names: Sequence[str]) -> None:
+    """Refuse shares of other caches than there are.
+
+    Args:
+        settings: With the shares, if any.
+        names: Of the caches.
+
+    Raises:
+        SettingsError: A name is unknown, a cache has no share, or there is one cache alone.
+    """
+    if not settings.shares:
+        return
+    if len(names) == 1:
+        raise SettingsError(
+            f"'sampling.shares' says how often each of several caches is drawn, and '{names[0]}' is the only "
+            "one; leave it out, or name more caches."
+        )
+    if set(settings.shares) != set(names):
+        raise SettingsError(
+            f"'sampling.shares' must give a share for each of {', '.join(names)}; it has "
+            f"{', '.join(settings.shares)}."
+        )
+
+
+def _drawn(members: Sequence[Positions], draws: Positions, rng: np.random.Generator) -> Positions:
+    """So many of each group of positions, shuffled: within it each as often as any other, or once more."""
+    # `resize` repeats the shuffled members in turn.
+    parts = [np.resize(rng.permutation(some), count) for some, count in zip(members, draws, strict=True)]
+    return rng.permutation(np.concatenate(parts))
 
 
 def _apportion(shares: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:

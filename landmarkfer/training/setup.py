@@ -10,21 +10,24 @@ from torch import Tensor
 
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.cache_splits import split_images
 from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.framing import training_frame
 from landmarkfer.data.images import ImageInfo, natural_size
-from landmarkfer.data.splits import Rows, Splits, make_splits
+from landmarkfer.data.joined import open_cache
+from landmarkfer.data.splits import Rows, Splits
 from landmarkfer.errors import RunError
 from landmarkfer.face.frame import Frame
 from landmarkfer.models import model_class
 from landmarkfer.models.classifier import Classifier
 from landmarkfer.progress import Progress
 from landmarkfer.runs.config import GraphInfo
+from landmarkfer.training.cache_shares import drawn_shares, image_weights
 from landmarkfer.training.class_weighting import log_class_weights
 from landmarkfer.training.distillation import soft_targets
 from landmarkfer.training.initialise import class_counts, class_shares, initialise_model, usable_rows
 from landmarkfer.training.offline_augmentation import add_augmented
-from landmarkfer.training.samplers import check_sampling
+from landmarkfer.training.samplers import check_sampling, check_shares
 from landmarkfer.training.votes import vote_targets
 
 
@@ -34,7 +37,7 @@ class Training:
 
     Attributes:
         settings: Of the run.
-        caches: The cache, and then those of `data.also`.
+        caches: The cache, or several joined, and then those of `data.also`.
         images: Size and channels of the images that the model reads; None if it reads none.
         dataset: The rows of the cache, then the offline augmentation of its training images.
         splits: Rows of the cache that train, validate and test.
@@ -62,8 +65,21 @@ class Training:
 
     @property
     def class_counts(self) -> Tensor:
-        """Training images of each class, `[C]`."""
-        return class_counts(self.dataset, self.train_rows)
+        """Training images of each class, `[C]`; where caches have stated shares, as they are drawn."""
+        stated = self.shares if self.settings.sampling.shares else None
+        return class_counts(
+            self.dataset, self.train_rows, image_weights(stated, self.dataset, self.train_rows)
+        )
+
+    @property
+    def shares(self) -> NDArray[np.float64] | None:
+        """The share of each of several caches in the draws, `[K]`; None where there is one."""
+        return drawn_shares(self.settings, self.dataset, self.splits.train)
+
+    @property
+    def validation_weights(self) -> NDArray[np.float64] | None:
+        """How much each validation image counts in calibration, `[n]`; None where all count alike."""
+        return image_weights(self.shares, self.dataset, self.splits.val)
 
     @property
     def log_class_weights(self) -> NDArray[np.float64]:
@@ -78,8 +94,8 @@ class Training:
 
 
 def open_caches(settings: ResolvedSettings) -> tuple[LandmarkCache, ...]:
-    """The cache that the settings name, and then those of `data.also`."""
-    return tuple(LandmarkCache.open(find_cache(name)) for name in (settings.cache, *settings.data.also))
+    """The cache that the settings name, or several joined, and then those of `data.also`."""
+    return (open_cache(settings.cache), *(LandmarkCache.open(find_cache(one)) for one in settings.data.also))
 
 
 def set_up(
@@ -105,9 +121,10 @@ def set_up(
         LandmarkferError: A setting does not fit the data, or the model cannot be initialised.
     """
     cache, *also = caches
+    check_shares(settings.sampling, [one.name for one in cache.members])
     frame, classes = label_images(cache, settings.data)
     if split_ids is None:
-        splits = make_splits(frame, settings.split, settings.data.per_class)
+        splits = split_images(frame, settings.split, settings.data.per_class)
     else:
         splits = _splits_of_ids(split_ids, frame["id"])
     counts = frame["label"].iloc[splits.train].value_counts().reindex(list(classes), fill_value=0)

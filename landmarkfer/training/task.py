@@ -6,6 +6,7 @@ drawn, without any generator state being stored.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import lightning.pytorch as pl
@@ -23,6 +24,7 @@ from landmarkfer.errors import DivergedError
 from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.models.base import FaceModel
 from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.cache_figures import CacheFigures
 from landmarkfer.training.losses import divergence
 from landmarkfer.training.mixup import mix_batch
 from landmarkfer.training.optim import build_optimiser, build_schedule, current_stage, frozen_groups
@@ -37,10 +39,16 @@ class ExpressionTask(pl.LightningModule):
         settings: Of the run. With `loss.consistency`, a training batch's second half is its first half again,
             in other versions.
         steps_per_epoch: Optimiser steps of an epoch, for the schedule.
+        caches: Names of the caches, where there are several: they are validated one by one, too.
     """
 
     def __init__(
-        self, model: FaceModel, loss: nn.Module, settings: ResolvedSettings, steps_per_epoch: int
+        self,
+        model: FaceModel,
+        loss: nn.Module,
+        settings: ResolvedSettings,
+        steps_per_epoch: int,
+        caches: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.model = model
@@ -61,6 +69,7 @@ class ExpressionTask(pl.LightningModule):
         self.train_metrics = metrics.clone("train_")
         self.val_metrics = metrics.clone("val_")
         self.val_confusion = MulticlassConfusionMatrix(classes)
+        self._by_cache = CacheFigures(caches, classes) if caches else None
         # Part of every checkpoint, so that an interrupted epoch has the figures of a whole one.
         self.train_loss.persistent(True)
         self.train_metrics.persistent(True)
@@ -97,7 +106,7 @@ class ExpressionTask(pl.LightningModule):
         self._step(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
-        """Stop where the weights are non-finite.
+        """Stop where the weights are non-finite, and log the figures of each cache.
 
         Raises:
             DivergedError: The validation loss is not finite.
@@ -109,9 +118,14 @@ class ExpressionTask(pl.LightningModule):
                 f"lower optimiser.lr (it is {rate:g}) or set optimiser.clip, and train a new run."
             )
 
+        if self._by_cache is not None:
+            self.log_dict(self._by_cache.compute())
+
     def on_validation_epoch_start(self) -> None:
-        """Reset the confusion matrix."""
+        """Reset the confusion matrix, and what is counted by cache."""
         self.val_confusion.reset()
+        if self._by_cache is not None:
+            self._by_cache.reset()
 
     def class_f1(self) -> NDArray[np.float64]:
         """F1 of each class in the last validation, `[C]`; NaN where there was none of it."""
@@ -133,6 +147,9 @@ class ExpressionTask(pl.LightningModule):
         metrics.update(logits, batch.labels)
         if not train and batch.labels is not None:
             self.val_confusion.update(logits, batch.labels)
+            if self._by_cache is not None:
+                assert batch.caches is not None
+                self._by_cache.update(batch.caches, batch.labels, logits, self.loss)
         self.log(f"{stage}_loss", mean_loss, on_step=False, on_epoch=True, batch_size=len(batch))
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss

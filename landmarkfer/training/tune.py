@@ -25,7 +25,7 @@ from landmarkfer.errors import DivergedError, LandmarkferError, RunError, Settin
 from landmarkfer.files import replacing
 from landmarkfer.progress import SILENT, Progress, counted
 from landmarkfer.runs.folder import RunFolder
-from landmarkfer.runs.metrics_table import read_epochs
+from landmarkfer.runs.metrics_table import lower_is_better, read_epochs
 from landmarkfer.training.fit import train_or_resume
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def tune(
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
             study_name="study",
-            direction="minimize" if base.fit.monitor.endswith("loss") else "maximize",
+            direction="minimize" if lower_is_better(base.fit.monitor) else "maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=base.epochs // 4)
             if search.prune
             else optuna.pruners.NopPruner(),
@@ -114,10 +114,19 @@ def _check_same_search(study: "Study", search: SearchSettings, base: TrainSettin
     known = study.user_attrs.get(_RECIPE)
     if known is None:
         study.set_user_attr(_RECIPE, asked)
-    elif known | {"settings": without_removed(known["settings"])} != asked:
+    elif known | {"settings": _as_today(known["settings"])} != asked:
         raise SettingsError(
             "the study in that folder has other settings or ranges; choose another --name, or remove it."
         )
+
+
+def _as_today(settings: dict[str, Any]) -> dict[str, Any]:
+    """Plain settings of an earlier version with the defaults of what it did not have."""
+    try:
+        known = TrainSettings.model_validate(without_removed(settings))
+    except ValueError:
+        return settings
+    return known.model_dump(mode="json", exclude={"name"})
 
 
 def _search(
@@ -189,7 +198,7 @@ def _run(trial: "Trial", settings: TrainSettings, root: Path, progress: Progress
     if _PRUNED in trial.user_attrs:
         return None, TrialState.PRUNED  # Optuna keeps the last value that was reported
     values = read_epochs(run.metrics_file)[monitor]
-    best = float(values.min() if monitor.endswith("loss") else values.max())
+    best = float(values.min() if lower_is_better(monitor) else values.max())
     return best, TrialState.COMPLETE
 
 

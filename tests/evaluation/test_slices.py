@@ -122,3 +122,21 @@ def test_an_evaluation_stays_as_it_is(runs, caches):
     sliced = Slicer()(evaluation, predictions, caches["own"])
     assert evaluation.slices == []
     assert sliced.model_copy(update={"slices": []}) == evaluation
+
+
+def test_several_caches_are_sliced_each_by_its_own_confounds(caches, make_rows, small_settings, tmp_path):
+    rows = make_rows(train=36, test=30, seed=7)
+    for row in rows:
+        row.sha256 = None if row.sha256 is None else f"f{row.sha256[1:]}"
+    plain = write_cache(tmp_path / "even", rows)
+    both = [str(caches["own"].path), str(plain.path)]
+    run = train(small_settings(cache=both, **{"fit.epochs": 1}), runs_root=tmp_path)
+    [(_, evaluation)] = evaluate_runs([run])
+    own = evaluate_run(run, caches["own"].path)[1]
+    width = caches["own"].frame().set_index("id")["width"][list(own.ids)].to_numpy()
+    found = {(one.feature, one.value): one for one in evaluation.slices}
+    assert set(found) == {("image size (own)", "200 x 100"), ("image size (own)", "400 x 200")}
+    for (_, value), one in found.items():
+        chosen = width == int(value.partition(" ")[0])
+        assert one.n == chosen.sum()
+        assert one.accuracy == pytest.approx(own.correct[chosen].mean())

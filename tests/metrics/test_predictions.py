@@ -200,3 +200,14 @@ def test_groups_are_texts_or_none(whole, tmp_path):
     assert Predictions.from_frame(named.assign(group=[12, 7, 12])).groups.tolist() == ["12", "7", "12"]
     assert Predictions.from_frame(whole).groups is None
     assert "group" not in Predictions.from_frame(whole).to_frame()
+
+
+def test_whose_image_each_is_of_several_caches(predictions, whole, tmp_path):
+    assert predictions.caches is None
+    several = Predictions.from_frame(whole.assign(cache=["01", "photos", "01"]))
+    assert several.caches.tolist() == ["01", "photos", "01"]
+    write_predictions(tmp_path / "p.parquet", several)
+    several.to_frame().to_csv(tmp_path / "p.csv", index=False)
+    for name in ("p.parquet", "p.csv"):
+        assert read_predictions(tmp_path / name).caches.tolist() == ["01", "photos", "01"]
+    assert several.rows([2, 1]).caches.tolist() == ["01", "photos"]

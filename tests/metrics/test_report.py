@@ -145,3 +145,14 @@ def test_coverage_of_sets_over_people(frame):
     sets = frame.assign(set_angry=True, set_happy=True, set_sad=False)
     people = sets.assign(group=["a", "a", "a", "b", "b", "b", "b"])
     assert evaluated(people).subsets["test"].sets.interval == (pytest.approx(0.025 ** (1 / 2)), 1.0)
+
+
+def test_each_of_several_caches_is_a_subset(frame):
+    names = np.array(["photos", "clean"], object)[np.arange(len(frame)) % 2]
+    found = evaluated(frame.assign(cache=names)).subsets
+    assert list(found)[:4] == ["test", "test_detected", "cache clean", "photos"]
+    for subset, name in (("cache clean", "clean"), ("photos", "photos")):
+        alone = evaluated(frame[names == name]).subsets["test"]
+        assert found[subset] == alone
+    plain = evaluated(frame).subsets
+    assert {name: found[name] for name in plain} == plain, "and the others are as they were"

@@ -5,7 +5,7 @@ import pytest
 
 from landmarkfer.config.train import SamplingSettings
 from landmarkfer.errors import SettingsError
-from landmarkfer.training.samplers import SAMPLERS, build_sampler, check_sampling
+from landmarkfer.training.samplers import SAMPLERS, build_sampler, check_sampling, check_shares
 
 COUNTS = [10, 4, 3]
 NAMES = ["happy", "sad", "disgust"]
@@ -175,3 +175,44 @@ class TestChecks:
     def test_without_sampling_it_may_be_absent(self):
         check_sampling(SamplingSettings(), NAMES, [3, 0, 2])
         assert sorted(sampler_of("none", counts=[3, 0, 2]).order(np.random.default_rng(0))) == list(range(5))
+
+
+class TestShares:
+    """Several caches in stated shares: 17 rows, of which a cache has 4."""
+
+    CACHES = np.array([0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0])
+
+    def sampler(self, shares, caches=CACHES, names=("large", "small")):
+        settings = SamplingSettings(shares=shares)
+        return build_sampler(settings, labels_of(COUNTS), len(COUNTS), caches, names)
+
+    def test_each_cache_has_its_share_and_each_of_its_images_the_same(self):
+        for share, expected in ((0.5, 9), (0.1, 2), (0.9, 15)):
+            rows, _ = draws(self.sampler({"small": share, "large": 1 - share}))
+            of_small = rows[self.CACHES == 1]
+            assert abs(of_small.sum() - expected) <= 1
+            assert rows.sum() == 17
+            for of_cache in (of_small, rows[self.CACHES == 0]):
+                assert of_cache.max() - of_cache.min() <= 1
+
+    def test_an_order_is_a_function_of_the_generator(self):
+        sampler = self.sampler({"small": 0.5, "large": 0.5})
+        first, again, other = (sampler.order(np.random.default_rng(seed)) for seed in (1, 1, 2))
+        assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+    def test_a_cache_without_usable_images(self):
+        with pytest.raises(
+            SettingsError, match="cannot draw 'small', which has no training image with usable"
+        ):
+            self.sampler({"small": 0.5, "large": 0.5}, np.zeros(17, np.int64))
+
+    def test_other_names_than_there_are(self):
+        shares = SamplingSettings(shares={"small": 0.5, "large": 0.5})
+        check_shares(shares, ["large", "small"])
+        check_shares(SamplingSettings(), ["large"])
+        with pytest.raises(
+            SettingsError, match="must give a share for each of large, other; it has small, l"
+        ):
+            check_shares(shares, ["large", "other"])
+        with pytest.raises(SettingsError, match="'large' is the only one; leave it out, or name more caches"):
+            check_shares(shares, ["large"])

@@ -164,6 +164,19 @@ def test_other_ranges_need_another_study(recipe, tmp_path):
     assert tune(recipe, root=tmp_path, name="other", trials=1) == tmp_path / "other"
 
 
+def test_a_study_of_an_earlier_version_goes_on():
+    """Its settings lack what came later, at the value that they have by default."""
+    now = load_settings(overrides={"cache": ["a", "b"], "model.name": "mlp", "name": "x"})
+    plain = now.model_dump(mode="json", exclude={"name"})
+    old = json.loads(json.dumps(plain))
+    del old["sampling"]["shares"]
+    assert old != plain
+    assert module._as_today(old) == plain
+    other = old | {"seed": 5}
+    assert module._as_today(other) != plain
+    assert module._as_today({"model": {"name": 5}}) == {"model": {"name": 5}}, "of another kind: not the same"
+
+
 def test_one_process_searches_at_a_time(recipe, tmp_path):
     from filelock import FileLock
 

@@ -53,7 +53,7 @@ def near_duplicates(cache: LandmarkCache, progress: Progress = SILENT) -> NearPa
 def stored_near_duplicates(cache: LandmarkCache) -> NearPairs | None:
     """Those that are stored; None if there are none, or they are damaged or of other images."""
     try:
-        table = pq.read_table(cache.path / NEAR_FILE)
+        table = pq.read_table(cache.store / NEAR_FILE)
         first, second = (table.column(name).to_numpy().astype(np.int64) for name in ("first", "second"))
         near = NearPairs(np.stack([first, second], axis=1), table.column("similarity").to_numpy())
     except (OSError, KeyError, ValueError):  # Arrow's errors are among them
@@ -65,7 +65,7 @@ def stored_near_duplicates(cache: LandmarkCache) -> NearPairs | None:
 def _write(cache: LandmarkCache, near: NearPairs) -> None:
     first, second = near.pairs.T
     table = pa.table({"first": first, "second": second, "similarity": near.similarity.astype(np.float32)})
-    with replacing(cache.path / NEAR_FILE) as partial:
+    with replacing(cache.store / NEAR_FILE) as partial:
         pq.write_table(table.replace_schema_metadata(_metadata(cache, near)), partial)
 
 

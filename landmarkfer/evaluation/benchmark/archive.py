@@ -1,8 +1,9 @@
-"""The archive of a benchmark: the predictions of each run on the test images, and its costs.
+"""The archive of a benchmark: the predictions of each run on test images and other data, and its costs.
 
 All that a report says of accuracy follows from it. So tests and averages can be computed again without
 training, and rows that were measured on different days or machines stand in one report. A file holds one run:
-the table of its `Predictions`, with probabilities in half precision, and the rest in its metadata.
+the table of its `Predictions`, with probabilities in half precision, and the rest in its metadata; the
+predictions on other data are in files beside it, `<run>-on-<name>.parquet`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,8 @@ class ArchivedRun:
         changed: The training settings that differ from the defaults, by dotted key.
         figures: What does not follow from the predictions: `(subset, metric, value)` as in `results`.
         versions: Of the packages that it was evaluated with; empty in archives of version 0.1.
+        trained_on: Names of the caches that it was trained on; empty in archives of earlier versions.
+        elsewhere: Predictions on other data by name; none in archives of earlier versions.
     """
 
     predictions: Predictions | None
@@ -47,6 +50,8 @@ class ArchivedRun:
     changed: Mapping[str, Any]
     figures: Sequence[tuple[str, str, float]]
     versions: Mapping[str, str] = field(default_factory=dict)
+    trained_on: Sequence[str] = ()
+    elsewhere: Mapping[str, Predictions] = field(default_factory=dict)
 
 
 def archive_folder(recipe: Path, results_root: Path) -> Path:
@@ -61,10 +66,10 @@ def archive_file(recipe: Path, row: RowSettings, seed: int, results_root: Path) 
 
 def write_archived(path: Path, run: ArchivedRun) -> None:
     """Write `path`; equal runs give equal files."""
-    table = pd.DataFrame({_NONE: [True]})
-    if run.predictions is not None:
-        table = run.predictions.rows(np.argsort(run.predictions.ids)).to_frame()
-        table = table.astype({f"p_{name}": "float16" for name in run.predictions.classes})
+    for name, predictions in run.elsewhere.items():
+        with replacing(_file_on(path, name)) as partial:
+            _table(predictions).to_parquet(partial, **_PARQUET)
+    table = pd.DataFrame({_NONE: [True]}) if run.predictions is None else _table(run.predictions)
     table.attrs = {
         "model": run.model,
         "graph": run.graph,
@@ -72,9 +77,22 @@ def write_archived(path: Path, run: ArchivedRun) -> None:
         "changed": dict(run.changed),
         "figures": [list(figure) for figure in run.figures],
         "versions": dict(run.versions),
+        "trained_on": list(run.trained_on),
+        "elsewhere": list(run.elsewhere),
     }
     with replacing(path) as partial:
         table.to_parquet(partial, **_PARQUET)
+
+
+def _file_on(path: Path, name: str) -> Path:
+    """The file of a run's predictions on other data, beside its own."""
+    return path.with_name(f"{path.stem}-on-{plain_name(name)}{path.suffix}")
+
+
+def _table(predictions: Predictions) -> pd.DataFrame:
+    """Predictions as they are stored: by id, with probabilities in half precision."""
+    table = predictions.rows(np.argsort(predictions.ids)).to_frame()
+    return table.astype({f"p_{name}": "float16" for name in predictions.classes})
 
 
 def updated(old: ArchivedRun, new: ArchivedRun) -> ArchivedRun:
@@ -82,7 +100,8 @@ def updated(old: ArchivedRun, new: ArchivedRun) -> ArchivedRun:
     known = {figure[:2] for figure in new.figures}
     figures = [*new.figures, *(figure for figure in old.figures if figure[:2] not in known)]
     predictions = old.predictions if new.predictions is None else new.predictions
-    return replace(new, figures=figures, predictions=predictions)
+    elsewhere = {**old.elsewhere, **new.elsewhere}
+    return replace(new, figures=figures, predictions=predictions, elsewhere=elsewhere)
 
 
 def read_archived(path: Path) -> ArchivedRun:
@@ -103,6 +122,11 @@ def read_archived(path: Path) -> ArchivedRun:
             changed=about["changed"],
             figures=figures,
             versions=about.get("versions", {}),
+            trained_on=about.get("trained_on", ()),
+            elsewhere={
+                name: Predictions.from_frame(pd.read_parquet(_file_on(path, name)))
+                for name in about.get("elsewhere", ())
+            },
         )
     except (OSError, KeyError, TypeError, ValueError, ArrowException, RunError) as error:
         raise RunError(f"{path} holds no predictions of a run ({error}); delete it.") from error

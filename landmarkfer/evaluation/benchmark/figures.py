@@ -23,6 +23,13 @@ from landmarkfer.evaluation.benchmark.archive import (
     updated,
     write_archived,
 )
+from landmarkfer.evaluation.benchmark.matrix import (
+    common_figures,
+    corrected,
+    on_common_images,
+    pair_tests,
+    standing_pairs,
+)
 from landmarkfer.evaluation.benchmark.measure import measure_cost_again, measure_run, measure_weights
 from landmarkfer.evaluation.benchmark.statistics import compare_with, correct
 from landmarkfer.evaluation.systems import ENSEMBLE
@@ -32,9 +39,9 @@ from landmarkfer.metrics.report import evaluate_predictions
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.results import (
     ALL_SEEDS,
-    ELSEWHERE,
     NO_GRAPH,
     PAIRED,
+    PAIRED_ON,
     RESULT_COLUMNS,
     evaluation_rows,
     read_results,
@@ -54,7 +61,9 @@ class Measured:
         outdated: Rows and seeds whose run was trained with other settings than the recipe has.
         days: When the runs were started, YYYY-MM-DD.
         versions: Of the packages, for each run; empty where they are not known.
-        cache: The cache of the first run, as its recipe names it.
+        elsewhere: Predictions on other data, by its name, by row and seed, on images that all rows have.
+        trained_on: Names of the caches that each row was trained on, where they are known.
+        caches: The cache of each row, as its recipe names it, or several; of rows that name any.
     """
 
     predictions: dict[str, dict[int, Predictions]] = field(default_factory=dict)
@@ -64,7 +73,9 @@ class Measured:
     outdated: set[tuple[str, int]] = field(default_factory=set)
     days: set[str] = field(default_factory=set)
     versions: list[Mapping[str, str]] = field(default_factory=list)
-    cache: str | None = None
+    elsewhere: dict[str, dict[str, dict[int, Predictions]]] = field(default_factory=dict)
+    trained_on: dict[str, Sequence[str]] = field(default_factory=dict)
+    caches: dict[str, Sequence[str]] = field(default_factory=dict)
 
 
 def check_rows(settings: BenchmarkSettings, csv: Path) -> None:
@@ -121,8 +132,8 @@ def measure(
             weights = weights_folder(recipe, row, seed)
             run = RunFolder(weights or runs_root / run_name(recipe, settings, row, seed))
             archived = archive_file(recipe, row, seed, results_root)
-            if weights is not None and found.cache is None and run.finished:
-                found.cache = run.read_config().cache.path
+            if weights is not None and run.finished:
+                found.caches[row.name] = [one.path for one in run.read_config().cache.each]
             if run.finished:
                 try:
                     _archive(run, archived, settings, progress, latency)
@@ -132,9 +143,12 @@ def measure(
                     progress.say(f"{run.name} cannot be evaluated, so its archived figures stay: {error}")
             if archived.exists():
                 _add(read_archived(archived), recipe, settings, row, seed, found, progress)
+    for name, rows in found.elsewhere.items():
+        found.elsewhere[name] = on_common_images(rows, name)
     for row in settings.rows:
         if row.average and all(part in found.predictions for part in row.average):
             _add_average(row, found)
+    found.parts += [common_figures(rows, name, found.keys) for name, rows in found.elsewhere.items()]
     return found
 
 
@@ -164,9 +178,8 @@ def _archive(
 
 
 def _lacks_other_data(archived: Path, settings: BenchmarkSettings) -> bool:
-    """Whether an archived run was not evaluated on all the other data."""
-    there = {subset for subset, _, _ in read_archived(archived).figures}
-    return not {ELSEWHERE + name for name in settings.other_data} <= there
+    """Whether there are no predictions of an archived run on all the other data."""
+    return not set(settings.other_data) <= set(read_archived(archived).elsewhere)
 
 
 def _add(
@@ -185,7 +198,8 @@ def _add(
             progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
             found.outdated.add((row.name, seed))
             return
-        found.cache = found.cache or wanted.cache
+        if wanted.caches:
+            found.caches[row.name] = wanted.caches
     found.days.add(archived.created[:10])
     found.versions.append(archived.versions)
     found.runs.add((row.name, seed))
@@ -194,6 +208,12 @@ def _add(
     if archived.predictions is not None:
         found.predictions.setdefault(row.name, {})[seed] = archived.predictions
         found.parts.append(_figures(archived.predictions, key, seed))
+    if archived.trained_on:
+        found.trained_on[row.name] = archived.trained_on
+    for name in settings.other_data:
+        if name in archived.elsewhere:
+            rows = found.elsewhere.setdefault(name, {})
+            rows.setdefault(row.name, {})[seed] = archived.elsewhere[name]
     further = [(*key, seed, *figure) for figure in archived.figures]
     found.parts.append(pd.DataFrame(further, columns=RESULT_COLUMNS))
 
@@ -206,21 +226,44 @@ def _figures(predictions: Predictions, key: tuple[str, str, str], seed: int) -> 
 
 
 def _add_average(row: RowSettings, found: Measured) -> None:
-    """Add an average of rows, for each seed that all its members have."""
-    members = [found.predictions[part] for part in row.average]
+    """Add an average of rows, for each seed that all its members have, on their test images and other data.
+
+    Rows that were trained on different data sets have different test images, and their average has figures on
+    other data alone.
+    """
     found.keys[row.name] = (row.name, ENSEMBLE, NO_GRAPH)
-    for seed in sorted(set.intersection(*(set(member) for member in members))):
-        average = average_predictions([member[seed] for member in members])
-        found.predictions.setdefault(row.name, {})[seed] = average
-        found.runs.add((row.name, seed))
-        found.parts.append(_figures(average, found.keys[row.name], seed))
+    found.trained_on[row.name] = list(
+        dict.fromkeys(name for part in row.average for name in found.trained_on.get(part, ()))
+    )
+    if _same_images([found.predictions.get(part, {}) for part in row.average]):
+        for seed, average in _averages(row, found.predictions):
+            found.predictions.setdefault(row.name, {})[seed] = average
+            found.runs.add((row.name, seed))
+            found.parts.append(_figures(average, found.keys[row.name], seed))
+    for rows in found.elsewhere.values():
+        for seed, average in _averages(row, rows):
+            rows.setdefault(row.name, {})[seed] = average
+            found.runs.add((row.name, seed))
+
+
+def _same_images(rows: Sequence[Mapping[int, Predictions]]) -> bool:
+    return len({frozenset(one.ids) for seeds in rows for one in seeds.values()}) < 2
+
+
+def _averages(
+    row: RowSettings, rows: Mapping[str, Mapping[int, Predictions]]
+) -> list[tuple[int, Predictions]]:
+    """The average of the members of a row, for each seed that all of them have."""
+    members = [rows.get(part, {}) for part in row.average]
+    seeds = sorted(set.intersection(*(set(member) for member in members)))
+    return [(seed, average_predictions([member[seed] for member in members])) for seed in seeds]
 
 
 def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) -> pd.DataFrame:
     """The figures of the CSV that stay as they are: of rows and seeds without predictions.
 
     An average stays where all its members have figures. Paired tests stay where no seed of the row has
-    changed.
+    changed; those of a pair where they cannot be computed again, and no figure of either row has changed.
 
     Returns:
         Rows with `RESULT_COLUMNS`.
@@ -237,8 +280,14 @@ def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) ->
             lost = {s for name, s in standing if name == row.name and not _all(row.average, s, there)}
             standing -= {(row.name, seed) for seed in lost}
     changed = {name for name, _ in runs - standing} | set(found.predictions)
+    gone = {name for name, _ in runs - standing - found.runs}
+    pairs = standing_pairs(old[~old["experiment"].isin(gone)], found.parts, settings.pairs, found.elsewhere)
     stays = [
-        key[0] not in changed if subset == PAIRED else key in standing
+        key[0] not in changed
+        if subset == PAIRED
+        else (key[0], subset) in pairs
+        if subset.startswith(PAIRED_ON)
+        else key in standing
         for key, subset in zip(keys, old["subset"], strict=True)
     ]
     return old[stays]
@@ -254,6 +303,8 @@ def all_figures(settings: BenchmarkSettings, found: Measured, standing: pd.DataF
     Returns:
         Rows with `RESULT_COLUMNS`, in the order of the recipe.
     """
+    of_pairs = standing["subset"].str.startswith(PAIRED_ON)
+    standing, pairs = standing[~of_pairs], standing[of_pairs]
     parts = [*found.parts, standing]
     in_csv_alone = set(standing["experiment"])
     tested = [
@@ -261,10 +312,25 @@ def all_figures(settings: BenchmarkSettings, found: Measured, standing: pd.DataF
     ]
     others = {found.keys[name]: found.predictions[name] for name in tested if name != settings.baseline}
     if settings.baseline in tested and others:
-        tests = compare_with(found.predictions[settings.baseline], others)
+        tests = _compare_with_baseline(settings.baseline, found, others)
         earlier = standing[(standing["subset"] == PAIRED) & (standing["metric"] != "p_holm")]
         parts = [*found.parts, standing[standing["metric"] != "p_holm"], tests]
         parts.append(correct(pd.concat([earlier, tests])))
+    tested_pairs = pair_tests(settings.pairs, found.elsewhere, found.keys)
+    parts.append(corrected(pd.concat([one for one in (pairs, tested_pairs) if len(one)] or [pairs])))
     order = {row.name: number for number, row in enumerate(settings.rows)}
     everything = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return everything.sort_values("experiment", key=lambda column: column.map(order), kind="stable")
+
+
+def _compare_with_baseline(
+    baseline: str, found: Measured, others: Mapping[tuple[str, str, str], Mapping[int, Predictions]]
+) -> pd.DataFrame:
+    for key, seeds in others.items():
+        if not _same_images([found.predictions[baseline], seeds]):
+            raise SettingsError(
+                f"the rows '{baseline}' and '{key[0]}' were tested on different images, and a baseline is "
+                "compared on the same; leave 'baseline' out, and name the caches in [other_data] and rows in "
+                "[[pairs]], which are tested on each of them. Nothing has to be trained again."
+            )
+    return compare_with(found.predictions[baseline], others)

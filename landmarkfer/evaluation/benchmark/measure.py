@@ -2,7 +2,7 @@
 
 import json
 import timeit
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from landmarkfer.errors import CacheError, RunError
 from landmarkfer.evaluation.benchmark.archive import ArchivedRun, read_archived, write_archived
+from landmarkfer.evaluation.benchmark.matrix import elsewhere_figures
 from landmarkfer.evaluation.evaluate import evaluate_opened, evaluate_run
 from landmarkfer.evaluation.files import METRICS_FILE, PREDICTIONS_FILE, read_evaluation, write_evaluation
 from landmarkfer.evaluation.opened import Opened, open_run
@@ -24,7 +25,7 @@ from landmarkfer.metrics.report import Evaluation
 from landmarkfer.models.base import is_network
 from landmarkfer.models.profile import count_cost
 from landmarkfer.reporting.markdown import package_versions
-from landmarkfer.reporting.results import ELSEWHERE, RUN_SUBSET
+from landmarkfer.reporting.results import RUN_SUBSET
 from landmarkfer.runs.config import RunConfig
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
@@ -42,14 +43,31 @@ def measure_run(run: RunFolder, other_data: Mapping[str, str]) -> ArchivedRun:
     """
     predictions, config = evaluated(run), run.read_config()
     figures = [(RUN_SUBSET, metric, value) for metric, value in _costs(run, config).items()]
+    evaluations = {name: _elsewhere(run, name, cache) for name, cache in other_data.items()}
+    return _archived(config, predictions, figures, evaluations)
+
+
+def _archived(
+    config: RunConfig,
+    predictions: Predictions | None,
+    figures: Sequence[tuple[str, str, float]],
+    evaluations: Mapping[str, tuple[Evaluation, Predictions]],
+) -> ArchivedRun:
+    further = [
+        figure
+        for name, (evaluation, _) in evaluations.items()
+        for figure in elsewhere_figures(evaluation.subsets["test"], name)
+    ]
     return ArchivedRun(
         predictions=predictions,
         model=config.settings.model.name,
         graph=config.graph.name if config.graph else None,
         created=config.created,
         changed=config.changed,
-        figures=figures + _elsewhere(run, other_data),
+        figures=[*figures, *further],
         versions=package_versions(),
+        trained_on=config.cache.names,
+        elsewhere={name: found for name, (_, found) in evaluations.items()},
     )
 
 
@@ -70,17 +88,8 @@ def measure_weights(run: RunFolder, other_data: Mapping[str, str]) -> ArchivedRu
     predictions = opened.predict_test() if opened.own else None
     figures = [] if config.parameters is None else [(RUN_SUBSET, "parameters", float(config.parameters))]
     figures += [(RUN_SUBSET, metric, value) for metric, value in measure_cost(opened).items()]
-    for name, cache in other_data.items():
-        figures += _figures_on(name, _evaluate_on(run, name, cache)[0])
-    return ArchivedRun(
-        predictions=predictions,
-        model=config.settings.model.name,
-        graph=config.graph.name if config.graph else None,
-        created=config.created,
-        changed=config.changed,
-        figures=figures,
-        versions=package_versions(),
-    )
+    evaluations = {name: _evaluate_on(run, name, cache) for name, cache in other_data.items()}
+    return _archived(config, predictions, figures, evaluations)
 
 
 def _open_somewhere(run: RunFolder, other_data: Mapping[str, str]) -> Opened:
@@ -173,18 +182,15 @@ def _costs(run: RunFolder, config: RunConfig) -> dict[str, float]:
     return figures
 
 
-def _elsewhere(run: RunFolder, other_data: Mapping[str, str]) -> list[tuple[str, str, float]]:
-    """The figures of a run on other data, which are stored in its folder."""
-    figures = []
-    for name, cache in other_data.items():
-        folder = run.path / "elsewhere" / name
-        try:
-            evaluation = read_evaluation(folder)
-        except RunError:  # not evaluated yet, or by another version
-            evaluation, predictions = _evaluate_on(run, name, cache)
-            write_evaluation(folder, evaluation, predictions)
-        figures += _figures_on(name, evaluation)
-    return figures
+def _elsewhere(run: RunFolder, name: str, cache: str) -> tuple[Evaluation, Predictions]:
+    """The evaluation of a run on other data, and its predictions, which are stored in its folder."""
+    folder = run.path / "elsewhere" / name
+    try:
+        return read_evaluation(folder), read_predictions(folder / PREDICTIONS_FILE)
+    except RunError:  # not evaluated yet, or by another version
+        evaluation, predictions = _evaluate_on(run, name, cache)
+        write_evaluation(folder, evaluation, predictions)
+    return evaluation, predictions
 
 
 def _evaluate_on(run: RunFolder, name: str, cache: str) -> tuple[Evaluation, Predictions]:
@@ -193,9 +199,3 @@ def _evaluate_on(run: RunFolder, name: str, cache: str) -> tuple[Evaluation, Pre
     if not evaluation.subsets:
         raise CacheError(f"the other data '{name}' ({cache}) has no labels to evaluate on.")
     return evaluation, predictions
-
-
-def _figures_on(name: str, evaluation: Evaluation) -> list[tuple[str, str, float]]:
-    report = evaluation.subsets["test"]
-    figures = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
-    return [(ELSEWHERE + name, metric, float(value)) for metric, value in figures.items()]

@@ -16,8 +16,8 @@ from landmarkfer.config.benchmark import (
 )
 from landmarkfer.config.train import TrainSettings
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.images import natural_size
+from landmarkfer.data.joined import open_cache
 from landmarkfer.errors import SettingsError
 from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.inference.device import accelerator, precision
@@ -27,6 +27,7 @@ from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.augmentation import augment_batch
+from landmarkfer.training.fine_tuning import with_shipped
 from landmarkfer.training.resolve import check_settings
 
 # In a timed step on the CPU, where a step takes as long as its faces together.
@@ -106,8 +107,9 @@ def _sibling_seconds(
 
 def _estimated_seconds(settings: TrainSettings) -> float | None:
     """Seconds of a whole training, from three steps on synthetic faces; None if the model is no network."""
+    settings = with_shipped(settings)
     check_settings(settings)
-    cache = LandmarkCache.open(find_cache(settings.cache))
+    cache = open_cache(settings.cache)
     frame = cache.frame(["label", "split"])
     images = int(((frame["split"] == "train") & frame["label"].notna()).sum()) or len(frame)
     steps = settings.epochs * max(1, int(images * (1 - settings.split.validation)) // settings.fit.batch_size)
@@ -117,7 +119,8 @@ def _estimated_seconds(settings: TrainSettings) -> float | None:
     device = accelerator(settings.fit.device)
     whole = settings.fit.batch_size
     faces = min(whole, _TIMED_FACES) if device == "cpu" else whole
-    batch = synthetic_faces(faces, natural_size(cache), settings).to(device)
+    side = natural_size(cache) if "image" in model.inputs else 1
+    batch = synthetic_faces(faces, side, settings).to(device)
     model.to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     seconds = []

@@ -23,6 +23,7 @@ class Making:
         versions: Of the packages.
         archive: Folder of the predictions beside the report; None if there are none.
         differences: Reports of pairs of rows by what they compare, relative to the results.
+        trained_on: What each row was trained on, as far as it is known.
     """
 
     command: str
@@ -30,6 +31,7 @@ class Making:
     versions: Mapping[str, str]
     archive: str | None = None
     differences: Mapping[str, str] | None = None
+    trained_on: Mapping[str, str] | None = None
 
 
 def date_range(days: Iterable[str]) -> str:
@@ -99,6 +101,8 @@ def render_benchmark(settings: BenchmarkSettings, csv: Path, making: Making) -> 
         published=[one for one in settings.published if one.beside is None or one.beside in there],
         contrasts=[one for one in settings.contrasts if {one.row, one.against} <= there],
         baseline=settings.baseline,
+        pairs=settings.pairs,
+        trained_on=making.trained_on,
     )
     return page
 

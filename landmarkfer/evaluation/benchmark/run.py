@@ -10,6 +10,7 @@ from pathlib import Path
 
 from landmarkfer.config.benchmark import BenchmarkSettings, plain_name, read_benchmark, row_settings
 from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.joined import join_caches
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.benchmark.archive import archive_folder
 from landmarkfer.evaluation.benchmark.figures import (
@@ -24,12 +25,14 @@ from landmarkfer.evaluation.benchmark.plan import chosen_rows
 from landmarkfer.evaluation.benchmark.report import Making, date_range, merged_versions, render_benchmark
 from landmarkfer.evaluation.compare.comparison import compare_predictions
 from landmarkfer.evaluation.compare.write import DIFFERENCES_PAGE, write_comparison
+from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.models import build_model
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.reporting.markdown import package_versions
 from landmarkfer.reporting.results import write_results
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.training.collapse import repeat_warnings
+from landmarkfer.training.fine_tuning import with_shipped
 from landmarkfer.training.multirun import train_multirun
 from landmarkfer.training.parallel import train_parallel
 from landmarkfer.training.resolve import check_settings
@@ -78,7 +81,7 @@ def benchmark(
     check_rows(settings, csv)
     rows = chosen_rows(settings, only)
     wanted = [row_settings(recipe, settings, row, seed) for row in rows for seed in seeds or settings.seeds]
-    for one in wanted:  # all that can be found wrong is, before hours of training
+    for one in map(with_shipped, wanted):  # all that can be found wrong is, before hours of training
         check_settings(one)
         if train and one.seed == wanted[0].seed:
             build_model(one.model.name, 2, **one.model.keywords)
@@ -106,8 +109,19 @@ def benchmark(
         versions=merged_versions(one or settings.measured.versions or package_versions() for one in versions),
         archive=archive_folder(recipe, results_root).name if found.predictions else None,
         differences=_write_differences(recipe, settings, found, results_root, command, date),
+        trained_on=_trained_on(recipe, settings, found),
     )
     return render_benchmark(settings, csv, making)
+
+
+def _trained_on(recipe: Path, settings: BenchmarkSettings, found: Measured) -> dict[str, str]:
+    """The caches that each row was trained on: of its runs, or else of its recipe."""
+    names: dict[str, Sequence[str]] = dict(found.trained_on)
+    for row in settings.rows:
+        if row.trained and row.name not in names:
+            wanted = row_settings(recipe, settings, row, settings.seeds[0])
+            names[row.name] = [Path(one).name for one in wanted.caches]
+    return {row: " + ".join(caches) for row, caches in names.items() if caches}
 
 
 def _command(recipe: Path, settings: BenchmarkSettings, seeds: Sequence[int]) -> str:
@@ -130,10 +144,6 @@ def _write_differences(
     poses and sizes, a report that is there stays as it is.
     """
     reports = {}
-    cache: LandmarkCache | None = None
-    if found.cache is not None:
-        with suppress(CacheError):
-            cache = LandmarkCache.open(find_cache(found.cache))
     for pair in settings.pairs:
         names = pair.first, pair.second
         if not all(name in found.predictions for name in names):
@@ -141,8 +151,22 @@ def _write_differences(
         folder = f"{recipe.stem}-{plain_name(pair.first)}-with-{plain_name(pair.second)}"
         report = results_root / folder / DIFFERENCES_PAGE
         first, second = ([one for _, one in sorted(found.predictions[name].items())] for name in names)
+        if {frozenset(one.ids) for one in first} != {frozenset(one.ids) for one in second}:
+            continue  # trained on different data sets: they are compared on the other data alone
+        cache = _cache_of(first[0], found, names)
         if cache is not None or not report.exists():
             comparison = compare_predictions(first, second, names, cache=cache)
             write_comparison(comparison, report.parent, commands=[command], date=date)
         reports[f"{pair.first} and {pair.second}"] = f"{folder}/{DIFFERENCES_PAGE}"
     return reports
+
+
+def _cache_of(predictions: Predictions, found: Measured, names: Sequence[str]) -> LandmarkCache | None:
+    """The cache that has the images: of the first row of all, or of one of these; None if none has them."""
+    tried = [*[*found.caches][:1], *names]
+    for places in dict.fromkeys(tuple(found.caches[name]) for name in tried if name in found.caches):
+        with suppress(CacheError):
+            cache = join_caches([LandmarkCache.open(find_cache(one)) for one in places])
+            if set(predictions.ids) <= set(cache.frame(["id"])["id"]):
+                return cache
+    return None

@@ -79,7 +79,7 @@ def compare_predictions(
 def _measures(pair: Pair, several: Sequence[Predictions], cache: LandmarkCache | None) -> pd.DataFrame:
     """What the images can be sliced by: what any of the predictions states, and what the cache does."""
     known: dict[str, pd.Series] = {}
-    for name in ("status", "subset", "clean"):
+    for name in ("status", "subset", "clean", "caches"):
         for one in several:
             if name not in known and getattr(one, name) is not None:
                 known[name] = pd.Series(getattr(one, name), index=one.ids).reindex(pair.ids)
@@ -89,6 +89,8 @@ def _measures(pair: Pair, several: Sequence[Predictions], cache: LandmarkCache |
         measures = face_numbers(cache, list(pair.ids))
     if "subset" in known:
         measures["part of the data set"] = known["subset"]
+    if "caches" in known:
+        measures["cache"] = known["caches"]
     if "clean" in known:
         duplicates = {True: "none", False: "there"}
         measures["pixel-identical training image"] = known["clean"].map(duplicates)

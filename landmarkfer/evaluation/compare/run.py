@@ -139,7 +139,7 @@ def _cache_of(sources: Sequence[Source]) -> LandmarkCache | None:
             continue
         known = run.read_config().cache
         try:
-            cache = LandmarkCache.open(find_cache(known.path))
+            cache = known.open()
         except CacheError as error:
             reasons.append(str(error))
             continue

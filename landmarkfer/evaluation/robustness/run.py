@@ -76,7 +76,7 @@ def robustness(
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
     suites: dict[Path, Suite] = {}
     for run in _runs(systems):
-        source = find_cache(run.read_config().cache.path)
+        source = _cache_of(run)
         if source not in suites:
             suites[source] = _make_suite(
                 LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, progress
@@ -111,6 +111,17 @@ class Suite:
 
 def _runs(systems: Sequence[System[RunFolder]]) -> list[RunFolder]:
     return [run for system in systems for run in system.runs]
+
+
+def _cache_of(run: RunFolder) -> Path:
+    """The folder of the cache that a run was trained on."""
+    known = run.read_config().cache
+    if known.members:
+        raise SettingsError(
+            f"run '{run.name}' was trained on {known.path}, and robustness is measured on the test images of "
+            "one cache; name runs that were trained on one."
+        )
+    return find_cache(known.path)
 
 
 def _make_suite(
@@ -157,7 +168,7 @@ def _predict_all(
     tables = {}
     each = [(run, variant) for run in runs for variant in wanted]
     for run, variant in progress.track(each, "predicting", len(each)):
-        suite = suites[find_cache(run.read_config().cache.path)]
+        suite = suites[_cache_of(run)]
         kept = suite.root / PREDICTIONS / f"{run.name}-{_digest(run)[:12]}"
         tables[run.path, variant] = _predictions(run, suite.copies[variant], kept)
     return tables

@@ -40,6 +40,16 @@ def test_without_a_cache_predictions_tell_what_to_slice_by(recorder):
     }
 
 
+def test_several_caches_are_slices():
+    names = ["photos", "lab", "photos", "lab", "lab", "photos"]
+    first, second = predictions("hhhshh", cache=names), predictions("hsssss", cache=names)
+    rows = compare_predictions([first], [second], ("one", "other")).rows
+    slices = rows[(rows["part"] == "slice") & (rows["name"] == "cache")].set_index("other")
+    assert slices["images"].to_dict() == {"lab": 3, "photos": 3}
+    assert slices.loc["lab", ["first", "second"]].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert slices.loc["photos", ["first", "second"]].tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
 def test_covariates_are_of_the_cache(tiny_cache):
     frame = tiny_cache.frame()
     test = frame[(frame["split"] == "test") & frame["label"].notna()].reset_index(drop=True)
