@@ -63,7 +63,7 @@ def join_caches(members: Sequence[LandmarkCache]) -> LandmarkCache:
             if other.name == one.name:
                 raise CacheError(
                     f"{other.path} and {one.path} are both called '{one.name}', and images of several caches "
-                    "are told apart by the cache's name; rename one of the folders."
+                    "are distinguished by the cache's name; rename one of the folders."
                 )
             if other.fingerprint == one.fingerprint:
                 raise CacheError(f"{other.path} and {one.path} hold the same images; name one of them.")

@@ -7,6 +7,7 @@ what would make it another model, which is refused.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from landmarkfer.config.recipes import merged, parse_settings
@@ -64,11 +65,9 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
         "prediction": {"crops": config.settings.prediction.crops},
     }
     own = {"init": run.name, "model": taken["model"]}
-    defaults = {
-        table: values for table, values in DEFAULTS.items() if not (settings.stages and table == "fit")
-    }
-    if settings.stages:
-        defaults["fit"] = {"batch_size": DEFAULTS["fit"]["batch_size"]}
+    defaults = deepcopy(DEFAULTS)
+    if settings.stages:  # which have epochs of their own
+        del defaults["fit"]["epochs"]
     return parse_settings(merged(merged(taken | defaults, stated), own), "the settings of fine-tuning")
 
 
