@@ -114,7 +114,7 @@ class LandmarkCache:
         """Read columns as one Arrow table, in row order.
 
         Args:
-            columns: Names of columns; all but `landmarks`, `blendshapes` and `face` by default.
+            columns: Names of columns; all but `HEAVY_COLUMNS` by default.
 
         Returns:
             A table of `len(self)` rows.
@@ -151,12 +151,20 @@ class LandmarkCache:
 
     def blendshapes(self) -> np.ndarray | None:
         """Read all blendshapes: `[N, 52]` float32, NaN where missing; None if the detector gives none."""
-        out = np.full((len(self), N_BLENDSHAPES), np.nan, np.float32)
-        for rows, table in self._slices(["blendshapes"]):
-            column = table.column(0).combine_chunks()
-            present = np.asarray(column.is_valid())
-            out[rows][present] = column.drop_null().flatten().to_numpy().reshape(-1, N_BLENDSHAPES)
-        return None if np.isnan(out).all() else out
+        found = self._nullable("blendshapes", N_BLENDSHAPES)
+        return None if np.isnan(found).all() else found
+
+    def deviations(self) -> np.ndarray:
+        """Read how far first detections lie from the mean: `[N, 478, 3]` float32, NaN where there is one."""
+        return self._nullable("deviation", N_LANDMARKS * 3).reshape(-1, N_LANDMARKS, 3)
+
+    def _nullable(self, column: str, width: int) -> np.ndarray:
+        out = np.full((len(self), width), np.nan, np.float32)
+        for rows, table in self._slices([column]):
+            values = table.column(0).combine_chunks()
+            present = np.asarray(values.is_valid())
+            out[rows][present] = values.drop_null().flatten().to_numpy().reshape(-1, width)
+        return out
 
     def faces(self, rows: Sequence[int] | np.ndarray) -> list[bytes | None]:
         """Read the stored image files of some rows.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.batch import FaceBatch
@@ -182,6 +183,27 @@ def load_dataset(
     faces = _with_other_landmarks(faces) if shuffled else faces
     names = tuple(one.name for one in cache.members)
     return FaceDataset(faces, frame, classes, names if len(names) > 1 else ())
+
+
+def detection_errors(cache: LandmarkCache, normalisation: NormalisationSettings, landmarks: Tensor) -> Tensor:
+    """How far the first of several detections of a face lies from their mean, both normalised.
+
+    Args:
+        cache: The cache; it must be complete.
+        normalisation: How landmarks are normalised.
+        landmarks: float32 `[N, 478, 3]`, the normalised mean landmarks of its rows.
+
+    Returns:
+        float32 `[N, 478, 3]`, NaN where a face was detected once or never, or where the cache does not tell.
+    """
+    deviations = cache.deviations()
+    known = np.flatnonzero(np.isfinite(deviations).all(axis=(1, 2)))
+    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, copy=True)[known]
+    first = torch.from_numpy(cache.landmarks(known) + deviations[known])
+    rows = torch.from_numpy(known)
+    errors = torch.full_like(landmarks, torch.nan)
+    errors[rows] = Preprocess(normalisation)(first, torch.from_numpy(sizes)).landmarks - landmarks[rows]
+    return errors
 
 
 def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:

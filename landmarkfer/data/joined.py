@@ -165,6 +165,10 @@ class JoinedCache(LandmarkCache):
             [none if part is None else part for part, none in zip(found, empty, strict=True)]
         )
 
+    def deviations(self) -> np.ndarray:
+        """Read how far first detections lie from the mean; see `LandmarkCache.deviations`."""
+        return np.concatenate([one.deviations() for one in self._members])
+
     def faces(self, rows: Sequence[int] | np.ndarray) -> list[bytes | None]:
         """Read the stored image files of some rows; see `LandmarkCache.faces`."""
         wanted = np.asarray(rows, np.int64)

@@ -41,6 +41,8 @@ class Row:
         detections: How many detections were averaged into `landmarks`.
         spread: RMS distance of those detections from their mean, in units of the face's RMS radius.
         landmarks: `[478, 3]` float32, or None.
+        deviation: `[478, 3]` float16, how far the first of those detections lies from their mean, in the same
+            fractions; None for one detection.
         blendshapes: `[52]` float32, or None.
         face: An encoded image file for the image branch: the aligned crop, or the image as it is.
     """
@@ -63,6 +65,7 @@ class Row:
     detections: int = 0
     spread: float | None = None
     landmarks: np.ndarray | None = None
+    deviation: np.ndarray | None = None
     blendshapes: np.ndarray | None = None
     face: bytes | None = None
 

@@ -23,10 +23,10 @@ from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.progress import counted
 
 SCHEMA_VERSION = 1
-HEAVY_COLUMNS = ("landmarks", "blendshapes", "face")
+HEAVY_COLUMNS = ("landmarks", "deviation", "blendshapes", "face")
 """Columns that a table of rows leaves out unless asked, because they make up nearly all of its size."""
 
-LATER_COLUMNS = ("group", "votes")
+LATER_COLUMNS = ("group", "votes", "deviation")
 """Columns that caches of version 0.1 do not have; they are read as null."""
 
 # Parquet readers do not read nulls in lists of fixed size back, so a column that can be null has plain lists.
@@ -50,6 +50,7 @@ SCHEMA = pa.schema(
         pa.field("detections", pa.int32(), nullable=False),
         pa.field("spread", pa.float32()),
         pa.field("landmarks", pa.list_(pa.float32(), N_LANDMARKS * 3), nullable=False),
+        pa.field("deviation", pa.list_(pa.float16())),
         pa.field("blendshapes", pa.list_(pa.float32())),
         pa.field("face", pa.binary()),
     ]
@@ -162,9 +163,11 @@ def rows_to_table(rows: Sequence[Row]) -> pa.Table:
     for position, row in enumerate(rows):
         if row.landmarks is not None:
             landmarks[position] = row.landmarks
+    deviations = [None if row.deviation is None else np.float16(row.deviation).ravel() for row in rows]
     blendshapes = [None if row.blendshapes is None else np.float32(row.blendshapes) for row in rows]
     columns: dict[str, Any] = {
         "landmarks": pa.FixedSizeListArray.from_arrays(pa.array(landmarks.reshape(-1)), N_LANDMARKS * 3),
+        "deviation": pa.array(deviations, SCHEMA.field("deviation").type),
         "blendshapes": pa.array(blendshapes, SCHEMA.field("blendshapes").type),
     }
     plain = [name for name in SCHEMA.names if name not in columns]
@@ -176,8 +179,9 @@ def rows_to_table(rows: Sequence[Row]) -> pa.Table:
     empty = {name for name in LATER_COLUMNS if all(getattr(row, name) is None for row in rows)}
     scalars = [[getattr(row, name) for name in plain if name not in {"face", *empty}] for row in rows]
     digest.update(json.dumps(scalars).encode())
-    for row, scores in zip(rows, blendshapes, strict=True):
+    for row, *arrays in zip(rows, deviations, blendshapes, strict=True):
         digest.update(hashlib.sha256(row.face or b"").digest())
-        digest.update(b"" if scores is None else scores.tobytes())
+        for array in arrays:
+            digest.update(b"" if array is None else array.tobytes())
     table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
     return table.replace_schema_metadata({"landmarkfer.digest": digest.hexdigest()})

@@ -36,35 +36,54 @@ def blendshape_statistics(blendshapes: Tensor) -> tuple[Tensor, Tensor]:
     return both.mean(dim=0), both.std(dim=0, unbiased=False)
 
 
-def whitening_matrix(landmarks: Tensor, mean: Tensor, std: Tensor, floor: float) -> Tensor:
+def whitening_matrix(
+    landmarks: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    floor: float,
+    noise: float = 0.0,
+    deviations: Tensor | None = None,
+) -> Tensor:
     """The matrix that takes the correlations between the coordinates of a face away.
 
-    It is `(R + floor)^(-1/2)`, R being the correlation matrix of the coordinates: of all that whiten, the
-    symmetric one, after which a coordinate is still most like itself (Kessy, Lewin and Strimmer, "Optimal
-    whitening and decorrelation", 2018). What remains of a coordinate is what the
-    others do not predict linearly.
+    It is `(R + noise N + floor)^(-1/2)`, R being the correlation matrix of the coordinates and N the
+    covariance of their detection errors, in the same units: of all that whiten, the symmetric one, after
+    which a coordinate is still most like itself (Kessy, Lewin and Strimmer, "Optimal whitening and
+    decorrelation", 2018). What remains of a coordinate is what the others do not predict linearly. Directions
+    in which faces differ less than detections of one face do are raised less than the others.
 
     Args:
         landmarks: `[n, 478, 3]`, normalised.
         mean: `[478, 3]`, as `landmark_statistics` gives it.
         std: `[478, 3]`, likewise.
-        floor: Variance, in squares of a coordinate's SD, that is added in all directions: those in which
-            faces vary less, by noise above all, are not raised to the level of the others. At least the
-            shrinkage of Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
-            matrices", 2004, is added: the fewer faces there are, the less is whitened.
+        floor: Variance, in squares of a coordinate's SD, that is added in all directions. At least a share of
+            the shrinkage of Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
+            matrices", 2004, is added: all of it where there are fewer faces than coordinates, and less the
+            more there are, since small variances are then as well known as large ones.
+        noise: Times the covariance of detection errors.
+        deviations: `[m, 478, 3]`, normalised: how far single detections of a face lie from their mean. N is
+            zero if None.
 
     Returns:
         float32 `[1434, 1434]`, symmetric; to be applied to displacements from the mean, in SDs.
     """
-    displacement = ((landmarks - mean) / std.clamp_min(LEAST_SD)).flatten(1).double()  # [n, 1434]
+    scale = std.clamp_min(LEAST_SD)
+    displacement = ((landmarks - mean) / scale).flatten(1).double()  # [n, 1434]
     correlation = displacement.T @ displacement / len(displacement)
-    added = max(floor, _shrinkage(displacement, correlation))
-    axis = torch.arange(3)
-    swap = (3 * torch.from_numpy(MIRROR.copy())[:, None] + axis).flatten()  # [1434]
-    sign = MIRROR_SIGN.double().repeat(len(MIRROR))
-    correlation = (correlation + (correlation * sign[:, None] * sign)[swap][:, swap]) / 2
-    values, vectors = torch.linalg.eigh(correlation)
+    few = min(1.0, displacement.shape[1] / len(displacement))
+    added = max(floor, few * _shrinkage(displacement, correlation))
+    if noise and deviations is not None and len(deviations):
+        error = (deviations / scale).flatten(1).double()
+        correlation += noise * (error.T @ error / len(error))
+    values, vectors = torch.linalg.eigh(_alike_mirrored(correlation))
     return ((vectors * (values.clamp_min(0) + added).rsqrt()) @ vectors.T).float()
+
+
+def _alike_mirrored(covariance: Tensor) -> Tensor:
+    """The mean of a covariance of faces, `[1434, 1434]`, and that of their mirror images."""
+    swap = (3 * torch.from_numpy(MIRROR.copy())[:, None] + torch.arange(3)).flatten()
+    sign = MIRROR_SIGN.double().repeat(len(MIRROR))
+    return (covariance + (covariance * sign[:, None] * sign)[swap][:, swap]) / 2
 
 
 def _shrinkage(samples: Tensor, covariance: Tensor) -> float:

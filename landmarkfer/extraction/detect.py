@@ -38,6 +38,7 @@ class FaceResult:
         detections: Number of detections averaged.
         spread: RMS distance of their points from the mean, over the RMS radius of the face; None for one.
         attempts: Each view that was tried as `name@threshold=faces`, with spaces between.
+        deviation: `[478, 3]` float16, how far the first detection lies from the mean; None for one.
     """
 
     landmarks: np.ndarray | None
@@ -48,6 +49,7 @@ class FaceResult:
     detections: int
     spread: float | None
     attempts: str
+    deviation: np.ndarray | None = None
 
     @property
     def found(self) -> bool:
@@ -202,6 +204,7 @@ def _complete(
         detections=len(sightings),
         spread=_spread([face.landmarks for face in sightings], landmarks, width, height),
         attempts=" ".join(attempts),
+        deviation=(selected.landmarks - landmarks).astype(np.float16) if len(sightings) > 1 else None,
     )
 
 

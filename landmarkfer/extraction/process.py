@@ -122,5 +122,5 @@ def set_face(row: Row, result: FaceResult) -> None:
     """Set what was found of an image."""
     row.status = "ok" if result.found else "no_face"
     row.landmarks, row.blendshapes, row.box = result.landmarks, result.blendshapes, result.box
-    row.confidence, row.faces = result.confidence, result.faces
+    row.deviation, row.confidence, row.faces = result.deviation, result.confidence, result.faces
     row.detections, row.spread, row.attempts = result.detections, result.spread, result.attempts

@@ -16,7 +16,7 @@ from PIL import Image
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.images import ImageInfo, to_square
 from landmarkfer.data.row import Row
-from landmarkfer.data.schema import SCHEMA
+from landmarkfer.data.schema import HEAVY_COLUMNS, SCHEMA
 from landmarkfer.errors import CacheError, SourceError
 from landmarkfer.face.blendshapes import N_BLENDSHAPES
 from landmarkfer.face.landmarks import N_LANDMARKS, N_MESH
@@ -54,7 +54,7 @@ class FaceArrays:
 
 def cache_rows(cache: LandmarkCache, numbers: Sequence[int], with_image: bool) -> list[Row]:
     """Rows of a cache as they were when they were extracted, with their image if it is wanted."""
-    names = [name for name in SCHEMA.names if name not in ("landmarks", "face", "blendshapes")]
+    names = [name for name in SCHEMA.names if name not in HEAVY_COLUMNS]
     table = cache.table([*names, "blendshapes"]).take(list(numbers)).to_pylist()
     images = cache.faces(numbers) if with_image else [None] * len(numbers)
     rows = []

@@ -36,8 +36,10 @@ Features = Literal["whitened", "displacement", "coordinates"]
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
+Noise = Annotated[float, Field(ge=0)]
 
-WHITENING_FLOOR = 1e-3
+WHITENING_FLOOR = 1e-5
+WHITENING_NOISE = 1.0
 CALIBRATION = ("scale_matrix", "scale_bias", "set_thresholds", "answer_thresholds")
 """Buffers that hold a `calibration.fitted.Calibration`."""
 OF_ITS_DATA = ("log_prior", "class_offset", *CALIBRATION)
@@ -294,6 +296,7 @@ class LandmarkModel(FaceModel):
             training faces (`displacement`); the part of that which the other coordinates do not predict
             linearly (`whitened`); or its normalised coordinates (`coordinates`).
         floor: Of `whitened`; see `data.statistics.whitening_matrix`.
+        noise: Likewise. Without effect where each face was detected once.
         blendshapes: Whether the model also looks at the 52 blendshapes of the detector.
     """
 
@@ -310,11 +313,13 @@ class LandmarkModel(FaceModel):
         *,
         features: Features = "whitened",
         floor: float = WHITENING_FLOOR,
+        noise: float = WHITENING_NOISE,
         blendshapes: bool = False,
     ) -> None:
         super().__init__(num_classes)
         self.features = features
         self.floor = floor
+        self.noise = noise
         self.register_buffer("mean", torch.from_numpy(CANONICAL.copy()))
         self.register_buffer("std", torch.ones(N_LANDMARKS, 3))
         if features == "whitened":
@@ -329,8 +334,13 @@ class LandmarkModel(FaceModel):
         self.mean.copy_(mean)
         self.std.copy_(std.clamp_min(LEAST_SD))
 
-    def learn_statistics(self, faces: FaceBatch) -> None:
+    def learn_statistics(self, faces: FaceBatch, deviations: Tensor | None = None) -> None:
         """Set statistics of the landmarks and blendshapes of training faces, all of them with a face.
+
+        Args:
+            faces: The training faces.
+            deviations: How far single detections of them lie from their mean, `[m, 478, 3]`; see
+                `data.dataset.detection_errors`.
 
         Raises:
             CacheError: The model wants blendshapes, and there are none.
@@ -338,7 +348,9 @@ class LandmarkModel(FaceModel):
         landmarks = faces.landmarks
         self.set_statistics(*landmark_statistics(landmarks))
         if self.features == "whitened":
-            self.whitening.copy_(whitening_matrix(landmarks, self.mean, self.std, self.floor))
+            self.whitening.copy_(
+                whitening_matrix(landmarks, self.mean, self.std, self.floor, self.noise, deviations)
+            )
         if self.num_blendshapes:
             mean, std = blendshape_statistics(self._blendshapes(faces))
             self.blendshape_mean.copy_(mean)

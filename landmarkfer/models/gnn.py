@@ -18,9 +18,11 @@ from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.models.base import (
     POINT_FEATURES,
     WHITENING_FLOOR,
+    WHITENING_NOISE,
     Features,
     Floor,
     LandmarkModel,
+    Noise,
     Share,
     Widths,
     dense_layers,
@@ -99,6 +101,7 @@ class GNN(LandmarkModel):
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
+        noise: See `LandmarkModel`.
         blendshapes: See `LandmarkModel`; the classifier sees them beside the read-out.
     """
 
@@ -123,9 +126,10 @@ class GNN(LandmarkModel):
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
+        noise: Noise = WHITENING_NOISE,
         blendshapes: bool = False,
     ) -> None:
-        super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
+        super().__init__(num_classes, features=features, floor=floor, noise=noise, blendshapes=blendshapes)
         if readout not in READOUTS:
             raise ValueError(f"there is no read-out '{readout}', only {', '.join(READOUTS)}")
         graph = graph if isinstance(graph, FaceGraph) else build_graph(graph, k=k)

@@ -8,9 +8,11 @@ from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.models.base import (
     POINT_FEATURES,
     WHITENING_FLOOR,
+    WHITENING_NOISE,
     Features,
     Floor,
     LandmarkModel,
+    Noise,
     Share,
     Widths,
     dense_layers,
@@ -26,6 +28,7 @@ class MLP(LandmarkModel):
         dropout: After each hidden layer.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
+        noise: See `LandmarkModel`.
         blendshapes: See `LandmarkModel`.
     """
 
@@ -37,9 +40,10 @@ class MLP(LandmarkModel):
         dropout: Share = 0.4,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
+        noise: Noise = WHITENING_NOISE,
         blendshapes: bool = False,
     ) -> None:
-        super().__init__(num_classes, features=features, floor=floor, blendshapes=blendshapes)
+        super().__init__(num_classes, features=features, floor=floor, noise=noise, blendshapes=blendshapes)
         inputs = N_LANDMARKS * POINT_FEATURES + self.num_blendshapes
         self.layers = dense_layers([inputs, *hidden], dropout)
         self.head = nn.Linear(hidden[-1], num_classes)

@@ -22,7 +22,16 @@ from torch.nn import functional
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.face.landmarks import N_LANDMARKS, REGIONS, region_points
-from landmarkfer.models.base import POINT_FEATURES, WHITENING_FLOOR, Features, Floor, LandmarkModel, Share
+from landmarkfer.models.base import (
+    POINT_FEATURES,
+    WHITENING_FLOOR,
+    WHITENING_NOISE,
+    Features,
+    Floor,
+    LandmarkModel,
+    Noise,
+    Share,
+)
 from landmarkfer.models.graph_buffers import GraphBuffers
 
 NO_GRAPH = "none"
@@ -214,6 +223,7 @@ class LandmarkTransformer(LandmarkModel):
         max_distance: Of the bias: longer paths in the graph count as this long.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
+        noise: See `LandmarkModel`.
     """
 
     def __init__(
@@ -233,6 +243,7 @@ class LandmarkTransformer(LandmarkModel):
         max_distance: PositiveInt = 8,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
+        noise: Noise = WHITENING_NOISE,
     ) -> None:
         super().__init__(num_classes, features=features, floor=floor)
         if width % heads:

@@ -185,6 +185,32 @@ def test_caches_of_version_0_1_have_no_groups_and_no_votes(tmp_path, rows_of):
     assert part_ids(old.parts[0]) == [row.id for row in rows_of(9)]
 
 
+def test_deviations_are_read_back_and_part_of_what_a_cache_is(tmp_path, rows_of):
+    rows = rows_of(5)
+    assert np.isnan(write_cache(tmp_path / "without", rows).deviations()).all()
+    seen = [number for number, row in enumerate(rows) if row.landmarks is not None][:2]
+    for number in seen:
+        rows[number].deviation = np.linspace(-0.01, 0.01, 478 * 3).reshape(478, 3).astype(np.float16)
+    cache = write_cache(tmp_path / "with", rows)
+    found = cache.deviations()
+    for number in seen:
+        np.testing.assert_array_equal(found[number], rows[number].deviation)
+    assert np.isnan(np.delete(found, seen, axis=0)).all()
+    assert cache.fingerprint != LandmarkCache.open(tmp_path / "without").fingerprint
+    assert "deviation" not in cache.frame().columns
+
+
+def test_caches_without_deviations_are_read(tmp_path, rows_of):
+    cache = write_cache(tmp_path / "old", rows_of(3))
+    for part in cache.parts:
+        table = pq.read_table(part)
+        metadata = table.schema.metadata
+        pq.write_table(table.drop_columns(["deviation"]).replace_schema_metadata(metadata), part)
+    old = LandmarkCache.open(tmp_path / "old")
+    assert np.isnan(old.deviations()).all()
+    assert old.deviations().shape == (3, 478, 3)
+
+
 def test_groups_and_votes_are_read_back_and_part_of_what_a_cache_is(tmp_path, rows_of):
     rows = rows_of(3)
     plain = write_cache(tmp_path / "plain", rows)

@@ -5,7 +5,7 @@ import torch
 from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
-from landmarkfer.data.dataset import label_images, load_dataset
+from landmarkfer.data.dataset import detection_errors, label_images, load_dataset
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 from landmarkfer.face.geometry import normalise
@@ -54,6 +54,27 @@ def test_blendshapes_where_the_detector_gives_them(make_rows, dataset, tmp_path)
     np.testing.assert_array_equal(faces.blendshapes[seen].numpy(), rows[seen].blendshapes)
     others = torch.arange(len(rows)) != seen
     assert (faces.blendshapes[others] == 0).all()
+
+
+def test_detection_errors_are_of_normalised_faces(make_rows, tmp_path):
+    """A first detection that is shifted and larger is normalised to the same face: no error of its shape."""
+    rows = make_rows()
+    seen = [number for number, row in enumerate(rows) if row.landmarks is not None][:2]
+    shifted, bent = (rows[number] for number in seen)
+    shifted.deviation = (0.1 * (shifted.landmarks - shifted.landmarks.mean(axis=0)) + 0.05).astype(np.float16)
+    bent.deviation = np.zeros((478, 3), np.float16)
+    bent.deviation[:40, 1] = 0.02
+    cache = write_cache(tmp_path / "twice", rows)
+    faces = load_dataset(cache, NormalisationSettings()).faces
+    errors = detection_errors(cache, NormalisationSettings(), faces.landmarks)
+    assert errors[seen[0]].abs().max() < 2e-3
+    alone = normalise(bent.landmarks + bent.deviation, bent.width, bent.height)
+    expected = alone - faces.landmarks[seen[1]].numpy()
+    np.testing.assert_allclose(errors[seen[1]].numpy(), expected, atol=1e-6)
+    assert errors[seen[1]].abs().max() > 0.02
+    others = torch.ones(len(rows), dtype=torch.bool)
+    others[seen] = False
+    assert errors[others].isnan().all()
 
 
 def test_classes_of_a_model_trained_elsewhere(tiny_cache):

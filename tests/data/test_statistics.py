@@ -57,6 +57,29 @@ def test_the_floor_keeps_what_varies_little_from_being_raised():
     assert values.min() < 1e-2, "else the floor has nothing to do"
 
 
+def test_detection_noise_is_added_to_the_correlations():
+    """Directions in which detections of one face differ are raised less; the others are as before."""
+    faces = related_faces(3000)
+    mean, std = landmark_statistics(faces)
+    direction = torch.zeros(478, 3)
+    direction[10, 1] = 1.0  # in the middle of the face, its own partner in the mirror
+    deviations = 0.3 * torch.randn(500, 1, 1, generator=torch.Generator().manual_seed(0)) * direction * std
+    found = [
+        whitening_matrix(faces, mean, std, 1e-3, noise, deviations).double() for noise in (0.0, 1.0, 4.0)
+    ]
+    assert torch.equal(found[0], whitening_matrix(faces, mean, std, 1e-3).double())
+    of_direction = 3 * 10 + 1
+    error = (deviations / std).flatten(1).double()
+    for times, matrix in zip((1.0, 4.0), found[1:], strict=True):
+        # (R + floor) = found[0]^-2, so the new matrix is the inverse root of that plus the noise.
+        base = torch.linalg.inv(found[0] @ found[0])
+        noisy = base + times * (error.T @ error) / len(error)
+        product = matrix @ noisy @ matrix
+        torch.testing.assert_close(product, torch.eye(1434, dtype=torch.float64), rtol=0, atol=2e-3)
+    raised = [float(matrix[of_direction, of_direction]) for matrix in found]
+    assert raised[0] > raised[1] > raised[2]
+
+
 def test_a_mirrored_face_is_the_mirror_image_when_whitened():
     faces, known = related_faces(5, seed=1), related_faces(300)
     mirrored = whiten(mirror_landmarks(faces), known, floor=1e-3)

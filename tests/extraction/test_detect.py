@@ -172,6 +172,11 @@ def test_spread_is_relative_to_the_face():
     radius = np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean())
     assert result.spread == pytest.approx(14.4 / radius, rel=0.03)
     assert result.box[0] == pytest.approx(0.2 - 14.4 / 300, abs=0.01)
+    # The first detection lies as far to the right of the mean.
+    np.testing.assert_allclose(result.deviation[:, 0], 14.4 / 300, atol=0.005)
+    np.testing.assert_allclose(result.deviation[:, 1], 0, atol=0.005)
+    assert result.deviation.dtype == np.float16
+    assert detect_face(Shifting(), image, ExtractSettings()).deviation is None, "one detection is the mean"
 
 
 def test_a_close_up_of_another_face_is_not_averaged():
