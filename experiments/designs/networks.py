@@ -336,15 +336,17 @@ class MirrorInvariant(nn.Module):
 
     sign: Tensor
 
-    def __init__(self, features: int = 3, hidden: Sequence[int] = (1024, 256)) -> None:
+    def __init__(
+        self, features: int = 3, hidden: Sequence[int] = (1024, 256), dropout: float = DROPOUT
+    ) -> None:
         super().__init__()
         assert features % 3 == 0
         self.register_buffer("sign", MIRROR_SIGN.repeat(features // 3))
         self.even = nn.Linear(N_LANDMARKS * features, hidden[0])
         self.odd = nn.Linear(N_LANDMARKS * features, hidden[0], bias=False)
         self.norm = nn.BatchNorm1d(hidden[0])
-        self.dropout = nn.Dropout(DROPOUT)
-        self.dense = Perceptron(2 * hidden[0], hidden[1:])
+        self.dropout = nn.Dropout(dropout)
+        self.dense = Perceptron(2 * hidden[0], hidden[1:], dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, 478, F] -> [B, C]`."""

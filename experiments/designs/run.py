@@ -36,6 +36,7 @@ from training import (
     prepare,
     read_faces,
     read_labels,
+    without_pose,
 )
 
 from landmarkfer.data.cache import LandmarkCache, find_cache
@@ -55,6 +56,7 @@ RESULTS = Path("experiments/results/landmark-designs.csv")
 STORE = Path("experiments/runs/designs")
 FACEMESH, LANDMARKER = "fer2013-7", "fer2013-landmarker-7"
 BOTH = (FACEMESH, LANDMARKER)
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Design:
         caches: Whose landmarks are the features of a point, side by side.
         distilled: Whether it learns from an ensemble of perceptrons on both detectors' landmarks.
         pretrained: Whether it first learns to predict hidden landmarks.
+        frontal: Whether faces are turned onto the mean face before anything else.
     """
 
     text: str
@@ -80,6 +83,7 @@ class Design:
     caches: Sequence[str] = (FACEMESH,)
     distilled: bool = False
     pretrained: bool = False
+    frontal: bool = False
 
 
 def _perceptron(*hidden: int, dropout: float = 0.5, features: int = 3) -> Callable[[], nn.Module]:
@@ -102,28 +106,44 @@ SECTIONS: dict[str, dict[str, Design]] = {
         ),
     },
     "Capacity and regularisation of the perceptron": {
-        "mlp-512": Design("512-256", _perceptron(512, 256), "noise-1"),
-        "mlp-1024": Design("1,024-256", _perceptron(1024, 256), "noise-1"),
-        "mlp-4096": Design("4,096-256", _perceptron(4096, 256), "noise-1"),
-        "mlp-dropout-0.3": Design("2,048-256, dropout 0.3", _perceptron(*HIDDEN, dropout=0.3), "noise-1"),
-        "mlp-dropout-0.7": Design("2,048-256, dropout 0.7", _perceptron(*HIDDEN, dropout=0.7), "noise-1"),
-        "mlp-24": Design("2,048-256, 24 epochs", _WIDE, "noise-1", Plan(epochs=24)),
-        "mlp-jitter": Design("2,048-256, noise of faces 0.3", _WIDE, "noise-1", Plan(shape_jitter=0.3)),
-        "mlp-views": Design("2,048-256, random mixtures of detections", _WIDE, "noise-1", Plan(views=True)),
-        "mlp-smoothing": Design("2,048-256, smoothing 0.2", _WIDE, "noise-1", Plan(smoothing=0.2)),
-        "mlp-decay": Design("2,048-256, weight decay 0.1", _WIDE, "noise-1", Plan(weight_decay=0.1)),
+        "mlp-512": Design("512-256", _perceptron(512, 256), "noise-10"),
+        "mlp-1024": Design("1,024-256", _perceptron(1024, 256), "noise-10"),
+        "mlp-4096": Design("4,096-256", _perceptron(4096, 256), "noise-10"),
+        "mlp-dropout-0.3": Design("2,048-256, dropout 0.3", _perceptron(*HIDDEN, dropout=0.3), "noise-10"),
+        "mlp-dropout-0.7": Design("2,048-256, dropout 0.7", _perceptron(*HIDDEN, dropout=0.7), "noise-10"),
+        "mlp-24": Design("2,048-256, 24 epochs", _WIDE, "noise-10", Plan(epochs=24)),
+        "mlp-jitter": Design("2,048-256, noise of faces 0.3", _WIDE, "noise-10", Plan(shape_jitter=0.3)),
+        "mlp-views": Design("2,048-256, random mixtures of detections", _WIDE, "noise-10", Plan(views=True)),
+        "mlp-frontal": Design("2,048-256, yaw and pitch taken out", _WIDE, "noise-10", frontal=True),
+        "mlp-dropout-0.6": Design("2,048-256, dropout 0.6", _perceptron(*HIDDEN, dropout=0.6), "noise-10"),
+        "mlp-mixup": Design("2,048-256, mixup 0.2", _WIDE, "noise-10", Plan(mixup=0.2)),
+        "mlp-4096-views": Design(
+            "4,096-256, random mixtures of detections", _perceptron(4096, 256), "noise-10", Plan(views=True)
+        ),
+        "mlp-2048-alone": Design("2,048, one dense layer", _perceptron(2048), "noise-10"),
+        "mlp-smoothing": Design("2,048-256, smoothing 0.2", _WIDE, "noise-10", Plan(smoothing=0.2)),
+        "mlp-decay": Design("2,048-256, weight decay 0.1", _WIDE, "noise-10", Plan(weight_decay=0.1)),
     },
     "Graph networks": {
-        "sage": Design("two SAGE blocks of width 32", GraphNetwork, "noise-1"),
-        "sage-1": Design("one SAGE block", lambda: GraphNetwork(blocks=1), "noise-1"),
-        "sage-4": Design("four SAGE blocks", lambda: GraphNetwork(blocks=4), "noise-1"),
+        "sage": Design("two SAGE blocks of width 32", GraphNetwork, "noise-10"),
+        "sage-1": Design("one SAGE block", lambda: GraphNetwork(blocks=1), "noise-10"),
+        "sage-4": Design("four SAGE blocks", lambda: GraphNetwork(blocks=4), "noise-10"),
         "sage-skip": Design(
             "two SAGE blocks, and the landmarks beside the read-out",
             lambda: GraphNetwork(skip=True),
-            "noise-1",
+            "noise-10",
         ),
-        "sage-8": Design("two SAGE blocks, 8 numbers a node", lambda: GraphNetwork(node_width=8), "noise-1"),
-        "gatv2": Design("two GATv2 blocks", lambda: GraphNetwork(conv="gatv2"), "noise-1"),
+        "sage-1024": Design(
+            "two SAGE blocks, dense 1,024-256", lambda: GraphNetwork(hidden=(1024, 256)), "noise-10"
+        ),
+        "sage-dropout-0.6": Design(
+            "two SAGE blocks, dropout 0.6", lambda: GraphNetwork(dropout=0.6), "noise-10"
+        ),
+        "sage-narrow": Design(
+            "two SAGE blocks, 2 numbers a node", lambda: GraphNetwork(node_width=2), "noise-10"
+        ),
+        "sage-8": Design("two SAGE blocks, 8 numbers a node", lambda: GraphNetwork(node_width=8), "noise-10"),
+        "gatv2": Design("two GATv2 blocks", lambda: GraphNetwork(conv="gatv2"), "noise-10"),
         "learned-edges": Design("learned edges beside the mesh", designs.LearnedEdges, "sage"),
         "learned-edges-regularised": Design(
             "learned edges of rank 32, symmetric, dropout 0.3",
@@ -133,18 +153,24 @@ SECTIONS: dict[str, dict[str, Design]] = {
         "locally-connected": Design(
             "own weights of each node over its 12 nearest, and the landmarks",
             designs.LocallyConnected,
-            "noise-1",
+            "noise-10",
         ),
         "locally-connected-alone": Design(
             "own weights of each node over its 12 nearest, alone",
             lambda: designs.LocallyConnected(skip=False, width=6),
-            "noise-1",
+            "noise-10",
         ),
-        "regions": Design("attention over regions, and the landmarks", designs.RegionAttention, "noise-1"),
-        "hierarchy": Design("three levels of the mesh, and the landmarks", designs.Hierarchy, "noise-1"),
-        "spectral": Design("filters in the Laplacian's eigenbasis", designs.Spectral, "noise-1"),
+        "regions": Design("attention over regions, and the landmarks", designs.RegionAttention, "noise-10"),
+        "hierarchy": Design("three levels of the mesh, and the landmarks", designs.Hierarchy, "noise-10"),
+        "spectral": Design("filters in the Laplacian's eigenbasis", designs.Spectral, "noise-10"),
         "mirror-invariant": Design(
-            "invariant to mirroring, no graph", designs.MirrorInvariant, "noise-1", Plan(mirrored=False)
+            "invariant to mirroring, no graph", designs.MirrorInvariant, "noise-10", Plan(mirrored=False)
+        ),
+        "mirror-invariant-views": Design(
+            "invariant to mirroring, no graph, dropout 0.7, random mixtures of detections",
+            lambda: designs.MirrorInvariant(dropout=0.7),
+            "noise-10",
+            Plan(mirrored=False, views=True),
         ),
         "mirror-averaged": Design(
             "two SAGE blocks, averaged over mirroring in training",
@@ -166,9 +192,9 @@ SECTIONS: dict[str, dict[str, Design]] = {
         ),
     },
     "Both detectors": {
-        "mlp-landmarker": Design("perceptron, landmarker alone", _WIDE, "noise-1", caches=(LANDMARKER,)),
+        "mlp-landmarker": Design("perceptron, landmarker alone", _WIDE, "noise-10", caches=(LANDMARKER,)),
         "mlp-both": Design(
-            "perceptron, landmarks of both", _perceptron(*HIDDEN, features=6), "noise-1", caches=BOTH
+            "perceptron, landmarks of both", _perceptron(*HIDDEN, features=6), "noise-10", caches=BOTH
         ),
         "sage-both": Design(
             "two SAGE blocks, landmarks of both", lambda: GraphNetwork(6), "sage", caches=BOTH
@@ -225,14 +251,14 @@ class Bench:
                 taught[other] += predict(model, known, other, Plan()) / 2
         return taught
 
-    def measure(self, name: str, seed: int) -> Outcome:
-        """Cross-validate a row."""
+    def measure(self, name: str, seed: int, folds: int) -> Outcome:
+        """Cross-validate a row, on the first of the folds."""
         design = DESIGNS[name]
         return cross_validate(
             design.make,
-            self.faces(design.caches),
+            [without_pose(one) if design.frontal else one for one in self.faces(design.caches)],
             self.labels,
-            self.folds,
+            self.folds[:folds],
             design.whitening,
             design.plan,
             seed,
@@ -252,6 +278,7 @@ def record(name: str, seed: int, outcome: Outcome, labels: Tensor) -> None:
     known = np.isfinite(outcome.probabilities).all(axis=1)
     truth, predicted = labels.numpy()[known], outcome.probabilities[known].argmax(axis=1)
     figures = {
+        "images": len(truth),
         "accuracy": float((truth == predicted).mean()),
         "balanced_accuracy": balanced_accuracy(truth, predicted, range(int(labels.max()) + 1)),
         "train_accuracy": outcome.train_accuracy,
@@ -279,9 +306,9 @@ def compared(name: str, against: str, seed: int, labels: Tensor) -> str:
     if not against or not all(path.is_file() for path in paths):
         return ""
     first, second = (np.load(path) for path in paths)
-    known = np.isfinite(first).all(axis=1)
+    known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     right = [one[known].argmax(axis=1) == labels.numpy()[known] for one in (first, second)]
-    found = paired_difference(*right)
+    found = paired_difference(*right, resamples=RESAMPLES, permutations=RESAMPLES)
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     return f"{100 * found.difference:+.2f} ({interval}), p {probability_text(found.p)}"
 
@@ -307,13 +334,14 @@ def write(labels: Tensor) -> None:
                         for one in ("accuracy", "balanced_accuracy", "train_accuracy")
                     ),
                     f"{difference} (`{design.against}`)" if difference else "",
+                    f"{value['images']:,.0f}",
                     f"{value['parameters'] / 1e6:.1f}",
                     f"{value['seconds'] / 60:.1f}",
                 ]
             )
         if cells:
             headings = ["row", "what it is", "accuracy, %", "balanced, %", "training accuracy, %"]
-            headings += ["difference (95 % interval), points", "parameters, M", "training, min"]
+            headings += ["difference (95 % interval), points", "images", "parameters, M", "training, min"]
             parts += [f"## {title}", markdown_table(headings, cells, text_columns=2)]
     header = Header(
         "Designs of landmark networks",
@@ -331,9 +359,10 @@ def write(labels: Tensor) -> None:
             "image is predicted by a network that has seen neither it nor any identical one. Images without "
             "a face are predicted by the shares of the classes. All rows train 12 epochs (batch 256, AdamW, "
             "one cycle up to 2e-3, weight decay 0.01, smoothing 0.1, dropout 0.5 after dense layers of 2,048 "
-            "and 256, mirrored at random, averaged with the mirrored face in validation) unless they say "
-            "otherwise. Differences are paired, by image; their intervals and p-values are over images, not "
-            "over seeds."
+            "and 256, whitening as in `noise-10`, mirrored at random, averaged with the mirrored face in "
+            "validation) unless they say otherwise. Rows of a third of the images are of the first fold "
+            "alone. Differences are paired, by image, over the images that both rows have; their intervals "
+            "and p-values are over images, not over seeds."
         ),
     )
     write_page(RESULTS.with_suffix(".md"), RESULTS, header, parts)
@@ -341,10 +370,11 @@ def write(labels: Tensor) -> None:
 
 @click.command(help=__doc__)
 @click.option("--rows", multiple=True, type=click.Choice(list(DESIGNS)), help="Rows to measure. [all]")
+@click.option("--folds", default=FOLDS, show_default=True, help="How many of the folds.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--again", is_flag=True, help="Measure also what is measured.")
 @click.option("--report", is_flag=True, help="Only write the page.")
-def main(rows: Sequence[str], seed: int, again: bool, report: bool) -> None:
+def main(rows: Sequence[str], folds: int, seed: int, again: bool, report: bool) -> None:
     """Measure the rows that are wanted, and write the page."""
     with show_progress() as progress:
         bench = Bench(progress)
@@ -352,7 +382,7 @@ def main(rows: Sequence[str], seed: int, again: bool, report: bool) -> None:
             [] if report else [name for name in rows or DESIGNS if again or not stored(name, seed).is_file()]
         )
         for name in progress.track(wanted, "rows", len(wanted)):
-            outcome = bench.measure(name, seed)
+            outcome = bench.measure(name, seed, folds)
             record(name, seed, outcome, bench.labels)
             known = pd.read_csv(RESULTS).query("row == @name and seed == @seed").set_index("metric")["value"]
             progress.say(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from landmarkfer.data.dataset import label_images
 from landmarkfer.data.preprocess import Preprocess
 from landmarkfer.data.splits import Rows, make_splits
 from landmarkfer.data.statistics import LEAST_SD, landmark_statistics, whitening_matrix
+from landmarkfer.face.landmarks import CANONICAL
 from landmarkfer.progress import Progress
 
 FOLDS = 3
@@ -51,6 +52,18 @@ def read_faces(cache: LandmarkCache) -> Faces:
     return Faces(batch.landmarks, preprocess(torch.from_numpy(first), sizes).landmarks, batch.has_face)
 
 
+def without_pose(faces: Faces) -> Faces:
+    """Each face turned in space onto the mean face (Kabsch, 1976), so that yaw and pitch are gone as well."""
+    reference = torch.from_numpy(CANONICAL.copy())
+
+    def turned(landmarks: Tensor) -> Tensor:
+        left, _, right = torch.linalg.svd(landmarks.transpose(1, 2) @ reference)  # [N, 3, 3] each
+        left[:, :, 2] *= torch.linalg.det(left @ right)[:, None]
+        return landmarks @ (left @ right)
+
+    return replace(faces, mean=turned(faces.mean), single=turned(faces.single))
+
+
 def read_labels(path: Path) -> tuple[Tensor, list[tuple[Rows, Rows]]]:
     """Labels of all images, int64 `[N]`, and the training and validation rows of each fold."""
     cache = LandmarkCache.open(path)
@@ -66,7 +79,7 @@ class Whitening:
     """How landmarks become features: see `landmarkfer.data.statistics.whitening_matrix`."""
 
     floor: float = 1e-5
-    noise: float = 1.0
+    noise: float = 10.0
 
     def fit(self, faces: Faces, train: Rows) -> Callable[[Tensor], Tensor]:
         """A function from normalised landmarks to features, both `[n, 478, 3]`."""
@@ -97,6 +110,7 @@ class Plan:
         shape_jitter: SD of noise with the covariance of the faces; 1 is as much as they differ.
         mirrored: Whether faces are mirrored at random in training and averaged with their mirror images in
             validation; designs that are the same for both do without.
+        mixup: Parameter of the beta distribution of blends of two faces and their labels; 0 for none.
         teacher_weight: Share of the teacher's probabilities in the targets, where there is one.
     """
 
@@ -106,6 +120,7 @@ class Plan:
     smoothing: float = 0.1
     views: bool = False
     shape_jitter: float = 0.0
+    mixup: float = 0.0
     mirrored: bool = True
     teacher_weight: float = 0.7
 
@@ -182,6 +197,8 @@ def fit(
     optimiser = torch.optim.AdamW(groups, lr=plan.lr)
     steps = len(rows) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.lr, total_steps=plan.epochs * steps)
+    blends = torch.distributions.Beta(plan.mixup or 1.0, plan.mixup or 1.0)
+    classes = int(labels.max()) + 1
     hits = 0
     for _ in progress.track(range(plan.epochs), "epochs", plan.epochs):
         model.train()
@@ -189,8 +206,12 @@ def fit(
         order = rows[torch.randperm(len(rows), generator=random)]
         for chosen in order[: steps * BATCH].split(BATCH):
             x = _drawn(features, chosen, plan, random)
+            targets = nn.functional.one_hot(labels[chosen], classes).float()
+            if plan.mixup:
+                share = blends.sample()
+                x, targets = (share * one + (1 - share) * one.roll(1, dims=0) for one in (x, targets))
             logits = model(x)
-            loss = nn.functional.cross_entropy(logits, labels[chosen], label_smoothing=plan.smoothing)
+            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=plan.smoothing)
             if teacher is not None:
                 taught = nn.functional.cross_entropy(logits, teacher[chosen])
                 loss = (1 - plan.teacher_weight) * loss + plan.teacher_weight * taught

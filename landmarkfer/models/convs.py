@@ -5,20 +5,20 @@ matrix, mostly a sparse one, `A [N, N] @ x [N, B * F]`, for the whole batch at o
 linear map is a product over the last axis. PyTorch Geometric instead gathers and scatters a message per edge
 and sample.
 
-`gcn`, `sage`, `gin` and `gatv2` have forms of their own for that, which equal PyTorch Geometric's `GCNConv`,
-`SAGEConv` (mean), `GINConv` and `GATv2Conv`; every other layer is PyTorch Geometric's own on the batch as one
-graph of B components.
+`gcn`, `sage` and `gin` have forms of their own for that, which equal PyTorch Geometric's `GCNConv`,
+`SAGEConv` (mean) and `GINConv`; every other layer is PyTorch Geometric's own on the batch as one graph of B
+components.
 """
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from landmarkfer.face.graph import FaceGraph
-from landmarkfer.models.graph_attention import Edges, graph_attention
 
 with warnings.catch_warnings():  # PyTorch Geometric's own use of it; nobody else can mend it
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
@@ -191,31 +191,6 @@ def _gin_perceptron(fan_in: int, fan_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Linear(fan_out, fan_out))
 
 
-class GATv2Layer(nn.Module):
-    """`GATv2Conv` with the mean over heads; see `graph_attention`."""
-
-    def __init__(self, graph: FaceGraph, fan_in: int, fan_out: int, heads: int = ATTENTION_HEADS) -> None:
-        super().__init__()
-        self.att = nn.Parameter(torch.empty(1, heads, fan_out))
-        self.bias = nn.Parameter(torch.zeros(fan_out))
-        self.lin_l = nn.Linear(fan_in, heads * fan_out)
-        self.lin_r = nn.Linear(fan_in, heads * fan_out)
-        for linear in (self.lin_l, self.lin_r):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        nn.init.xavier_uniform_(self.att)
-        self._edges = Edges.of(_with_loops(graph), graph.num_nodes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, B, F_in] -> [N, B, F_out]`."""
-        if self._edges.source.device != x.device:
-            with torch.inference_mode(False):  # training may follow
-                self._edges = Edges(*(tensor.to(x.device) for tensor in self._edges))
-        heads = self.att.shape[1]
-        left, right = (linear(x).float().unflatten(-1, (heads, -1)) for linear in (self.lin_l, self.lin_r))
-        return graph_attention(left, right, self.att[0], self._edges) + self.bias
-
-
 class PyGLayer(nn.Module):
     """A layer of PyTorch Geometric on the batch as one graph with a component per sample.
 
@@ -229,6 +204,13 @@ class PyGLayer(nn.Module):
         self.layer = layer
         self._edges = None if graph is None else _edge_index(graph)
         self._repeated: tuple[int, Tensor] | None = None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Version 0.1 had a form of its own of GATv2, with the same tensors.
+        for name in self.layer.state_dict():
+            if prefix + name in state_dict:
+                state_dict[f"{prefix}layer.{name}"] = state_dict.pop(prefix + name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor, edge_index: Tensor | None = None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`; `edge_index [2, E]` numbers node n of sample b as `n * B + b`."""
@@ -267,7 +249,6 @@ STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
     "gcn": GCNLayer,
     "sage": SAGELayer,
     "gin": GINLayer,
-    "gatv2": GATv2Layer,
 }
 
 
