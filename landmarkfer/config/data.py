@@ -100,6 +100,12 @@ class AugmentSettings(BaseModel):
     jitter: float = Field(
         0.0, ge=0, description="SD of noise, in each coordinate's own SD over the training faces"
     )
+    detection: float = Field(
+        1.0,
+        ge=0,
+        description="largest share of the way from the mean of a face's detections to the first of them, "
+        "drawn at random; of caches with several detections of each image",
+    )
     shape_jitter: float = Field(
         0.3, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
     )

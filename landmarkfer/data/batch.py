@@ -22,6 +22,8 @@ class FaceBatch:
         labels: int64 `[B]`, -1 where unknown.
         targets: float32 `[B, C]`, what is to be learnt in place of the labels; rows sum to 1.
         caches: int64 `[B]`, the number of the cache that each face is of, where there are several.
+        deviation: float32 `[B, 478, 3]`, what the first of several detections of the face adds to
+            `landmarks`; zeros where there is one detection or none.
     """
 
     landmarks: Tensor
@@ -33,6 +35,7 @@ class FaceBatch:
     labels: Tensor | None = None
     targets: Tensor | None = None
     caches: Tensor | None = None
+    deviation: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of faces."""

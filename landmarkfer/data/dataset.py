@@ -131,6 +131,7 @@ def load_dataset(
     images: ImageInfo | None = None,
     progress: Progress = SILENT,
     shuffled: bool = False,
+    deviations: bool = False,
 ) -> FaceDataset:
     """Read and normalise a cache's landmarks, and decode its images where they are wanted.
 
@@ -141,6 +142,7 @@ def load_dataset(
         images: Size and channels of the images; None leaves them out.
         progress: See `images.load_images`.
         shuffled: Give each image the landmarks of another; see `DataSettings.shuffled`.
+        deviations: Read what single detections add to the landmarks, too.
 
     Returns:
         The dataset, in the cache's row order.
@@ -175,6 +177,9 @@ def load_dataset(
         readable,
         None if blendshapes is None else torch.from_numpy(blendshapes),
     )
+    if deviations:
+        deviation = _deviations(cache, Preprocess(normalisation), torch.from_numpy(sizes), faces)
+        faces = replace(faces, deviation=deviation)
     number = {name: index for index, name in enumerate(classes)}
     known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
     faces = replace(faces, labels=torch.from_numpy(known))
@@ -185,30 +190,24 @@ def load_dataset(
     return FaceDataset(faces, frame, classes, names if len(names) > 1 else ())
 
 
-def detection_errors(cache: LandmarkCache, normalisation: NormalisationSettings, landmarks: Tensor) -> Tensor:
-    """How far the first of several detections of a face lies from their mean, both normalised.
-
-    Args:
-        cache: The cache; it must be complete.
-        normalisation: How landmarks are normalised.
-        landmarks: float32 `[N, 478, 3]`, the normalised mean landmarks of its rows.
-
-    Returns:
-        float32 `[N, 478, 3]`, NaN where a face was detected once or never, or where the cache does not tell.
-    """
-    deviations = cache.deviations()
-    known = np.flatnonzero(np.isfinite(deviations).all(axis=(1, 2)))
-    sizes = cache.frame(["width", "height"]).to_numpy(dtype=np.float32, copy=True)[known]
-    first = torch.from_numpy(cache.landmarks(known) + deviations[known])
+def _deviations(
+    cache: LandmarkCache, preprocess: Preprocess, sizes: Tensor, faces: FaceBatch
+) -> Tensor | None:
+    """What the first of several detections adds to normalised landmarks; None if the cache knows of none."""
+    found = cache.deviations()
+    known = np.flatnonzero(np.isfinite(found).all(axis=(1, 2)))
+    if not len(known):
+        return None
     rows = torch.from_numpy(known)
-    errors = torch.full_like(landmarks, torch.nan)
-    errors[rows] = Preprocess(normalisation)(first, torch.from_numpy(sizes)).landmarks - landmarks[rows]
-    return errors
+    first = torch.from_numpy(cache.landmarks(known) + found[known])
+    deviations = torch.zeros_like(faces.landmarks)
+    deviations[rows] = preprocess(first, sizes[rows]).landmarks - faces.landmarks[rows]
+    return deviations
 
 
 def _with_other_landmarks(faces: FaceBatch) -> FaceBatch:
     """The same images and labels, each with what was found in another image, always the same one."""
     other = torch.from_numpy(np.random.default_rng(0).permutation(len(faces)))
-    names = ("landmarks", "has_face", "keypoints", "blendshapes")
+    names = ("landmarks", "has_face", "keypoints", "blendshapes", "deviation")
     found = {name: getattr(faces, name) for name in names}
     return replace(faces, **{name: field[other] for name, field in found.items() if field is not None})

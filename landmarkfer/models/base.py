@@ -38,8 +38,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Floor = Annotated[float, Field(gt=0)]
 Noise = Annotated[float, Field(ge=0)]
 
-WHITENING_FLOOR = 1e-5
-WHITENING_NOISE = 1.0
+WHITENING_FLOOR = 1e-4
+WHITENING_NOISE = 10.0
 CALIBRATION = ("scale_matrix", "scale_bias", "set_thresholds", "answer_thresholds")
 """Buffers that hold a `calibration.fitted.Calibration`."""
 OF_ITS_DATA = ("log_prior", "class_offset", *CALIBRATION)
@@ -334,20 +334,17 @@ class LandmarkModel(FaceModel):
         self.mean.copy_(mean)
         self.std.copy_(std.clamp_min(LEAST_SD))
 
-    def learn_statistics(self, faces: FaceBatch, deviations: Tensor | None = None) -> None:
+    def learn_statistics(self, faces: FaceBatch) -> None:
         """Set statistics of the landmarks and blendshapes of training faces, all of them with a face.
-
-        Args:
-            faces: The training faces.
-            deviations: How far single detections of them lie from their mean, `[m, 478, 3]`; see
-                `data.dataset.detection_errors`.
 
         Raises:
             CacheError: The model wants blendshapes, and there are none.
         """
-        landmarks = faces.landmarks
+        landmarks, deviations = faces.landmarks, faces.deviation
         self.set_statistics(*landmark_statistics(landmarks))
         if self.features == "whitened":
+            if deviations is not None:
+                deviations = deviations[deviations.any(dim=2).any(dim=1)]
             self.whitening.copy_(
                 whitening_matrix(landmarks, self.mean, self.std, self.floor, self.noise, deviations)
             )

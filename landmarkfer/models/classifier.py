@@ -72,13 +72,8 @@ class Classifier(ABC):
     def set_prior(self, prior: Tensor) -> None:
         """Set the share of each class among the training images, `[C]`."""
 
-    def learn_statistics(self, faces: FaceBatch, deviations: Tensor | None = None) -> None:
-        """Set statistics of the landmarks and blendshapes of training faces, all of them with a face.
-
-        Args:
-            faces: The training faces.
-            deviations: How far single detections of them lie from their mean, `[m, 478, 3]`.
-        """
+    def learn_statistics(self, faces: FaceBatch) -> None:
+        """Set statistics of the landmarks and blendshapes of training faces, all of them with a face."""
         return
 
     def load_pretrained(self) -> bool:

@@ -178,10 +178,10 @@ class FusionModel(FaceModel):
         """Features of the image branch and joint ones."""
         return self.image.embedding_size + self.joint.size
 
-    def learn_statistics(self, faces: FaceBatch, deviations: Tensor | None = None) -> None:
-        """Set statistics of the landmarks and blendshapes of training faces; see `LandmarkModel`."""
+    def learn_statistics(self, faces: FaceBatch) -> None:
+        """Set statistics of the landmarks and blendshapes of training faces, all of them with a face."""
         if isinstance(self.encoder, LandmarkModel):
-            self.encoder.learn_statistics(faces, deviations)
+            self.encoder.learn_statistics(faces)
 
     def set_image_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Set what images are normalised by; see `ImageModel`."""

@@ -28,9 +28,12 @@ def augment_batch(batch: FaceBatch, model: FaceModel, settings: AugmentSettings)
         A new batch.
     """
     mirrored = torch.rand(len(batch), device=batch.has_face.device) < settings.mirror
-    changed = replace(batch, image=None, keypoints=None)
+    changed = replace(batch, image=None, keypoints=None, deviation=None)
     if "landmarks" in model.inputs:
         assert isinstance(model.mean, Tensor) and isinstance(model.std, Tensor)
+        if settings.detection and batch.deviation is not None:
+            share = settings.detection * torch.rand(len(batch), 1, 1, device=batch.deviation.device)
+            changed = replace(changed, landmarks=batch.landmarks + share * batch.deviation)
         changed = mirror_faces(changed, mirrored)
         landmarks = augment_landmarks(changed.landmarks, batch.has_face, model.mean, model.std, settings)
         changed = replace(changed, landmarks=landmarks)

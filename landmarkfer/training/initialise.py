@@ -1,7 +1,7 @@
 """A model with its first weights: fresh ones, pretrained ones, or those of finished runs."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,12 +62,7 @@ def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
 
 
 def initialise_model(
-    settings: ResolvedSettings,
-    dataset: FaceDataset,
-    splits: Splits,
-    errors: Callable[[], Tensor] | None = None,
-    *,
-    fresh: bool = True,
+    settings: ResolvedSettings, dataset: FaceDataset, splits: Splits, *, fresh: bool = True
 ) -> Classifier:
     """Build the model of a run, with its first weights and the statistics of its training faces.
 
@@ -75,8 +70,6 @@ def initialise_model(
         settings: Of the run.
         dataset: The cache in memory.
         splits: Of its rows.
-        errors: Reads how far single detections lie from the mean landmarks, `[N, 478, 3]`, NaN where there is
-            one (`data.dataset.detection_errors`); None if nobody knows.
         fresh: False where a checkpoint is loaded next, so that weights of other runs need not be available.
 
     Raises:
@@ -100,10 +93,7 @@ def initialise_model(
         )
     model.set_prior(class_shares(settings, dataset, splits))
     if fresh:
-        deviations = None if errors is None else errors()[torch.as_tensor(found)]
-        if deviations is not None:
-            deviations = deviations[deviations.isfinite().all(dim=2).all(dim=1)]
-        model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)), deviations)
+        model.learn_statistics(replace(faces, image=None).rows(torch.as_tensor(found)))
         # Pretrained weights bring the statistics of the images that they were trained on.
         if not model.load_pretrained():
             model.set_image_statistics(*image_statistics(faces, rows))

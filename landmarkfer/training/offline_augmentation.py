@@ -49,8 +49,9 @@ def add_augmented(
     place = pd.Series(train, index=dataset.frame["id"].iloc[train])
     for cache in caches:
         labels = label_images(cache, settings.data, dataset.classes)
+        deviations = dataset.faces.deviation is not None
         further = load_dataset(
-            cache, settings.normalisation, labels, images, progress, settings.data.shuffled
+            cache, settings.normalisation, labels, images, progress, settings.data.shuffled, deviations
         )
         further = replace(further, frame=_as_of(dataset, further.frame, cache))
         of_training = np.flatnonzero(further.frame["id"].isin(place.index))
@@ -66,6 +67,8 @@ def add_augmented(
             for name in ("labels", "targets", "caches")
             if (field := getattr(dataset.faces, name)) is not None
         }
+        if deviations and augmented.deviation is None:
+            known["deviation"] = torch.zeros_like(augmented.landmarks)
         rows.append(np.arange(len(dataset), len(dataset) + len(of_training)))
         try:
             faces = dataset.faces.joined(replace(augmented, **known))

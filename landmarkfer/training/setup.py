@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from torch import Tensor
 from landmarkfer.config.train import ResolvedSettings
 from landmarkfer.data.cache import LandmarkCache, find_cache
 from landmarkfer.data.cache_splits import split_images
-from landmarkfer.data.dataset import FaceDataset, detection_errors, label_images, load_dataset
+from landmarkfer.data.dataset import FaceDataset, label_images, load_dataset
 from landmarkfer.data.framing import training_frame
 from landmarkfer.data.images import ImageInfo, natural_size
 from landmarkfer.data.joined import open_cache
@@ -132,10 +131,15 @@ def set_up(
     check_sampling(settings.sampling, classes, counts.to_numpy())
     images = image_info(settings, cache)
     dataset = load_dataset(
-        cache, settings.normalisation, (frame, classes), images, progress, settings.data.shuffled
+        cache,
+        settings.normalisation,
+        (frame, classes),
+        images,
+        progress,
+        settings.data.shuffled,
+        deviations="landmarks" in model_class(settings.model.name).inputs,
     )
-    errors = partial(detection_errors, cache, settings.normalisation, dataset.faces.landmarks)
-    model = initialise_model(settings, dataset, splits, errors, fresh=fresh)
+    model = initialise_model(settings, dataset, splits, fresh=fresh)
     targets = soft_targets(settings.distillation, dataset, usable_rows(model, dataset, splits.train))
     if settings.data.labels == "votes":
         targets = vote_targets(cache, settings.data, dataset)

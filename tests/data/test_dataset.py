@@ -5,7 +5,7 @@ import torch
 from landmarkfer.config.data import DataSettings, NormalisationSettings
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.cache_writer import CacheWriter, write_cache
-from landmarkfer.data.dataset import detection_errors, label_images, load_dataset
+from landmarkfer.data.dataset import label_images, load_dataset
 from landmarkfer.data.row import Row
 from landmarkfer.errors import CacheError
 from landmarkfer.face.geometry import normalise
@@ -56,8 +56,9 @@ def test_blendshapes_where_the_detector_gives_them(make_rows, dataset, tmp_path)
     assert (faces.blendshapes[others] == 0).all()
 
 
-def test_detection_errors_are_of_normalised_faces(make_rows, tmp_path):
+def test_deviations_are_of_normalised_faces(make_rows, tmp_path, dataset):
     """A first detection that is shifted and larger is normalised to the same face: no error of its shape."""
+    assert dataset.faces.deviation is None
     rows = make_rows()
     seen = [number for number, row in enumerate(rows) if row.landmarks is not None][:2]
     shifted, bent = (rows[number] for number in seen)
@@ -65,16 +66,20 @@ def test_detection_errors_are_of_normalised_faces(make_rows, tmp_path):
     bent.deviation = np.zeros((478, 3), np.float16)
     bent.deviation[:40, 1] = 0.02
     cache = write_cache(tmp_path / "twice", rows)
-    faces = load_dataset(cache, NormalisationSettings()).faces
-    errors = detection_errors(cache, NormalisationSettings(), faces.landmarks)
-    assert errors[seen[0]].abs().max() < 2e-3
+    assert load_dataset(cache, NormalisationSettings()).faces.deviation is None, "not read unless wanted"
+    faces = load_dataset(cache, NormalisationSettings(), deviations=True).faces
+    assert faces.deviation[seen[0]].abs().max() < 2e-3
     alone = normalise(bent.landmarks + bent.deviation, bent.width, bent.height)
     expected = alone - faces.landmarks[seen[1]].numpy()
-    np.testing.assert_allclose(errors[seen[1]].numpy(), expected, atol=1e-6)
-    assert errors[seen[1]].abs().max() > 0.02
+    np.testing.assert_allclose(faces.deviation[seen[1]].numpy(), expected, atol=1e-6)
+    assert faces.deviation[seen[1]].abs().max() > 0.02
     others = torch.ones(len(rows), dtype=torch.bool)
     others[seen] = False
-    assert errors[others].isnan().all()
+    assert (faces.deviation[others] == 0).all()
+    shuffled = load_dataset(cache, NormalisationSettings(), shuffled=True, deviations=True).faces
+    place = int((shuffled.landmarks == faces.landmarks[seen[1]]).all(dim=2).all(dim=1).nonzero()[0, 0])
+    assert place != seen[1]
+    assert torch.equal(shuffled.deviation[place], faces.deviation[seen[1]])
 
 
 def test_classes_of_a_model_trained_elsewhere(tiny_cache):

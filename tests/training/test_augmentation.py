@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -53,6 +55,26 @@ def test_mirroring_happens_to_about_the_given_share(faces):
     # 1280 draws: the SD of the share is 0.012.
     assert mirrored.float().mean().item() == pytest.approx(0.25, abs=0.05)
     assert torch.equal(augment(faces, model, mirror=1.0).landmarks, mirror_landmarks(faces.landmarks))
+
+
+def test_faces_lie_between_their_mean_and_their_first_detection(faces):
+    model = build_model("mlp", 3, hidden=[4])
+    deviation = torch.zeros_like(faces.landmarks)
+    deviation[:32] = 0.1 * torch.randn(32, 478, 3, generator=torch.Generator().manual_seed(3))
+    twice = replace(faces, deviation=deviation)
+    result = augment(twice, model, mirror=0.0, detection=0.5)
+    assert result.deviation is None
+    moved = result.landmarks - faces.landmarks
+    share = (moved / deviation)[:32].flatten(1)
+    torch.testing.assert_close(share, share[:, :1].expand_as(share), rtol=1e-2, atol=1e-2)
+    assert (share[:, 0] >= 0).all() and (share[:, 0] < 0.51).all()
+    assert share[:, 0].std() > 0.1, "each face is drawn anew"
+    assert torch.equal(result.landmarks[32:], faces.landmarks[32:])
+    # Mirrored after that, the first detection with its mean.
+    mirrored = augment(twice, model, mirror=1.0, detection=0.5).landmarks
+    share = ((mirror_landmarks(mirrored) - faces.landmarks) / deviation)[:32].flatten(1)
+    torch.testing.assert_close(share, share[:, :1].expand_as(share), rtol=1e-2, atol=1e-2)
+    assert torch.equal(augment(twice, model, mirror=0.0, detection=0.0).landmarks, faces.landmarks)
 
 
 def test_pixels_points_and_landmarks_are_mirrored_together(faces):

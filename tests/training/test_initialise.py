@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,13 +44,12 @@ def test_a_model_knows_its_training_faces_and_their_prior(dataset, splits):
     torch.testing.assert_close(model.mean, mean)
     torch.testing.assert_close(model.std, std)
     torch.testing.assert_close(model.whitening, whitening_matrix(faces, mean, std, model.floor))
-    errors = torch.full_like(dataset.faces.landmarks, torch.nan)
     known = torch.as_tensor(np.concatenate([splits.train[has_face[splits.train]][:5], splits.test[:5]]))
-    errors[known] = 0.1 * torch.randn(len(known), 478, 3)
-    noisy = initialise_model(
-        resolve(load_settings(overrides={"model.name": "mlp"})), dataset, splits, lambda: errors
-    )
-    expected = whitening_matrix(faces, mean, std, model.floor, model.noise, errors[known[:5]])
+    deviation = torch.zeros_like(dataset.faces.landmarks)
+    deviation[known] = 0.1 * torch.randn(len(known), 478, 3)
+    twice = replace(dataset, faces=replace(dataset.faces, deviation=deviation))
+    noisy = initialise_model(resolve(load_settings(overrides={"model.name": "mlp"})), twice, splits)
+    expected = whitening_matrix(faces, mean, std, model.floor, model.noise, deviation[known[:5]])
     torch.testing.assert_close(noisy.whitening, expected)
     labels = dataset.frame["label"].iloc[splits.train]
     prior = torch.tensor([(labels == name).mean() for name in ("angry", "happy", "sad")]).float()

@@ -50,6 +50,22 @@ def test_copies_of_training_images_and_of_no_others_are_added(dataset, copies):
     assert torch.equal(longer.faces.landmarks[: len(dataset)], dataset.faces.landmarks), "what was stays"
 
 
+def test_copies_may_be_detected_once(make_pictured_rows, tmp_path, copies):
+    rows = make_pictured_rows()
+    for row in rows:
+        if row.landmarks is not None:
+            row.deviation = np.full((478, 3), 0.01, np.float16) * np.arange(3, dtype=np.float16)
+            row.deviation[:10] *= -1
+    cache = write_cache(tmp_path / "twice", rows)
+    twice = load_dataset(cache, NormalisationSettings(), images=IMAGES, deviations=True)
+    longer, added = add_augmented(twice, np.arange(3, 9), [copies], SETTINGS, IMAGES, SILENT)
+    assert torch.equal(longer.faces.deviation[: len(twice)], twice.faces.deviation)
+    assert (longer.faces.deviation[added[6:]] == 0).all()
+    longer, added = add_augmented(twice, np.arange(3, 9), [cache], SETTINGS, IMAGES, SILENT)
+    assert torch.equal(longer.faces.deviation[added[6:]], twice.faces.deviation[added[:6]])
+    assert longer.faces.deviation[added[6:]].any()
+
+
 def test_what_is_learnt_of_an_image_is_learnt_of_its_copies(dataset, copies):
     targets = torch.rand(len(dataset), 3)
     faces = replace(dataset.faces, targets=targets, labels=torch.arange(len(dataset)) % 3)
