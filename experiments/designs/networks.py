@@ -66,6 +66,7 @@ class GraphNetwork(nn.Module):
         width: Of a node, between them.
         node_width: Numbers that the read-out keeps of a node.
         skip: Whether the dense layers also see the features that came in.
+        norm: Whether what is read out is brought to the same variance for all nodes.
         conv: Kind of graph convolution.
         hidden: Of the dense layers.
         dropout: Of the dense layers.
@@ -79,6 +80,7 @@ class GraphNetwork(nn.Module):
         width: int = 32,
         node_width: int = 4,
         skip: bool = False,
+        norm: bool = True,
         conv: str = "sage",
         hidden: Sequence[int] = HIDDEN,
         dropout: float = DROPOUT,
@@ -92,6 +94,8 @@ class GraphNetwork(nn.Module):
             for _ in range(blocks)
         )
         self.readout = NodewiseReadout(TESSELATION, width, node_width)
+        if not norm:
+            self.readout.norm = nn.Identity()
         size = self.readout.size + N_LANDMARKS * features * skip
         self.dense = Perceptron(size, hidden, dropout)
 
@@ -370,3 +374,19 @@ class MirroredGraph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, 478, F] -> [B, C]`."""
         return (self.network(x) + self.network(x[:, MIRRORED] * self.sign)) / 2
+
+
+class Pair(nn.Module):
+    """Two networks side by side, each of which learns the labels by itself; their probabilities are averaged.
+
+    The logits are those of each in training `[B, 2, C]`, and of the average otherwise `[B, C]`.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, 478, F] -> [B, 2, C]` or `[B, C]`."""
+        both = torch.stack([self.first(x), self.second(x)], dim=1)
+        return both if self.training else both.softmax(dim=2).mean(dim=1).log()

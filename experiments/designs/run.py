@@ -112,6 +112,12 @@ SECTIONS: dict[str, dict[str, Design]] = {
         "mlp-dropout-0.3": Design("2,048-256, dropout 0.3", _perceptron(*HIDDEN, dropout=0.3), "noise-10"),
         "mlp-dropout-0.7": Design("2,048-256, dropout 0.7", _perceptron(*HIDDEN, dropout=0.7), "noise-10"),
         "mlp-24": Design("2,048-256, 24 epochs", _WIDE, "noise-10", Plan(epochs=24)),
+        "mlp-24-views": Design(
+            "2,048-256, random mixtures of detections, 24 epochs", _WIDE, "noise-10", Plan(24, views=True)
+        ),
+        "mlp-48-views": Design(
+            "2,048-256, random mixtures of detections, 48 epochs", _WIDE, "noise-10", Plan(48, views=True)
+        ),
         "mlp-jitter": Design("2,048-256, noise of faces 0.3", _WIDE, "noise-10", Plan(shape_jitter=0.3)),
         "mlp-views": Design("2,048-256, random mixtures of detections", _WIDE, "noise-10", Plan(views=True)),
         "mlp-frontal": Design("2,048-256, yaw and pitch taken out", _WIDE, "noise-10", frontal=True),
@@ -132,6 +138,33 @@ SECTIONS: dict[str, dict[str, Design]] = {
             "two SAGE blocks, and the landmarks beside the read-out",
             lambda: GraphNetwork(skip=True),
             "noise-10",
+        ),
+        "sage-no-norm": Design(
+            "two SAGE blocks, no norm after the read-out", lambda: GraphNetwork(norm=False), "noise-10"
+        ),
+        "sage-no-norm-views": Design(
+            "two SAGE blocks, no norm after the read-out, random mixtures of detections",
+            lambda: GraphNetwork(norm=False),
+            "noise-10",
+            Plan(views=True),
+        ),
+        "sage-no-norm-24-views": Design(
+            "the same for 24 epochs",
+            lambda: GraphNetwork(norm=False),
+            "mlp-24-views",
+            Plan(24, views=True),
+        ),
+        "sage-beside-mlp": Design(
+            "two SAGE blocks and a perceptron on the landmarks, each with its loss; random mixtures",
+            lambda: designs.Pair(GraphNetwork(), Perceptron()),
+            "noise-10",
+            Plan(views=True),
+        ),
+        "mlp-beside-mlp": Design(
+            "two perceptrons, each with its loss; random mixtures of detections",
+            lambda: designs.Pair(Perceptron(), Perceptron()),
+            "noise-10",
+            Plan(views=True),
         ),
         "sage-1024": Design(
             "two SAGE blocks, dense 1,024-256", lambda: GraphNetwork(hidden=(1024, 256)), "noise-10"

@@ -199,10 +199,10 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.lr, total_steps=plan.epochs * steps)
     blends = torch.distributions.Beta(plan.mixup or 1.0, plan.mixup or 1.0)
     classes = int(labels.max()) + 1
-    hits = 0
+    hits = 0.0
     for _ in progress.track(range(plan.epochs), "epochs", plan.epochs):
         model.train()
-        hits = 0
+        hits = 0.0
         order = rows[torch.randperm(len(rows), generator=random)]
         for chosen in order[: steps * BATCH].split(BATCH):
             x = _drawn(features, chosen, plan, random)
@@ -211,6 +211,9 @@ def fit(
                 share = blends.sample()
                 x, targets = (share * one + (1 - share) * one.roll(1, dims=0) for one in (x, targets))
             logits = model(x)
+            if logits.dim() == 3:  # of `networks.Pair`
+                targets = targets[:, None].expand_as(logits).flatten(0, 1)
+                logits = logits.flatten(0, 1)
             loss = nn.functional.cross_entropy(logits, targets, label_smoothing=plan.smoothing)
             if teacher is not None:
                 taught = nn.functional.cross_entropy(logits, teacher[chosen])
@@ -219,7 +222,7 @@ def fit(
             loss.backward()
             optimiser.step()
             schedule.step()
-            hits += int((logits.argmax(dim=1) == labels[chosen]).sum())
+            hits += float((logits.argmax(dim=1) == targets.argmax(dim=1)).float().mean()) * len(chosen)
     return hits / (steps * BATCH)
 
 

@@ -107,5 +107,5 @@ class AugmentSettings(BaseModel):
         "drawn at random; of caches with several detections of each image",
     )
     shape_jitter: float = Field(
-        0.3, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
+        0.0, ge=0, description="SD of noise that moves all points together, as the faces of the batch differ"
     )

@@ -1,4 +1,4 @@
-"""Settings that version 0.1 had and later versions do not, so that its saved runs can still be read.
+"""Settings that version 0.1 had otherwise or that later versions do not have, so that its runs can be read.
 
 A `config.json` states every setting. One that is no longer there is ignored at the value that leaves it out,
 and refused at any other.
@@ -20,6 +20,29 @@ REMOVED: dict[str, Any] = {
     "fit.swa": 0.0,
 }
 """The value that leaves a removed setting out, by dotted key."""
+
+
+CHANGED_DEFAULTS: dict[str, tuple[str, Any, Any]] = {
+    "augment.shape_jitter": ("2026-11-30T02:30", 0.3, 0.0),
+}
+"""Settings whose default has changed, by dotted key: until when (UTC), the default then, and today's."""
+
+
+def same_settings(then: Mapping[str, Any], created: str, now: Mapping[str, Any]) -> bool:
+    """Whether two trainings differ from the defaults of their days so that they are the same.
+
+    Args:
+        then: The settings that differed from the defaults when a run was created, by dotted key.
+        created: When that was, ISO 8601, UTC.
+        now: Those that differ from the defaults of today.
+    """
+    then, now = dict(then), dict(now)
+    for key, (until, former, today) in CHANGED_DEFAULTS.items():
+        if key in then and key not in now:
+            now[key] = today
+        elif key in now and key not in then:
+            then[key] = former if created < until else today
+    return then == now
 
 
 def without_removed(content: Mapping[str, Any]) -> dict[str, Any]:

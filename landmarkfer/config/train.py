@@ -176,7 +176,7 @@ class FitSettings(BaseModel):
     """The training loop."""
 
     model_config = FROZEN
-    epochs: int | None = Field(None, ge=1, description="20 if unset; where there are stages, theirs count")
+    epochs: int | None = Field(None, ge=1, description="24 if unset; where there are stages, theirs count")
     batch_size: int = Field(256, ge=2)
     monitor: Monitor = Field(
         "val_accuracy",
@@ -277,7 +277,7 @@ class TrainSettings(BaseModel):
     @property
     def epochs(self) -> int:
         """Epochs of the whole training."""
-        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 20
+        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 24
 
     @property
     def class_weights(self) -> str:

@@ -36,7 +36,7 @@ class MLP(LandmarkModel):
         self,
         num_classes: int,
         *,
-        hidden: Widths = (512, 256),
+        hidden: Widths = (2048, 256),
         dropout: Share = 0.4,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,

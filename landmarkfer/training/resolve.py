@@ -11,6 +11,7 @@ from landmarkfer.face.graph import FaceGraph
 from landmarkfer.inference.device import accelerator
 from landmarkfer.models import check_keywords, model_class, model_keywords
 from landmarkfer.models.backbones.weights import weights_file
+from landmarkfer.runs.folder import find_run, is_run
 from landmarkfer.training.fine_tuning import with_shipped
 
 
@@ -27,7 +28,9 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
     name, keywords = settings.model.name, settings.model.keywords
     keywords = model_keywords(name) | keywords
     if name == "fusion" and keywords["encoder"] != "image":
-        own = model_keywords(keywords["encoder"]) | dict(keywords["encoder_settings"] or {})
+        own = model_keywords(keywords["encoder"])
+        own |= _keywords_of_branch(settings.branches.encoder, keywords["encoder"])
+        own |= dict(keywords["encoder_settings"] or {})
         # The graph is the whole model's.
         keywords["encoder_settings"] = {key: own[key] for key in own if key not in ("graph", "k")}
     stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
@@ -35,6 +38,14 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
         stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
     # By way of JSON, so that tuples are lists, as in that file.
     return ResolvedSettings.model_validate_json(settings.model_copy(update=stated).model_dump_json())
+
+
+def _keywords_of_branch(run: str | None, model: str) -> dict[str, Any]:
+    """The keywords of the model of the run that a branch is initialised from; none if it is not there."""
+    if run is None or not is_run(run):
+        return {}
+    known = find_run(run).read_config().settings.model
+    return known.keywords if known.name == model else {}
 
 
 def check_settings(settings: TrainSettings) -> None:

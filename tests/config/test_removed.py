@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from landmarkfer.config.recipes import changed_keys, load_settings
-from landmarkfer.config.removed import REMOVED, without_removed
+from landmarkfer.config.removed import REMOVED, same_settings, without_removed
 from landmarkfer.config.train import ResolvedSettings, TrainSettings
 from landmarkfer.errors import SettingsError
 
@@ -42,3 +42,19 @@ def test_there_is_no_such_setting_in_a_recipe(key):
 def test_a_removed_setting_at_its_default_was_not_changed():
     assert changed_keys(settings_of_0_1()) == {}
     assert changed_keys(settings_of_0_1(**{"fit.swa": 0.3})) == {"fit.swa": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("then", "created", "now", "same"),
+    [
+        ({}, "2026-11-24T10:00:00+00:00", {"augment.shape_jitter": 0.3}, True),
+        ({}, "2026-11-24T10:00:00+00:00", {"augment.shape_jitter": 0.1}, False),
+        ({}, "2026-11-24T10:00:00+00:00", {}, True),
+        ({"augment.shape_jitter": 0.0}, "2026-11-24T10:00:00+00:00", {}, True),
+        ({"augment.shape_jitter": 0.5}, "2026-11-24T10:00:00+00:00", {}, False),
+        ({}, "2026-12-24T10:00:00+00:00", {"augment.shape_jitter": 0.3}, False),
+        ({"seed": 1}, "2026-12-24T10:00:00+00:00", {"seed": 2}, False),
+    ],
+)
+def test_a_setting_left_out_had_the_default_of_its_day(then, created, now, same):
+    assert same_settings(then, created, now) is same

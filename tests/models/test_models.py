@@ -401,6 +401,6 @@ class TestErrors:
             build_model("gnn", 3, graph="mesh")
 
     def test_keywords_are_the_constructors(self):
-        expected = {"hidden": (512, 256), "dropout": 0.4, "features": "whitened", "floor": 1e-4}
+        expected = {"hidden": (2048, 256), "dropout": 0.4, "features": "whitened", "floor": 1e-4}
         assert model_keywords("mlp") == expected | {"noise": 10.0, "blendshapes": False}
         assert {"graph", "k", "conv", "widths", "readout"} <= set(model_keywords("gnn"))

@@ -11,10 +11,21 @@ from landmarkfer.training.resolve import resolve
 
 def test_every_keyword_is_stated():
     settings = resolve(load_settings(overrides={"model.name": "mlp", "model.hidden": [3]}))
-    stated = {"dropout": 0.4, "features": "whitened", "floor": 1e-3, "blendshapes": False}
+    stated = {"dropout": 0.4, "features": "whitened", "floor": 1e-4, "noise": 10.0, "blendshapes": False}
     assert settings.model.keywords == {"hidden": [3]} | stated
     assert resolve(settings) == settings
     assert settings.model.name == "mlp"
+
+
+def test_a_branch_is_as_wide_as_the_run_that_it_is_initialised_from(made_run):
+    run = made_run("mlp-s0", **{"model.hidden": [6, 5], "model.floor": 0.01})
+    fused = {"model.name": "fusion", "model.encoder": "mlp", "branches.encoder": str(run)}
+    known = resolve(load_settings(overrides=fused)).model.keywords["encoder_settings"]
+    assert (known["hidden"], known["floor"], known["dropout"]) == ([6, 5], 0.01, 0.4)
+    stated = resolve(load_settings(overrides=fused | {"model.encoder_settings": {"hidden": [9]}}))
+    assert stated.model.keywords["encoder_settings"]["hidden"] == [9], "what is stated goes before"
+    other = resolve(load_settings(overrides=fused | {"model.encoder": "gnn", "model.fusion": "late"}))
+    assert other.model.keywords["encoder_settings"]["hidden"] == [2048, 256], "of another model"
 
 
 @pytest.mark.parametrize(

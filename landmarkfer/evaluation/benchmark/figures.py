@@ -15,6 +15,7 @@ from landmarkfer.config.benchmark import (
     weights_folder,
 )
 from landmarkfer.config.recipes import changed_settings
+from landmarkfer.config.removed import same_settings
 from landmarkfer.errors import CacheError, RunError, SettingsError
 from landmarkfer.evaluation.benchmark.archive import (
     ArchivedRun,
@@ -194,7 +195,8 @@ def _add(
     """Add an archived run, if it was trained as the row says."""
     if row.weights is None:
         wanted = row_settings(recipe, settings, row, seed)
-        if archived.changed != json.loads(json.dumps(changed_settings(wanted))):
+        changed = json.loads(json.dumps(changed_settings(wanted)))
+        if not same_settings(archived.changed, archived.created, changed):
             progress.say(f"{wanted.name} was trained with other settings than the row '{row.name}': left out")
             found.outdated.add((row.name, seed))
             return
