@@ -154,6 +154,12 @@ SECTIONS: dict[str, dict[str, Design]] = {
             "mlp-24-views",
             Plan(24, views=True),
         ),
+        "sage-24-views": Design(
+            "two SAGE blocks, random mixtures of detections, 24 epochs",
+            GraphNetwork,
+            "mlp-24-views",
+            Plan(24, views=True),
+        ),
         "sage-beside-mlp": Design(
             "two SAGE blocks and a perceptron on the landmarks, each with its loss; random mixtures",
             lambda: designs.Pair(GraphNetwork(), Perceptron()),
