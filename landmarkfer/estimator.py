@@ -71,7 +71,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: Which model, a key of `landmarkfer.models.MODELS`. Those that look at pixels (`image`,
             `fusion`, `hog-svm`) are fitted to a cache.
-        epochs: Epochs of a network; 24 if None.
+        epochs: Epochs of a network; if None, 48 on landmarks alone and else 20.
         batch_size: Faces per training batch of a network; 256 if None.
         lr: Peak learning rate of a network; 0.002 if None.
         graph: Of a graph model: a name or the path of a file; `tesselation` if None.

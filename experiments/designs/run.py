@@ -399,9 +399,10 @@ def write(labels: Tensor) -> None:
             "a face are predicted by the shares of the classes. All rows train 12 epochs (batch 256, AdamW, "
             "one cycle up to 2e-3, weight decay 0.01, smoothing 0.1, dropout 0.5 after dense layers of 2,048 "
             "and 256, whitening as in `noise-10`, mirrored at random, averaged with the mirrored face in "
-            "validation) unless they say otherwise. Rows of a third of the images are of the first fold "
-            "alone. Differences are paired, by image, over the images that both rows have; their intervals "
-            "and p-values are over images, not over seeds."
+            "validation) unless they say otherwise. Rows of 9,553 images are of the first fold alone "
+            "(`--folds 1`); compare them by their differences, which are of the same images. Differences are "
+            "paired, by image, over the images that both rows have; their intervals and p-values are over "
+            "images, not over seeds."
         ),
     )
     write_page(RESULTS.with_suffix(".md"), RESULTS, header, parts)

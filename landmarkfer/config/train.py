@@ -176,7 +176,12 @@ class FitSettings(BaseModel):
     """The training loop."""
 
     model_config = FROZEN
-    epochs: int | None = Field(None, ge=1, description="24 if unset; where there are stages, theirs count")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="48 of networks on landmarks alone and 20 of others if unset; where there are stages, "
+        "theirs count",
+    )
     batch_size: int = Field(256, ge=2)
     monitor: Monitor = Field(
         "val_accuracy",
@@ -277,7 +282,7 @@ class TrainSettings(BaseModel):
     @property
     def epochs(self) -> int:
         """Epochs of the whole training."""
-        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 24
+        return sum(stage.epochs for stage in self.stages) or self.fit.epochs or 20
 
     @property
     def class_weights(self) -> str:

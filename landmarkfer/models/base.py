@@ -301,6 +301,7 @@ class LandmarkModel(FaceModel):
     """
 
     inputs = frozenset({"landmarks"})
+    usual_epochs = 48
     mean: Tensor
     std: Tensor
     whitening: Tensor

@@ -27,12 +27,14 @@ class Classifier(ABC):
     Attributes:
         inputs: The fields of a batch that the model reads: `landmarks`, `image`, `keypoints`.
         fitted_at_once: Whether `fit` trains the model. Otherwise it is a network, trained by epochs.
+        usual_epochs: How many, where the settings do not say.
         file_name: What `save` names its file in a run folder.
         num_classes: C.
     """
 
     inputs: ClassVar[frozenset[str]]
     fitted_at_once: ClassVar[bool]
+    usual_epochs: ClassVar[int] = 20
     file_name: ClassVar[str]
     num_classes: int
 

@@ -36,6 +36,8 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
     stated: dict[str, Any] = {"model": ModelSettings(name=name, **keywords)}
     if not model_class(name).fitted_at_once:
         stated["loss"] = settings.loss.model_copy(update={"class_weights": settings.class_weights})
+        if settings.fit.epochs is None and not settings.stages:
+            stated["fit"] = settings.fit.model_copy(update={"epochs": model_class(name).usual_epochs})
     # By way of JSON, so that tuples are lists, as in that file.
     return ResolvedSettings.model_validate_json(settings.model_copy(update=stated).model_dump_json())
 

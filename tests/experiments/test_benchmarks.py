@@ -48,15 +48,19 @@ def test_the_report_is_about_the_rows_of_the_csv(path):
 
 
 @pytest.mark.parametrize("path", FUSIONS, ids=lambda path: path.stem)
-def test_the_branches_of_fusions_fit(path):
+def test_the_branches_of_fusions_fit(path, made_run, tmp_path, monkeypatch):
     """Every model can be built, and every fusion takes the weights that it is initialised from."""
     wanted, models = read_benchmark(path), {}
+    monkeypatch.chdir(tmp_path)
     for row in wanted.rows:
         if not row.trained:
             continue
         settings = resolve(row_settings(path, wanted, row, 0))
         model = build_model(settings.model.name, 7, **settings.model.keywords)
         models |= {run_name(path, wanted, row, seed): model.state_dict() for seed in wanted.seeds}
+        keywords = {f"model.{key}": value for key, value in settings.model.keywords.items()}
+        for seed in wanted.seeds:
+            made_run(run_name(path, wanted, row, seed), **keywords | {"model.name": settings.model.name})
         for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
             model.initialise_branch(branch, models[getattr(settings.branches, branch)])
     assert any("fusion" in run for run in models)

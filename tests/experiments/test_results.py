@@ -10,6 +10,7 @@ import pytest
 
 from landmarkfer.config.benchmark import read_benchmark, row_settings
 from landmarkfer.config.recipes import changed_settings
+from landmarkfer.config.removed import same_settings
 from landmarkfer.evaluation.benchmark.archive import archive_file, read_archived
 from landmarkfer.evaluation.compare.report import render_differences
 from landmarkfer.evaluation.robustness.report import render_robustness
@@ -40,7 +41,8 @@ def page(request):
                 wanted = json.loads(
                     json.dumps(changed_settings(row_settings(request.param, settings, row, seed)))
                 )
-                assert archived[row.name, seed].changed == wanted, "trained as the recipe says"
+                known = archived[row.name, seed]
+                assert same_settings(known.changed, known.created, wanted), "trained as the recipe says"
     return settings, rows.set_index(["experiment", "seed", "subset", "metric"])["value"], archived
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarkfer.config.recipes import load_settings
+from landmarkfer.config.recipes import changed_settings, load_settings
+from landmarkfer.config.removed import same_settings
 from landmarkfer.models.image import ImageModel
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.resolve import resolve
@@ -23,7 +24,9 @@ def test_they_load_as_their_recipe_says(path):
     trained = RunFolder(path).load()
     recipe, seed = path.name.rsplit("-s", 1)
     wanted = load_settings(EXPERIMENTS / "recipes" / f"{recipe}.toml", {"seed": int(seed), "name": path.name})
-    assert trained.config.settings == resolve(wanted)
+    config = trained.config
+    assert same_settings(config.changed, config.created, changed_settings(wanted))
+    assert config.settings.model == resolve(wanted).model
     model = trained.model
     assert isinstance(model, ImageModel)
     weights = model.state_dict()

@@ -105,7 +105,7 @@ class TestBest:
         settings = tiny_settings(
             **{"fit.epochs": 5, "fit.ema": ema, "fit.monitor": monitor, "split.validation": 0.3},
             **{"optimiser.lr": 1.0, "optimiser.schedule": "constant", "optimiser.warmup": 0.4},
-            **{"model.features": "displacement"},
+            **{"model.features": "displacement", "augment.shape_jitter": 0.3},
         )
         run = train(settings, runs_root=tmp_path)
         table = pd.read_csv(run.metrics_file)
