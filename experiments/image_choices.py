@@ -155,7 +155,7 @@ def write(measured: pd.DataFrame) -> None:
     write_page(RESULTS.with_suffix(".md"), RESULTS, header, [markdown_table(headings, cells, text_columns=2)])
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__.replace("\n\n    python", "\n\n\b\n    python"))
 @click.option("--rows", multiple=True, type=click.Choice(list(CHOICES)), help="Rows to train. [all]")
 @click.option("--report", is_flag=True, help="Only write the page, of the rows that are trained.")
 def main(rows: Sequence[str], report: bool) -> None:

@@ -222,7 +222,7 @@ def write(labels: Tensor) -> None:
     write_page(RESULTS.with_suffix(".md"), RESULTS, header, parts)
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__.replace("\n\n    python", "\n\n\b\n    python"))
 @click.option("--rows", multiple=True, type=click.Choice(list(DESIGNS)), help="Rows to measure. [all]")
 @click.option("--folds", default=FOLDS, show_default=True, help="How many of the folds.")
 @click.option("--seed", default=0, show_default=True)
