@@ -178,7 +178,7 @@ def load_dataset(
         None if blendshapes is None else torch.from_numpy(blendshapes),
     )
     if deviations:
-        deviation = _deviations(cache, Preprocess(normalisation), torch.from_numpy(sizes), faces)
+        deviation = _deviations(cache.deviations(), landmarks, sizes, normalisation, faces)
         faces = replace(faces, deviation=deviation)
     number = {name: index for index, name in enumerate(classes)}
     known = frame["label"].map(number).fillna(-1).to_numpy(dtype=np.int64, copy=True)
@@ -191,17 +191,22 @@ def load_dataset(
 
 
 def _deviations(
-    cache: LandmarkCache, preprocess: Preprocess, sizes: Tensor, faces: FaceBatch
+    found: np.ndarray,
+    landmarks: np.ndarray,
+    sizes: np.ndarray,
+    normalisation: NormalisationSettings,
+    faces: FaceBatch,
 ) -> Tensor | None:
     """What the first of several detections adds to normalised landmarks; None if the cache knows of none."""
-    found = cache.deviations()
     known = np.flatnonzero(np.isfinite(found).all(axis=(1, 2)))
     if not len(known):
         return None
     rows = torch.from_numpy(known)
-    first = torch.from_numpy(cache.landmarks(known) + found[known])
+    first = torch.from_numpy(landmarks[known] + found[known])
     deviations = torch.zeros_like(faces.landmarks)
-    deviations[rows] = preprocess(first, sizes[rows]).landmarks - faces.landmarks[rows]
+    deviations[rows] = (
+        Preprocess(normalisation)(first, torch.from_numpy(sizes[known])).landmarks - faces.landmarks[rows]
+    )
     return deviations
 
 

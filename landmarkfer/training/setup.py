@@ -130,6 +130,7 @@ def set_up(
     counts = frame["label"].iloc[splits.train].value_counts().reindex(list(classes), fill_value=0)
     check_sampling(settings.sampling, classes, counts.to_numpy())
     images = image_info(settings, cache)
+    kind = model_class(settings.model.name)
     dataset = load_dataset(
         cache,
         settings.normalisation,
@@ -137,7 +138,7 @@ def set_up(
         images,
         progress,
         settings.data.shuffled,
-        deviations="landmarks" in model_class(settings.model.name).inputs,
+        deviations="landmarks" in kind.inputs and not kind.fitted_at_once,
     )
     model = initialise_model(settings, dataset, splits, fresh=fresh)
     targets = soft_targets(settings.distillation, dataset, usable_rows(model, dataset, splits.train))
