@@ -4,7 +4,7 @@
     python experiments/image_choices.py --rows size-96
     python experiments/image_choices.py --report             # only the page
 
-Every row is `experiments/recipes/fer2013-efficientnet-lite0.toml` for 5 epochs on half of FER2013's training
+Every row is `experiments/recipes/fer2013-efficientnet-lite0.toml` for 3 epochs on half of FER2013's training
 images, one choice changed; the other half validates, and test images take no part. Writes
 `experiments/results/efficientnet-choices.csv` and `.md`; the runs are `experiments/runs/lite0-choice-<row>`.
 """
@@ -38,7 +38,7 @@ from landmarkfer.training.fit import train_or_resume
 
 RECIPE = Path("experiments/recipes/fer2013-efficientnet-lite0.toml")
 RESULTS = Path("experiments/results/efficientnet-choices.csv")
-SHORT = {"split.validation": 0.5, "fit.epochs": 5, "prediction.calibrate": False}
+SHORT = {"split.validation": 0.5, "fit.epochs": 3, "prediction.calibrate": False}
 BASE = "base"
 
 
@@ -60,8 +60,8 @@ CHOICES = {
         "48 px, the stem without its stride", {"model.size": 48, "model.keep_resolution": True}
     ),
     "stages": Choice(
-        "head for 1 epoch, then all for 4",
-        {"stages": [{"train": "head", "epochs": 1, "lr": 3e-3}, {"train": "full", "epochs": 4, "lr": 7e-4}]},
+        "head for 1 epoch, then all for 2",
+        {"stages": [{"train": "head", "epochs": 1, "lr": 3e-3}, {"train": "full", "epochs": 2, "lr": 7e-4}]},
     ),
     "lr-2e-3": Choice("lr 2e-3", {"optimiser.lr": 2e-3}),
     "lr-3e-4": Choice("lr 3e-4", {"optimiser.lr": 3e-4}),
@@ -78,7 +78,7 @@ CHOICES = {
             **{"augment.image.erasing": 0.0},
         },
     ),
-    "epochs-10": Choice("10 epochs", {"fit.epochs": 10}),
+    "epochs-6": Choice("6 epochs", {"fit.epochs": 6}),
 }
 
 
@@ -146,7 +146,7 @@ def write(measured: pd.DataFrame) -> None:
         datetime.now(UTC).date().isoformat(),
         machine="2 CPU cores, beside other work: times are upper bounds",
         introduction=(
-            "ImageNet's weights, fine-tuned for 5 epochs on half of FER2013's training images, seed 0; "
+            "ImageNet's weights, fine-tuned for 3 epochs on half of FER2013's training images, seed 0; "
             "figures are of the other half, averaged with the mirrored image. Each of the other rows differs "
             "from the first in one choice. Gains are paired, by image; their intervals are over images, not "
             "over seeds."

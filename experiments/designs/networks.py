@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from landmarkfer.data.augment import MIRROR_SIGN
 from landmarkfer.face.graph import build_graph
 from landmarkfer.face.landmarks import CANONICAL, MIRROR, N_LANDMARKS, REGION, REGIONS
-from landmarkfer.models.base import dense_layers
 from landmarkfer.models.gnn import GraphBlock
+from landmarkfer.models.landmark import dense_layers
 from landmarkfer.models.readout import NodewiseReadout
 
 CLASSES = 7

@@ -26,12 +26,13 @@ from landmarkfer.face.graph import DEFAULT_K, FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import check_keywords
 from landmarkfer.models.backbones.build import RESNET_WIDTH
-from landmarkfer.models.base import FaceModel, LandmarkModel, Share
+from landmarkfer.models.base import FaceModel, Share
 from landmarkfer.models.classifier import Branch
 from landmarkfer.models.fusion_heads import FUSIONS, MAP_STRIDE, Encoder, Gated, Late
 from landmarkfer.models.gnn import GNN
 from landmarkfer.models.graph_buffers import GRAPH_ARRAYS
 from landmarkfer.models.image import ImageModel
+from landmarkfer.models.landmark import LandmarkModel
 from landmarkfer.models.mlp import MLP
 from landmarkfer.models.transformer import LandmarkTransformer
 

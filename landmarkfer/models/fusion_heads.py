@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from landmarkfer.data.batch import FaceBatch
-from landmarkfer.models.base import LandmarkModel, dense_layers
 from landmarkfer.models.image import ImageModel
+from landmarkfer.models.landmark import LandmarkModel, dense_layers
 from landmarkfer.models.transformer import RegionTokens
 
 Encoder = LandmarkModel | ImageModel

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.edges import dynamic_knn
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
-from landmarkfer.models.base import (
+from landmarkfer.models.base import Share
+from landmarkfer.models.convs import LearnedAdjacency, build_conv
+from landmarkfer.models.graph_buffers import GraphBuffers
+from landmarkfer.models.landmark import (
     POINT_FEATURES,
     WHITENING_FLOOR,
     WHITENING_NOISE,
@@ -23,12 +26,9 @@ from landmarkfer.models.base import (
     Floor,
     LandmarkModel,
     Noise,
-    Share,
     Widths,
     dense_layers,
 )
-from landmarkfer.models.convs import LearnedAdjacency, build_conv
-from landmarkfer.models.graph_buffers import GraphBuffers
 from landmarkfer.models.readout import READOUTS
 
 

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.landmarks import N_LANDMARKS
-from landmarkfer.models.base import (
+from landmarkfer.models.base import Share
+from landmarkfer.models.landmark import (
     POINT_FEATURES,
     WHITENING_FLOOR,
     WHITENING_NOISE,
@@ -13,7 +14,6 @@ from landmarkfer.models.base import (
     Floor,
     LandmarkModel,
     Noise,
-    Share,
     Widths,
     dense_layers,
 )

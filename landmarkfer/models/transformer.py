@@ -22,7 +22,9 @@ from torch.nn import functional
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.face.landmarks import N_LANDMARKS, REGIONS, region_points
-from landmarkfer.models.base import (
+from landmarkfer.models.base import Share
+from landmarkfer.models.graph_buffers import GraphBuffers
+from landmarkfer.models.landmark import (
     POINT_FEATURES,
     WHITENING_FLOOR,
     WHITENING_NOISE,
@@ -30,9 +32,7 @@ from landmarkfer.models.base import (
     Floor,
     LandmarkModel,
     Noise,
-    Share,
 )
-from landmarkfer.models.graph_buffers import GraphBuffers
 
 NO_GRAPH = "none"
 NO_PATH = -1

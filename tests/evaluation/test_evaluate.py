@@ -15,7 +15,8 @@ from landmarkfer.evaluation.opened import open_run
 from landmarkfer.face.geometry import normalise
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.metrics.report import shifted_figures
-from landmarkfer.models.base import CALIBRATION, LandmarkModel
+from landmarkfer.models.base import CALIBRATION
+from landmarkfer.models.landmark import LandmarkModel
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import train
 

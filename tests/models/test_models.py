@@ -17,9 +17,10 @@ from landmarkfer.face.blendshapes import BLENDSHAPE_MIRROR, N_BLENDSHAPES
 from landmarkfer.face.graph import GRAPHS
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
 from landmarkfer.models import MODELS, build_model, model_class, model_keywords
-from landmarkfer.models.base import CALIBRATION, FaceModel, LandmarkModel
+from landmarkfer.models.base import CALIBRATION, FaceModel
 from landmarkfer.models.convs import PYG_LAYERS
 from landmarkfer.models.fusion_heads import FUSIONS
+from landmarkfer.models.landmark import LandmarkModel
 from landmarkfer.models.readout import READOUTS
 from landmarkfer.models.transformer import TOKENISERS
 
