@@ -38,7 +38,7 @@ from landmarkfer.training.fit import train_or_resume
 
 RECIPE = Path("experiments/recipes/fer2013-efficientnet-lite0.toml")
 RESULTS = Path("experiments/results/efficientnet-choices.csv")
-SHORT = {"split.validation": 0.5, "fit.epochs": 3, "prediction.calibrate": False}
+SHORT = {"split.validation": 0.5, "fit.epochs": 3, "fit.ema": 0.0, "prediction.calibrate": False}
 BASE = "base"
 
 
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
 
 
 CHOICES = {
-    BASE: Choice("64 px, all layers at once, lr 7e-4, EMA 0.998, grey copied to three channels", {}, ""),
+    BASE: Choice("64 px, all layers at once, lr 7e-4, no EMA, grey copied to three channels", {}, ""),
     "from-scratch": Choice("weights drawn at random", {"model.weights": "none"}),
     "size-48": Choice("48 px", {"model.size": 48}),
     "size-80": Choice("80 px", {"model.size": 80}),
@@ -70,7 +70,8 @@ CHOICES = {
     ),
     "channels-1": Choice("grey, the stem's channels summed", {"model.channels": 1}),
     "mixup": Choice("mixup 0.2", {"mixing.mixup": 0.2}),
-    "no-ema": Choice("without EMA", {"fit.ema": 0.0}),
+    "ema-0.99": Choice("EMA of the weights, decay 0.99", {"fit.ema": 0.99}),
+    "ema-0.998": Choice("EMA of the weights, decay 0.998", {"fit.ema": 0.998}),
     "weak-augmentation": Choice(
         "half the rotation, scale and shift, no erasing",
         {

@@ -48,6 +48,7 @@ def split_images(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 
         np.concatenate([part.test for part in parts.values()]),
     )
     _warn_of_lone_classes(frame, whole.train, names)
+    _warn_of_two_labels(frame, whole.train)
     return whole
 
 
@@ -94,3 +95,14 @@ def _warn_of_lone_classes(frame: pd.DataFrame, train: Rows, names: list[str]) ->
                 name,
                 ", ".join(only),
             )
+
+
+def _warn_of_two_labels(frame: pd.DataFrame, train: Rows) -> None:
+    """Say how many pictures two caches train under different labels."""
+    of_picture = frame.iloc[train].groupby("sha256")[["cache", "label"]].nunique()
+    two = (of_picture["cache"] > 1) & (of_picture["label"] > 1)
+    if two.any():
+        logger.warning(
+            "%s in two caches, with a label of each; correct the labels of one, or leave it out",
+            counted(int(two.sum()), "training image"),
+        )

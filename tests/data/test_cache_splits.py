@@ -79,6 +79,20 @@ def test_a_training_image_that_another_cache_tests_or_validates_on_is_left_out(b
     assert expected in caplog.text
 
 
+@pytest.mark.parametrize("other", ["happy", "sad"])
+def test_a_picture_with_another_label_in_each_cache_is_told(both, caplog, other):
+    train = split_images(both, SplitSettings()).train
+    first, second = (np.intersect1d(train, rows_of(both, name))[0] for name in ("official", "carved"))
+    copies = both.copy()
+    copies.loc[first, "label"] = "happy"
+    copies.loc[second, "label"] = other
+    copies.loc[second, "sha256"] = both["sha256"][first]
+    with caplog.at_level(logging.WARNING):
+        split_images(copies, SplitSettings())
+    told = "1 training image in two caches, with a label of each" in caplog.text
+    assert told == (other == "sad")
+
+
 def test_nothing_is_said_where_nothing_is_to_be_said(both, caplog):
     split_images(both, SplitSettings())
     assert not caplog.text
