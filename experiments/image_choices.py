@@ -38,7 +38,13 @@ from landmarkfer.training.fit import train_or_resume
 
 RECIPE = Path("experiments/recipes/fer2013-efficientnet-lite0.toml")
 RESULTS = Path("experiments/results/efficientnet-choices.csv")
-SHORT = {"split.validation": 0.5, "fit.epochs": 3, "fit.ema": 0.0, "prediction.calibrate": False}
+SHORT = {
+    "split.validation": 0.5,
+    "fit.epochs": 3,
+    "fit.ema": 0.0,
+    "optimiser.lr": 2e-3,
+    "prediction.calibrate": False,
+}
 BASE = "base"
 
 
@@ -51,7 +57,7 @@ class Choice(NamedTuple):
 
 
 CHOICES = {
-    BASE: Choice("64 px, all layers at once, lr 7e-4, no EMA, grey copied to three channels", {}, ""),
+    BASE: Choice("64 px, all layers at once, lr 2e-3, no EMA, grey copied to three channels", {}, ""),
     "from-scratch": Choice("weights drawn at random", {"model.weights": "none"}),
     "size-48": Choice("48 px", {"model.size": 48}),
     "size-80": Choice("80 px", {"model.size": 80}),
@@ -61,12 +67,12 @@ CHOICES = {
     ),
     "stages": Choice(
         "head for 1 epoch, then all for 2",
-        {"stages": [{"train": "head", "epochs": 1, "lr": 3e-3}, {"train": "full", "epochs": 2, "lr": 7e-4}]},
+        {"stages": [{"train": "head", "epochs": 1, "lr": 3e-3}, {"train": "full", "epochs": 2, "lr": 2e-3}]},
     ),
-    "lr-2e-3": Choice("lr 2e-3", {"optimiser.lr": 2e-3}),
-    "lr-3e-4": Choice("lr 3e-4", {"optimiser.lr": 3e-4}),
+    "lr-7e-4": Choice("lr 7e-4", {"optimiser.lr": 7e-4}),
+    "lr-4e-3": Choice("lr 4e-3", {"optimiser.lr": 4e-3}),
     "layer-decay": Choice(
-        "layer-wise decay 0.8, lr 1.5e-3", {"optimiser.layer_decay": 0.8, "optimiser.lr": 1.5e-3}
+        "layer-wise decay 0.8, lr 4e-3", {"optimiser.layer_decay": 0.8, "optimiser.lr": 4e-3}
     ),
     "channels-1": Choice("grey, the stem's channels summed", {"model.channels": 1}),
     "mixup": Choice("mixup 0.2", {"mixing.mixup": 0.2}),

@@ -47,6 +47,11 @@ class RowSettings(BaseModel):
     )
     optional: bool = Field(False, description="whether it is trained only if named with --only")
     average: Sequence[str] = Field([], description="rows whose probabilities are averaged, seed by seed")
+    over_seeds: bool = Field(
+        False,
+        description="whether an average is one ensemble of the runs of all seeds of the benchmark, listed as "
+        "of its first seed; made when all of them are there",
+    )
     retired: str | None = Field(
         None, description="why it can no longer be trained; its figures are those that the CSV has"
     )
@@ -70,6 +75,8 @@ class RowSettings(BaseModel):
                 f"row '{self.name}' is either trained (recipe, base, set, run, optional), given by its "
                 "weights, an average of rows, or retired"
             )
+        if self.over_seeds and not self.average:
+            raise ValueError(f"row '{self.name}' states over_seeds, which is for averages")
         return self
 
 

@@ -148,7 +148,7 @@ def measure(
         found.elsewhere[name] = on_common_images(rows, name)
     for row in settings.rows:
         if row.average and all(part in found.predictions for part in row.average):
-            _add_average(row, found)
+            _add_average(row, settings.seeds, found)
     found.parts += [common_figures(rows, name, found.keys) for name, rows in found.elsewhere.items()]
     return found
 
@@ -227,7 +227,7 @@ def _figures(predictions: Predictions, key: tuple[str, str, str], seed: int) -> 
     return evaluation_rows(evaluation, experiment=experiment, model=model, graph=graph, seed=seed)
 
 
-def _add_average(row: RowSettings, found: Measured) -> None:
+def _add_average(row: RowSettings, seeds: Sequence[int], found: Measured) -> None:
     """Add an average of rows, for each seed that all its members have, on their test images and other data.
 
     Rows that were trained on different data sets have different test images, and their average has figures on
@@ -238,12 +238,12 @@ def _add_average(row: RowSettings, found: Measured) -> None:
         dict.fromkeys(name for part in row.average for name in found.trained_on.get(part, ()))
     )
     if _same_images([found.predictions.get(part, {}) for part in row.average]):
-        for seed, average in _averages(row, found.predictions):
+        for seed, average in _averages(row, seeds, found.predictions):
             found.predictions.setdefault(row.name, {})[seed] = average
             found.runs.add((row.name, seed))
             found.parts.append(_figures(average, found.keys[row.name], seed))
     for rows in found.elsewhere.values():
-        for seed, average in _averages(row, rows):
+        for seed, average in _averages(row, seeds, rows):
             rows.setdefault(row.name, {})[seed] = average
             found.runs.add((row.name, seed))
 
@@ -253,12 +253,16 @@ def _same_images(rows: Sequence[Mapping[int, Predictions]]) -> bool:
 
 
 def _averages(
-    row: RowSettings, rows: Mapping[str, Mapping[int, Predictions]]
+    row: RowSettings, seeds: Sequence[int], rows: Mapping[str, Mapping[int, Predictions]]
 ) -> list[tuple[int, Predictions]]:
-    """The average of the members of a row, for each seed that all of them have."""
+    """The average of the members of a row, for each seed that all of them have; or one over all `seeds`."""
     members = [rows.get(part, {}) for part in row.average]
-    seeds = sorted(set.intersection(*(set(member) for member in members)))
-    return [(seed, average_predictions([member[seed] for member in members])) for seed in seeds]
+    if row.over_seeds:
+        runs = [member.get(seed) for member in members for seed in seeds]
+        known = [one for one in runs if one is not None]
+        return [(seeds[0], average_predictions(known))] if len(known) == len(runs) else []
+    common = sorted(set.intersection(*(set(member) for member in members)))
+    return [(seed, average_predictions([member[seed] for member in members])) for seed in common]
 
 
 def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) -> pd.DataFrame:
@@ -279,7 +283,9 @@ def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) ->
     for row in settings.rows:
         if row.average:
             there = standing | found.runs
-            lost = {s for name, s in standing if name == row.name and not _all(row.average, s, there)}
+            own = {seed for name, seed in standing if name == row.name}
+            members = {seed: settings.seeds if row.over_seeds else [seed] for seed in own}
+            lost = {seed for seed in own if not _all(row.average, members[seed], there)}
             standing -= {(row.name, seed) for seed in lost}
     changed = {name for name, _ in runs - standing} | set(found.predictions)
     gone = {name for name, _ in runs - standing - found.runs}
@@ -295,8 +301,8 @@ def standing_figures(settings: BenchmarkSettings, found: Measured, csv: Path) ->
     return old[stays]
 
 
-def _all(rows: Sequence[str], seed: int, there: set[tuple[str, int]]) -> bool:
-    return all((row, seed) in there for row in rows)
+def _all(rows: Sequence[str], seeds: Sequence[int], there: set[tuple[str, int]]) -> bool:
+    return all((row, seed) in there for row in rows for seed in seeds)
 
 
 def all_figures(settings: BenchmarkSettings, found: Measured, standing: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,8 @@ from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.benchmark.measure import COST_FILE
 from landmarkfer.evaluation.benchmark.plan import plan
 from landmarkfer.evaluation.benchmark.run import benchmark
+from landmarkfer.metrics.combine import average_predictions
+from landmarkfer.metrics.predictions import read_predictions
 from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.reporting.results import ALL_SEEDS, read_results
 
@@ -37,6 +39,11 @@ set = {{"model.hidden" = [2], "fit.epochs" = 1}}
 [[rows]]
 name = "both of them"
 average = ["small", "smaller"]
+
+[[rows]]
+name = "all of them"
+average = ["small", "smaller"]
+over_seeds = true
 
 [[pairs]]
 first = "smaller"
@@ -126,6 +133,17 @@ class TestPage:
         assert "# Where smaller and small differ" in (apart / "differences.md").read_text()
         assert not (apart / "won.png").exists(), "results hold no images of the data"
 
+    def test_an_average_over_seeds_is_that_of_all_runs(self, made, finished):
+        found = read_results(made.with_suffix(".csv"))
+        found = found[(found["experiment"] == "all of them") & (found["metric"] == "accuracy")]
+        runs = [f"tiny-{row}-s{seed}" for row in ("small", "smaller") for seed in (0, 1)]
+        tables = [read_predictions(finished / "runs" / run / "predictions.parquet") for run in runs]
+        whole = average_predictions(tables)
+        for subset in ("test", "on again"):
+            values = found[found["subset"] == subset].set_index("seed")["value"]
+            assert list(values.index) == [0]
+            assert values[0] == pytest.approx(float(whole.correct.mean()))
+
     def test_figures_are_those_of_the_predictions(self, made, finished):
         results = read_results(made.with_suffix(".csv")).set_index(["experiment", "seed", "subset", "metric"])
         tables = {
@@ -146,9 +164,10 @@ class TestPage:
         first, second = tables["smaller", 1], tables["small", 1]
         expected = mcnemar(first["label"], first["predicted"], second["predicted"]).mid_p
         assert paired["smaller", 1, "p_mcnemar"] == pytest.approx(expected)
-        p = [paired[name, ALL_SEEDS, "p_permutation"] for name in ("smaller", "both of them")]
-        corrected = [paired[name, ALL_SEEDS, "p_holm"] for name in ("smaller", "both of them")]
-        assert min(corrected) == pytest.approx(min(1, 2 * min(p)))
+        compared = ("smaller", "both of them", "all of them")
+        p = [paired[name, ALL_SEEDS, "p_permutation"] for name in compared]
+        corrected = [paired[name, ALL_SEEDS, "p_holm"] for name in compared]
+        assert min(corrected) == pytest.approx(min(1, 3 * min(p)))
         assert results.loc[("small", 0, "run", "macs"), "value"] == 1434 * 16 + 16 * 3
         assert results.loc[("small", 0, "run", "latency_ms"), "value"] > 0
 
@@ -275,7 +294,7 @@ class TestPage:
         text = (copied / "tiny.toml").read_text()
         (copied / "tiny.toml").write_text(text.replace('"fit.epochs" = 1', '"fit.epochs" = 3'))
         page = benchmark_in(copied, train=False, progress=recorder).read_text()
-        assert _not_measured(page) == ["smaller", "both of them"]
+        assert _not_measured(page) == ["smaller", "both of them", "all of them"]
         left_out = "tiny-smaller-s1 was trained with other settings than the row 'smaller'"
         assert any(left_out in line for line in recorder.said)
 
@@ -387,12 +406,12 @@ class TestRowsOfTheCsvAlone:
             benchmark_in(copied, only=["smaller"])
 
     def test_an_average_goes_with_its_members(self, copied):
-        """The figures of `smaller` go since its settings changed, and those of the average with them."""
+        """The figures of `smaller` go since its settings changed, and those of averages with them."""
         self.without(copied, "small")
         text = (copied / "tiny.toml").read_text()
         (copied / "tiny.toml").write_text(text.replace('"fit.epochs" = 1', '"fit.epochs" = 3'))
         page = benchmark_in(copied, train=False).read_text()
-        assert _not_measured(page) == ["smaller", "both of them"]
+        assert _not_measured(page) == ["smaller", "both of them", "all of them"]
         assert set(read_results(copied / "results" / "tiny.csv")["experiment"]) == {"small"}
 
 
