@@ -5,7 +5,7 @@
 measures, on random faces,
 
 - published: the widths of the published GCN (128-256-384-256-128 on the 157 anatomical edges, mean read-out);
-- own: the network of `experiments/recipes/fer2013-gnn.toml`, the default of `landmarkfer train --model gnn`;
+- own: the network of `experiments/recipes/fer2013-gnn-7.toml`, the default of `landmarkfer train --model gnn`;
 - layers: one layer of width 64 on the tesselation, ours against PyTorch Geometric's;
 - kernels: the sparse against the dense product over more and more edges;
 - growth: the sum over neighbours on random graphs of more and more nodes, ours against PyTorch Geometric's.
@@ -58,7 +58,7 @@ from landmarkfer.models.convs import (
 from landmarkfer.training.memory import keep_freed_memory
 
 RESULTS = Path("experiments/results")
-RECIPE = Path("experiments/recipes/fer2013-gnn.toml")
+RECIPE = Path("experiments/recipes/fer2013-gnn-7.toml")
 PUBLISHED: dict[str, Any] = {
     "graph": "anatomical",
     "conv": "gcn",

@@ -98,13 +98,19 @@ def _warn_of_shared_groups(frame: pd.DataFrame, train: Rows, others: Mapping[str
         shared = known & set(frame["group"].iloc[rows].dropna())
         if shared:
             logger.warning(
-                "%s (people, sequences; '%s' for one) are trained on and among the %s images, by the data's "
-                "own "
-                "splits; `--set data.official=false` carves splits that keep groups together",
+                "%s (people, sequences; '%s' for one) are trained on and among the %s images%s, by the "
+                "data's own splits; `--set data.official=false` carves splits that keep groups together",
                 counted(len(shared), "group"),
                 min(shared),
                 name,
+                _whose(frame),
             )
+
+
+def _whose(frame: pd.DataFrame) -> str:
+    """Of which cache the images are, where it is one of several."""
+    names = frame["cache"].dropna().unique() if "cache" in frame else ()
+    return f" of '{names[0]}'" if len(names) == 1 else ""
 
 
 def some_of_each(labels: pd.Series, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
@@ -224,9 +230,10 @@ def _in_folds(
     lacking = sort_classes(set(labels) - set(labels[inside]))
     if lacking:
         logger.warning(
-            "no image of %s is among the %s, which were carved by groups",
+            "no image of %s is among the %s%s, which were carved by groups",
             ", ".join(lacking),
             counted(int(inside.sum()), f"{name} image"),
+            _whose(frame),
         )
     return inside
 

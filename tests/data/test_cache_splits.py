@@ -115,6 +115,19 @@ def test_what_one_cache_cannot_be_split_into_names_it(both):
         split_images(frame, SplitSettings())
 
 
+def test_a_warning_about_one_cache_names_it(both, caplog):
+    """Nobody of `carved` but one person is sad, and who trains neither validates nor tests."""
+    frame = both.copy()
+    rows = rows_of(frame, "carved")
+    frame.loc[rows, "group"] = [
+        f"carved/{number % 5 + 1 if label == 'happy' else 0}"
+        for number, label in zip(rows, frame["label"].iloc[rows], strict=True)
+    ]
+    split_images(frame, SplitSettings(seed=1))
+    said = [one.getMessage() for one in caplog.records]
+    assert said and all("images of 'carved', which were carved by groups" in one for one in said)
+
+
 def test_groups_of_one_name_in_two_caches_are_two_groups():
     """The joined cache tells them apart; the same names would tie the carved parts of both together."""
     people = [f"p{number % 8}" for number in range(80)]
