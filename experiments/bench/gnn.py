@@ -5,7 +5,7 @@
 measures, on random faces,
 
 - published: the widths of the published GCN (128-256-384-256-128 on the 157 anatomical edges, mean read-out);
-- own: the network of `experiments/recipes/fer2013-gnn-7.toml`, the default of `landmarkfer train --model gnn`;
+- own: the network of `experiments/recipes/fer2013-gnn-7.toml`, as of `landmarkfer train --model gnn`;
 - layers: one layer of width 64 on the tesselation, ours against PyTorch Geometric's;
 - kernels: the sparse against the dense product over more and more edges;
 - growth: the sum over neighbours on random graphs of more and more nodes, ours against PyTorch Geometric's.

@@ -75,6 +75,15 @@ def changed_settings(settings: TrainSettings) -> dict[str, Any]:
     return changed_keys(settings.model_dump())
 
 
+def stated_settings(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that were stated, by dotted key, also where they are as the defaults.
+
+    What a training takes from a model that ships goes before the defaults, but not before what is stated.
+    """
+    stated = settings.model_dump(exclude_unset=True)
+    return {key: value for key, value in _differences(stated, None, "") if value is not None}
+
+
 def changed_keys(content: Mapping[str, Any]) -> dict[str, Any]:
     """As `changed_settings`, of plain data written by any version: keys that are unknown here differ too."""
     changed = dict(_differences(content, TrainSettings().model_dump(), ""))

@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from landmarkfer.config.recipes import changed_settings, load_settings
+from landmarkfer.config.recipes import load_settings, stated_settings
 from landmarkfer.config.removed import without_removed
 from landmarkfer.config.search import Range, SearchSettings, read_search
 from landmarkfer.config.train import TrainSettings
@@ -172,7 +172,7 @@ def _draw(trial: "Trial", key: str, values: Range | Sequence[Any]) -> Any:
 
 
 def _settings_of(base: TrainSettings, drawn: Mapping[str, Any], name: str) -> TrainSettings:
-    return load_settings(overrides={**changed_settings(base), **drawn, "name": name})
+    return load_settings(overrides={**stated_settings(base), **drawn, "name": name})
 
 
 def _as_text(drawn: Mapping[str, Any]) -> str:
@@ -257,7 +257,7 @@ def _write(study: "Study", base: TrainSettings, search: SearchSettings, folder: 
     lines = [
         f"# The best of {counted(len(table), 'trial')}: {base.fit.monitor} {best.value:.4f} "
         f"(trial {best.number + 1}).",
-        *_toml({key: value for key, value in changed_settings(settings).items() if key != "name"}),
+        *_toml({key: value for key, value in stated_settings(settings).items() if key != "name"}),
     ]
     with replacing(folder / "best.toml") as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

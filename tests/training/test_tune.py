@@ -11,8 +11,10 @@ from lightning.pytorch import Callback
 from landmarkfer.cli import cli
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.config.search import read_search
+from landmarkfer.config.train import TrainSettings
 from landmarkfer.errors import DivergedError, RunError, SettingsError
 from landmarkfer.training import tune as module
+from landmarkfer.training.fine_tuning import DEFAULTS
 from landmarkfer.training.tune import tune
 
 RECIPE = """
@@ -212,6 +214,16 @@ def test_a_setting_that_is_none_is_refused_before_training(recipe, tmp_path):
 
 def test_train_passes_over_the_search(recipe):
     assert load_settings(recipe).model.keywords["hidden"] == [8]
+
+
+def test_what_is_stated_stays_beside_what_comes_from_a_model_that_ships():
+    """Defaults of fine-tuning give way to a statement, be it the ordinary default."""
+    ordinary = TrainSettings().optimiser.lr
+    base = load_settings(overrides={"init": "shipped", "optimiser.lr": ordinary})
+    assert DEFAULTS["optimiser"]["lr"] != ordinary
+    trial = module._settings_of(base, {"fit.epochs": 3}, "trial")
+    assert trial.model_dump(exclude_unset=True)["optimiser"] == {"lr": ordinary}
+    assert trial.fit.epochs == 3
 
 
 def test_best_recipes_are_toml_whatever_they_hold():
