@@ -109,7 +109,7 @@ def _warn_of_shared_groups(frame: pd.DataFrame, train: Rows, others: Mapping[str
 
 def _whose(frame: pd.DataFrame) -> str:
     """Of which cache the images are, where it is one of several."""
-    names = frame["cache"].dropna().unique() if "cache" in frame else ()
+    names = frame["cache"].dropna().unique().tolist() if "cache" in frame else []
     return f" of '{names[0]}'" if len(names) == 1 else ""
 
 
