@@ -4,8 +4,9 @@
     python experiments/image_choices.py --rows size-96
     python experiments/image_choices.py --report             # only the page
 
-Every row is `experiments/recipes/fer2013-efficientnet-lite0.toml` for 3 epochs on half of FER2013's training
-images, one choice changed; the other half validates, and test images take no part. Writes
+Every row is `experiments/recipes/fer2013-efficientnet-lite0.toml` at 64 px and a peak learning rate of 2e-3,
+without EMA, for 3 epochs on half of FER2013's training images, one choice changed; the other half validates,
+and test images take no part. Writes
 `experiments/results/efficientnet-choices.csv` and `.md`; the runs are `experiments/runs/lite0-choice-<row>`.
 """
 
@@ -40,6 +41,7 @@ RECIPE = Path("experiments/recipes/fer2013-efficientnet-lite0.toml")
 RESULTS = Path("experiments/results/efficientnet-choices.csv")
 SHORT = {
     "split.validation": 0.5,
+    "model.size": 64,
     "fit.epochs": 3,
     "fit.ema": 0.0,
     "optimiser.lr": 2e-3,
@@ -62,12 +64,16 @@ CHOICES = {
     "size-48": Choice("48 px", {"model.size": 48}),
     "size-80": Choice("80 px", {"model.size": 80}),
     "size-96": Choice("96 px", {"model.size": 96}),
+    "size-112": Choice("112 px", {"model.size": 112}),
     "stem-stride": Choice(
         "48 px, the stem without its stride", {"model.size": 48, "model.keep_resolution": True}
     ),
     "stages": Choice(
         "head for 1 epoch, then all for 2",
-        {"stages": [{"train": "head", "epochs": 1, "lr": 3e-3}, {"train": "full", "epochs": 2, "lr": 2e-3}]},
+        {
+            "stages": [{"train": "head", "epochs": 1}, {"train": "full", "epochs": 2}],
+            "optimiser.schedule": "cosine",  # one cycle cannot restart with each stage
+        },
     ),
     "lr-7e-4": Choice("lr 7e-4", {"optimiser.lr": 7e-4}),
     "lr-4e-3": Choice("lr 4e-3", {"optimiser.lr": 4e-3}),

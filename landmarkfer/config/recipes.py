@@ -175,8 +175,10 @@ def explain(error: ValidationError, origin: str, table: Any) -> str:
         return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
     if first["type"] == "missing":
         return f"{origin}: the setting '{key}' is missing; write it."
+    if not key:  # all the settings, of which the reason names those that disagree
+        return f"{origin}: {reason(first)}."
     given = json.dumps(first["input"], default=str)
-    place = f"'{key}' = {given}" if key else given
+    place = f"'{key}' = {given}"
     if first["type"] == "model_type" and key == "model":
         return f"{origin}: {place} is no table; write [model] and below it name = {given}, or set model.name."
     return f"{origin}: {place} does not fit: {reason(first)}."

@@ -237,7 +237,7 @@ def _add_average(row: RowSettings, seeds: Sequence[int], found: Measured) -> Non
     found.trained_on[row.name] = list(
         dict.fromkeys(name for part in row.average for name in found.trained_on.get(part, ()))
     )
-    if _same_images([found.predictions.get(part, {}) for part in row.average]):
+    if same_images([found.predictions.get(part, {}) for part in row.average]):
         for seed, average in _averages(row, seeds, found.predictions):
             found.predictions.setdefault(row.name, {})[seed] = average
             found.runs.add((row.name, seed))
@@ -248,7 +248,8 @@ def _add_average(row: RowSettings, seeds: Sequence[int], found: Measured) -> Non
             found.runs.add((row.name, seed))
 
 
-def _same_images(rows: Sequence[Mapping[int, Predictions]]) -> bool:
+def same_images(rows: Sequence[Mapping[int, Predictions]]) -> bool:
+    """Whether the predictions of rows, each by seed, are about the same images."""
     return len({frozenset(one.ids) for seeds in rows for one in seeds.values()}) < 2
 
 
@@ -335,7 +336,7 @@ def _compare_with_baseline(
     baseline: str, found: Measured, others: Mapping[tuple[str, str, str], Mapping[int, Predictions]]
 ) -> pd.DataFrame:
     for key, seeds in others.items():
-        if not _same_images([found.predictions[baseline], seeds]):
+        if not same_images([found.predictions[baseline], seeds]):
             raise SettingsError(
                 f"the rows '{baseline}' and '{key[0]}' were tested on different images, and a baseline is "
                 "compared on the same; leave 'baseline' out, and name the caches in [other_data] and rows in "

@@ -18,6 +18,7 @@ from landmarkfer.evaluation.benchmark.figures import (
     all_figures,
     check_rows,
     measure,
+    same_images,
     seeds_of,
     standing_figures,
 )
@@ -109,9 +110,14 @@ def benchmark(
         versions=merged_versions(one or settings.measured.versions or package_versions() for one in versions),
         archive=archive_folder(recipe, results_root).name if found.predictions else None,
         differences=_write_differences(recipe, settings, found, results_root, command, date),
-        trained_on=_trained_on(recipe, settings, found),
+        trained_on=_trained_on(recipe, settings, found) if _differ(settings, found) else None,
     )
     return render_benchmark(settings, csv, making)
+
+
+def _differ(settings: BenchmarkSettings, found: Measured) -> bool:
+    """Whether rows may be tested on different images, and not on one data set in several caches."""
+    return bool(settings.other_data) or not same_images(list(found.predictions.values()))
 
 
 def _trained_on(recipe: Path, settings: BenchmarkSettings, found: Measured) -> dict[str, str]:

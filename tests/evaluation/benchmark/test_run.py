@@ -17,6 +17,7 @@ from landmarkfer.metrics.combine import average_predictions
 from landmarkfer.metrics.predictions import read_predictions
 from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.reporting.results import ALL_SEEDS, read_results
+from landmarkfer.reporting.results_page import OWN_TEST_LEGEND
 
 RECIPE = """
 title = "Small against smaller"
@@ -413,6 +414,15 @@ class TestRowsOfTheCsvAlone:
         page = benchmark_in(copied, train=False).read_text()
         assert _not_measured(page) == ["smaller", "both of them", "all of them"]
         assert set(read_results(copied / "results" / "tiny.csv")["experiment"]) == {"small"}
+
+
+def test_one_data_set_in_two_caches_is_one_data_set(recipe, tiny_cache, tmp_path):
+    again = shutil.copytree(tiny_cache.path, tmp_path / "more-passes")
+    text = recipe.read_text().replace('"fit.epochs" = 1', f'"fit.epochs" = 1, "cache" = "{again.as_posix()}"')
+    recipe.write_text(text.replace(f'[other_data]\nagain = "{tiny_cache.path.as_posix()}"\n', ""))
+    page = benchmark_in(tmp_path, seeds=[0], only=["small", "smaller"]).read_text()
+    assert "## Compared with small" in page and "| smaller |" in page
+    assert OWN_TEST_LEGEND not in page
 
 
 @pytest.mark.slow

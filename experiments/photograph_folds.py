@@ -1,0 +1,290 @@
+r"""What networks trained on photographs tell: landmarks, EfficientNet-Lite0 and both, over folds of people.
+
+    landmarkfer extract photos.zip --labels labels.csv --group-column person --crop 112 --passes 3 \
+        --cache photos-112
+    python experiments/photograph_folds.py                   # every row that is not measured yet; resumable
+    python experiments/photograph_folds.py --rows lite0 --rows fusion-late
+    python experiments/photograph_folds.py --report          # only the page
+
+The people are divided into five parts, stratified by class. Each part is tested once, by networks that are
+trained on the people of the others, a tenth of whom validate: they choose the epoch, and nothing is fitted to
+the tested people. Photographs of contempt are left out, since there are four. A photograph without a face is
+predicted too. Writes `experiments/results/photograph-folds.csv` and `.md`; the runs are
+`experiments/runs/photographs-<row>-fold<k>`, the caches of the folds lie beside that of the photographs.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from landmarkfer.config.recipes import load_settings
+from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.cache_writer import CacheWriter
+from landmarkfer.data.row import Row
+from landmarkfer.evaluation.opened import open_run
+from landmarkfer.metrics.classification import per_class
+from landmarkfer.metrics.combine import average_predictions, join_predictions
+from landmarkfer.metrics.groups import group_numbers
+from landmarkfer.metrics.predictions import Predictions, read_predictions, write_predictions
+from landmarkfer.metrics.significance import paired_differences
+from landmarkfer.progress import Progress, show_progress
+from landmarkfer.reporting.markdown import (
+    Header,
+    markdown_table,
+    package_versions,
+    probability_text,
+    write_page,
+)
+from landmarkfer.training.fit import train_or_resume
+
+RECIPES = Path("experiments/recipes")
+RUNS = Path("experiments/runs")
+RESULTS = Path("experiments/results/photograph-folds.csv")
+SOURCE = "photos-112"
+FOLDS = 5
+LEFT_OUT = "contempt"
+BASE = "lite0"
+
+
+class Trained(NamedTuple):
+    """A row: what it is, its settings beside the cache, or the rows whose probabilities it averages."""
+
+    text: str
+    settings: Mapping[str, Any] = {}
+    recipe: str | None = None
+    average: Sequence[str] = ()
+
+
+_LITE0 = {
+    **{"model.name": "image", "model.backbone": "tf_efficientnet_lite0", "model.weights": "pretrained"},
+    **{"model.size": 96, "model.channels": 3},
+}
+_BRANCHES = {
+    "branches.image": f"photographs-lite0-weighted-fold{{fold}}of{FOLDS}",
+    "branches.encoder": f"photographs-mlp-fold{{fold}}of{FOLDS}",
+}
+ROWS = {
+    "mlp": Trained("landmarks alone: the perceptron, all defaults", {"model.name": "mlp"}),
+    BASE: Trained(
+        "EfficientNet-Lite0 with ImageNet's weights, 96 px, 6 epochs, all else default",
+        {**_LITE0, "fit.epochs": 6},
+    ),
+    "lite0-12": Trained(
+        "the recipe of FER2013, 12 epochs", {"fit.epochs": 12}, "fer2013-efficientnet-lite0.toml"
+    ),
+    "lite0-weighted": Trained(
+        "the same, classes weighted by the inverse square root of their frequency",
+        {"fit.epochs": 12, "loss.class_weights": "sqrt_inverse"},
+        "fer2013-efficientnet-lite0.toml",
+    ),
+    "fusion-late": Trained(
+        "`lite0-weighted` and `mlp`, logits added",
+        {
+            **_BRANCHES,
+            "model.fusion": "late",
+            "branches.freeze": ["image", "encoder"],
+            "fit.epochs": 1,
+        },
+        "fer2013-fusion-lite0.toml",
+    ),
+    "fusion-concat": Trained(
+        "`lite0-weighted` and `mlp`, features joined",
+        {**_BRANCHES, "model.fusion": "concat", "fit.epochs": 6},
+        "fer2013-fusion-lite0.toml",
+    ),
+}
+
+
+def rows_of(cache: LandmarkCache) -> list[Row]:
+    """All rows of a cache."""
+    landmarks, deviations, blendshapes = cache.landmarks(), cache.deviations(), cache.blendshapes()
+    faces = cache.faces(range(len(cache)))
+    rows = []
+    for number, record in enumerate(cache.table().to_pylist()):
+        record |= {
+            "landmarks": _known(landmarks[number]),
+            "deviation": _known(deviations[number].astype(np.float16)),
+            "blendshapes": None if blendshapes is None else _known(blendshapes[number]),
+            "face": faces[number],
+        }
+        for name in ("box", "votes"):
+            record[name] = None if record[name] is None else tuple(record[name])
+        rows.append(Row(**record))
+    return rows
+
+
+def _known(values: NDArray[Any]) -> NDArray[Any] | None:
+    return None if np.isnan(values).any() else values
+
+
+def fold_caches(source: LandmarkCache, progress: Progress) -> list[Path]:
+    """The cache of each fold: the photographs, with the people of one part as test images."""
+    paths = [source.path.with_name(f"{source.name}-fold{fold + 1}of{FOLDS}") for fold in range(FOLDS)]
+    if all(path.is_dir() and LandmarkCache.open(path).complete for path in paths):
+        return paths
+    rows = rows_of(source)
+    for row in rows:
+        row.label = None if row.label == LEFT_OUT else row.label
+    labelled = [row for row in rows if row.label is not None]
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    parts = splitter.split(labelled, [row.label for row in labelled], [row.group for row in labelled])
+    classes = [name for name in source.manifest.classes if name != LEFT_OUT]
+    manifest = source.manifest.model_copy(update={"complete": False, "counts": None, "classes": classes})
+    ids = [row.id for row in rows]
+    for path, (_, tested) in progress.track(list(zip(paths, parts, strict=True)), "writing folds", FOLDS):
+        people = {labelled[number].group for number in tested}
+        for row in rows:
+            row.split = "test" if row.group in people else "train"
+        with CacheWriter(path, manifest, ids) as writer:
+            for number in writer.missing_parts():
+                writer.write_part(number, [rows[index] for index in manifest.part_range(number)])
+            writer.finish()
+    return paths
+
+
+def predicted(name: str, caches: Sequence[Path], progress: Progress) -> Predictions:
+    """What a row predicts of all photographs, each by networks that have not seen the person."""
+    row = ROWS[name]
+    if row.average:
+        return average_predictions([predicted(member, caches, progress) for member in row.average])
+    found = []
+    for fold, cache in enumerate(caches, start=1):
+        settings: dict[str, Any] = {
+            key: value.format(fold=fold) if isinstance(value, str) else value
+            for key, value in row.settings.items()
+        }
+        settings |= {"cache": str(cache), "name": f"photographs-{name}-fold{fold}of{FOLDS}"}
+        recipe = None if row.recipe is None else RECIPES / row.recipe
+        run = train_or_resume(load_settings(recipe, overrides=settings), progress=progress)
+        stored = run.path / "tested.parquet"
+        if not stored.is_file():
+            write_predictions(stored, open_run(run).predict_test())
+        found.append(read_predictions(stored))
+    return join_predictions(found)
+
+
+def _sums(found: Predictions) -> NDArray[np.float64]:
+    """For each photograph of each class, whether it is right and that it is there, `[N, 2 C]`."""
+    of_class = found.labels[:, None] == np.arange(len(found.classes))
+    return np.concatenate([of_class & found.correct[:, None], of_class], axis=1).astype(float)
+
+
+def _figures(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracy and balanced accuracy, `[..., 2]`, from sums `[..., 2 C]`."""
+    hits, there = np.split(sums, 2, axis=-1)
+    with np.errstate(invalid="ignore"):
+        recalls = hits / there
+    return np.stack([hits.sum(-1) / there.sum(-1), np.nanmean(recalls, axis=-1)], axis=-1)
+
+
+def measure(known: Mapping[str, Predictions]) -> pd.DataFrame:
+    """All figures, `row, metric, value`."""
+    table: list[tuple[str, str, float]] = []
+    base = known.get(BASE)
+    for name, found in known.items():
+        assert found.groups is not None
+        scores = per_class(found.labels, found.predicted, range(len(found.classes)))
+        values = dict(zip(("accuracy", "balanced_accuracy"), _figures(_sums(found).sum(axis=0)), strict=True))
+        values |= {f"recall_{of}": recall for of, recall in zip(found.classes, scores.recall, strict=True)}
+        for number, of in enumerate(found.classes):
+            there = found.labels == number
+            values |= {f"images_{of}": there.sum(), f"people_{of}": len(set(found.groups[there]))}
+        values |= {"images": len(found), "people": len(set(found.groups)), "found": found.found.mean()}
+        if base is not None and name != BASE:
+            assert (found.ids == base.ids).all()
+            gaps = paired_differences(_sums(found), _sums(base), _figures, groups=group_numbers(found.groups))
+            for number, metric in enumerate(("accuracy", "balanced_accuracy")):
+                for part in ("difference", "low", "high", "p"):
+                    values[f"{metric}_{part}"] = getattr(gaps, part)[number]
+        table += [(name, metric, float(value)) for metric, value in values.items()]
+    return pd.DataFrame(table, columns=["row", "metric", "value"])
+
+
+def write(measured: pd.DataFrame) -> None:
+    """Write the CSV and the page."""
+    measured.to_csv(RESULTS, index=False, float_format="%.6g")
+    by_row = {name: part.set_index("metric")["value"] for name, part in measured.groupby("row", sort=False)}
+    first = next(iter(by_row.values()))
+    classes = [metric.removeprefix("recall_") for metric in first.index if metric.startswith("recall_")]
+    cells, recalls = [], []
+    for name in ROWS:
+        if name not in by_row:
+            continue
+        value = by_row[name]
+        gaps = []
+        for metric in ("accuracy", "balanced_accuracy"):
+            if f"{metric}_difference" not in value:
+                gaps.append("–")
+                continue
+            low, high = (f"{100 * value[f'{metric}_{end}']:+.1f}" for end in ("low", "high"))
+            p = probability_text(value[f"{metric}_p"])
+            gaps.append(f"{100 * value[f'{metric}_difference']:+.1f} ({low} to {high}), p {p}")
+        percent = [f"{100 * value[metric]:.1f}" for metric in ("accuracy", "balanced_accuracy")]
+        cells.append([f"`{name}`", ROWS[name].text, *percent, *gaps])
+        recalls.append([f"`{name}`", *(f"{100 * value[f'recall_{of}']:.1f}" for of in classes)])
+    headings = ["row", "what it is", "accuracy, %", "balanced, %"]
+    headings += [f"{what} beside `{BASE}`, points" for what in ("accuracy", "balanced")]
+    counts = [
+        ["photographs", *(f"{first[f'images_{of}']:,.0f}" for of in classes)],
+        ["people", *(f"{first[f'people_{of}']:,.0f}" for of in classes)],
+    ]
+    header = Header(
+        "Trained on photographs: what landmarks and pixels tell of people that are new",
+        [
+            "landmarkfer extract photos.zip --labels labels.csv --group-column person --crop 112 "
+            f"--passes 3 --cache {SOURCE}",
+            "python experiments/photograph_folds.py",
+        ],
+        package_versions(),
+        datetime.now(UTC).date().isoformat(),
+        machine="2 CPU cores",
+        introduction=(
+            f"{first['images']:,.0f} photographs of {first['people']:,.0f} people, in five parts by person, "
+            "stratified by class, seed 0. Each part is predicted by networks trained on the people of the "
+            "other parts, a tenth of whom validate and choose the epoch. A face was found in "
+            f"{100 * first['found']:.1f} % of the photographs; the others count. Differences are paired; "
+            "their intervals and p-values are over people, not over seeds. Balanced accuracy is the mean "
+            "recall of the classes, and that of a class of few photographs is uncertain."
+        ),
+    )
+    parts = [
+        markdown_table(headings, cells, text_columns=2),
+        "## Recall by class, %",
+        markdown_table(["row", *classes], counts + recalls, text_columns=1),
+    ]
+    write_page(RESULTS.with_suffix(".md"), RESULTS, header, parts)
+
+
+@click.command(help=__doc__.replace("\n\n    landmarkfer", "\n\n\b\n    landmarkfer"))
+@click.option("--rows", multiple=True, type=click.Choice(list(ROWS)), help="Rows to train. [all]")
+@click.option("--report", is_flag=True, help="Only write the page, of the rows that are trained.")
+def main(rows: Sequence[str], report: bool) -> None:
+    """Train the rows that are wanted, and write the page."""
+    with show_progress() as progress:
+        caches = fold_caches(LandmarkCache.open(find_cache(SOURCE)), progress)
+        for name in () if report else rows or ROWS:
+            found = predicted(name, caches, progress)
+            progress.say(f"{name}: {100 * float(found.correct.mean()):.2f} %")
+        known = {name: predicted(name, caches, progress) for name in ROWS if _finished(name)}
+        write(measure(known))
+
+
+def _finished(name: str) -> bool:
+    folds = range(1, FOLDS + 1)
+    members = ROWS[name].average or [name]
+    return all(
+        (RUNS / f"photographs-{member}-fold{fold}of{FOLDS}" / "tested.parquet").is_file()
+        for member in members
+        for fold in folds
+    )
+
+
+if __name__ == "__main__":
+    main()
