@@ -78,7 +78,9 @@ CHOICES = {
     "lr-7e-4": Choice("lr 7e-4", {"optimiser.lr": 7e-4}),
     "lr-4e-3": Choice("lr 4e-3", {"optimiser.lr": 4e-3}),
     "layer-decay": Choice(
-        "layer-wise decay 0.8, lr 4e-3", {"optimiser.layer_decay": 0.8, "optimiser.lr": 4e-3}
+        "layer-wise decay 0.8, lr 4e-3",
+        {"optimiser.layer_decay": 0.8, "optimiser.lr": 4e-3},
+        against="lr-4e-3",
     ),
     "channels-1": Choice("grey, the stem's channels summed", {"model.channels": 1}),
     "mixup": Choice("mixup 0.2", {"mixing.mixup": 0.2}),
@@ -139,6 +141,7 @@ def write(measured: pd.DataFrame) -> None:
         if "difference" in value:
             interval = f"{100 * value['low']:+.2f} to {100 * value['high']:+.2f}"
             gain = f"{100 * value['difference']:+.2f} ({interval}), p {probability_text(value['p'])}"
+            gain += "" if CHOICES[str(name)].against == BASE else f" (`{CHOICES[str(name)].against}`)"
         percent = [f"{100 * value[one]:.2f}" for one in ("accuracy", "balanced_accuracy")]
         cells.append([f"`{name}`", CHOICES[str(name)].text, *percent, gain, f"{value['seconds'] / 60:.1f}"])
     headings = [
@@ -161,8 +164,8 @@ def write(measured: pd.DataFrame) -> None:
         introduction=(
             "ImageNet's weights, fine-tuned for 3 epochs on half of FER2013's training images, seed 0; "
             "figures are of the other half, averaged with the mirrored image. Each of the other rows differs "
-            "from the first in one choice. Gains are paired, by image; their intervals are over images, not "
-            "over seeds."
+            "from the first, or from the row in brackets, in one choice. Gains are paired, by image; their "
+            "intervals are over images, not over seeds."
         ),
     )
     write_page(RESULTS.with_suffix(".md"), RESULTS, header, [markdown_table(headings, cells, text_columns=2)])
