@@ -139,7 +139,7 @@ def test_it_says_what_it_reproduces(path):
 
 def test_the_default_graph_network_is_that_of_the_recipe():
     recipe = next(path for path in RECIPES if path.stem == "fer2013-gnn-7")
-    # The recipe's one other choice: half precision where it is faster, which is not the same on every machine.
+    # What the recipe has besides: half precision where it is faster, which depends on the machine.
     plain = load_settings(overrides={"fit.precision": "auto"})
     best, default = (resolve(settings) for settings in (load_settings(recipe), plain))
     assert best.epochs == default.epochs == 48
