@@ -92,7 +92,8 @@ def _file_on(path: Path, name: str) -> Path:
 def _table(predictions: Predictions) -> pd.DataFrame:
     """Predictions as they are stored: by id, with probabilities in half precision."""
     table = predictions.rows(np.argsort(predictions.ids)).to_frame()
-    return table.astype({f"p_{name}": "float16" for name in predictions.classes})
+    kinds = ("p",) if predictions.uncalibrated is None else ("p", "u")
+    return table.astype({f"{kind}_{name}": "float16" for kind in kinds for name in predictions.classes})
 
 
 def updated(old: ArchivedRun, new: ArchivedRun) -> ArchivedRun:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,19 @@ def test_there_and_back(run, tmp_path):
     expected = run.predictions.to_frame().sort_values("id", ignore_index=True)
     pd.testing.assert_frame_equal(back.predictions.to_frame(), expected, rtol=2**-11, atol=2**-24)
     average_predictions([back.predictions, back.predictions])
+
+
+def test_probabilities_before_calibration_take_no_more_room(run, tmp_path):
+    known = run.predictions
+    calibrated = known.probabilities**2
+    calibrated /= calibrated.sum(axis=1, keepdims=True)
+    run = replace(run, predictions=replace(known, probabilities=calibrated, uncalibrated=known.probabilities))
+    write_archived(tmp_path / "one.parquet", run)
+    table = pd.read_parquet(tmp_path / "one.parquet")
+    assert {str(table[f"{kind}_{name}"].dtype) for kind in "pu" for name in CLASSES} == {"float16"}
+    back = read_archived(tmp_path / "one.parquet").predictions
+    expected = run.predictions.to_frame().sort_values("id", ignore_index=True)
+    pd.testing.assert_frame_equal(back.to_frame(), expected, rtol=2**-11, atol=2**-24)
 
 
 def test_archives_of_version_0_1_have_no_versions(run, tmp_path):
