@@ -18,6 +18,9 @@ import rich_click as click
     help="Only this corruption; repeated, these. [all]",
 )
 @click.option("--baseline", metavar="NAME", help="The system that the others are tested against. [the first]")
+@click.option(
+    "--cache", metavar="CACHE", help="Whose test images, of runs that were trained on several caches."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes of the detection. [cores]")
 @click.option(
     "--landmarker", type=click.Path(path_type=Path), help="The landmarker's model, face_landmarker.task."
@@ -42,6 +45,7 @@ def robustness(
     images: int,
     corruptions: tuple[str, ...],
     baseline: str | None,
+    cache: str | None,
     workers: int | None,
     landmarker: Path | None,
     page: str,
@@ -60,6 +64,7 @@ def robustness(
       landmarkfer robustness mlp-s0 mlp-s1 gnn-tesselation-s0
       landmarkfer robustness 'fused-s*' 'pixels-s*' --baseline pixels
       landmarkfer robustness mlp-s0 'both=mlp-s0+gnn-s0' --corruption mask
+      landmarkfer robustness mlp-s0 both-s0 --cache fer2013
     """  # noqa: D301 (click wants the character, not a backslash)
     from landmarkfer.evaluation.robustness.run import robustness as run_robustness
     from landmarkfer.evaluation.systems import read_systems
@@ -73,6 +78,7 @@ def robustness(
             corruptions=corruptions or tuple(CORRUPTIONS),
             baseline=baseline,
             page=page,
+            cache=cache,
             results_root=out,
             caches_root=caches,
             workers=workers,

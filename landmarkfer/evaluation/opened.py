@@ -186,7 +186,7 @@ def open_run(
     if own:
         foreign, labels = None, label_images(source, settings.data, trained.config.classes)
     else:
-        tested = _tested_of_member(run, trained.config, source)
+        tested = tested_of_member(run, trained.config, source)
         foreign = ForeignLabels.of(source, trained.config, mapping, tested)
         labels = label_images(source, settings.data, foreign.classes, foreign.names)
     dataset = load_dataset(
@@ -195,8 +195,13 @@ def open_run(
     return Opened(run, trained, dataset, source, own, foreign, prior)
 
 
-def _tested_of_member(run: RunFolder, config: RunConfig, source: LandmarkCache) -> NDArray[np.bool_] | None:
+def tested_of_member(run: RunFolder, config: RunConfig, source: LandmarkCache) -> NDArray[np.bool_] | None:
     """Whether each image of one of the several caches of a run is among its test images.
+
+    Args:
+        run: The run.
+        config: What it states.
+        source: A cache.
 
     Returns:
         `[N]`; None where the cache is none of them.

@@ -224,7 +224,9 @@ class TestEvaluation:
             evaluate_run(run, also=[caches[0].path])
 
     def test_robustness_is_of_one_cache(self, run):
-        with pytest.raises(SettingsError, match=r"'both' was trained on first\+second, and robustness is"):
+        with pytest.raises(
+            SettingsError, match=r"'both' was trained on first\+second.*name it: --cache first"
+        ):
             robustness([System("both", {0: (run,)})])
 
 

@@ -5,6 +5,7 @@ nothing again.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from landmarkfer.data.dataset import label_images
 from landmarkfer.data.splits import Rows
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
-from landmarkfer.evaluation.opened import split_ids
+from landmarkfer.evaluation.opened import split_ids, tested_of_member
 from landmarkfer.evaluation.robustness.report import write_robustness
 from landmarkfer.evaluation.robustness.statistics import ImageResults, image_results, robustness_figures
 from landmarkfer.evaluation.systems import average_seeds, result_key, system_text
@@ -43,6 +44,7 @@ def robustness(
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     baseline: str | None = None,
     page: str = "robustness",
+    cache: str | os.PathLike[str] | None = None,
     results_root: Path = RESULTS_ROOT,
     caches_root: Path = CACHE_ROOT,
     workers: int | None = None,
@@ -57,8 +59,10 @@ def robustness(
         corruptions: Keys of `CORRUPTIONS`.
         baseline: Name of the system that the others are tested against; the first by default.
         page: Name of the page, the CSV and the picture.
+        cache: Whose test images are corrupted: needed of a run that was trained on several caches. By default
+            those of the cache that each run was trained on.
         results_root: Their folder.
-        caches_root: Where `<cache>-robustness-<images>` is made for each cache that a run was trained on.
+        caches_root: Where `<cache>-robustness-<images>` is made for each such cache.
         workers: Worker processes of the detection; by default one per core.
         landmarker: The model file of the `landmarker` detector.
         progress: Reported to.
@@ -75,29 +79,37 @@ def robustness(
     if baseline not in names:
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
     suites: dict[Path, Suite] = {}
+    sources = {run.path: _cache_of(run, cache) for run in _runs(systems)}
     for run in _runs(systems):
-        source = _cache_of(run)
+        source = sources[run.path]
         if source not in suites:
             suites[source] = _make_suite(
                 LandmarkCache.open(source), run, images, wanted, caches_root, workers, landmarker, progress
             )
-    predictions = _predict_all(systems, suites, wanted, progress)
+    own = {path: suites[source] for path, source in sources.items()}
+    predictions = _predict_all(systems, own, wanted, progress)
     results_by_image = _image_results(systems, predictions, corruptions)
     keys = {system.name: result_key(system) for system in systems}
     figures = robustness_figures({keys[name]: results_by_image[name] for name in names}, keys[baseline])
     made = max(copy.manifest.created for suite in suites.values() for copy in suite.copies.values())
-    making = command(systems, images, corruptions, baseline, page)
+    making = command(systems, images, corruptions, baseline, page, cache)
     return write_robustness(results_root / page, figures, making, made[:10])
 
 
 def command(
-    systems: Sequence[System[RunFolder]], images: int, corruptions: Sequence[str], baseline: str, page: str
+    systems: Sequence[System[RunFolder]],
+    images: int,
+    corruptions: Sequence[str],
+    baseline: str,
+    page: str,
+    cache: str | os.PathLike[str] | None = None,
 ) -> str:
     """The shell line that makes a page again."""
     words = [system_text(system) for system in systems]
     some = [] if list(corruptions) == list(CORRUPTIONS) else corruptions
     chosen = "".join(f" --corruption {name}" for name in some)
-    words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}")
+    of_cache = "" if cache is None else f" --cache {os.fspath(cache)}"
+    words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}{of_cache}")
     return " \\\n  ".join(["landmarkfer robustness", *words])
 
 
@@ -113,15 +125,23 @@ def _runs(systems: Sequence[System[RunFolder]]) -> list[RunFolder]:
     return [run for system in systems for run in system.runs]
 
 
-def _cache_of(run: RunFolder) -> Path:
-    """The folder of the cache that a run was trained on."""
+def _cache_of(run: RunFolder, wanted: str | os.PathLike[str] | None) -> Path:
+    """The folder of the cache that a run was trained on; of several, of the wanted one."""
     known = run.read_config().cache
-    if known.members:
+    if wanted is None:
+        if known.members:
+            raise SettingsError(
+                f"run '{run.name}' was trained on {known.path}, and robustness is that of the test images of "
+                f"one cache; name it: --cache {known.names[0]}."
+            )
+        return find_cache(known.path)
+    found = find_cache(wanted)
+    if found.resolve() not in [Path(one.path).resolve() for one in known.each]:
         raise SettingsError(
-            f"run '{run.name}' was trained on {known.path}, and robustness is measured on the test images of "
-            "one cache; name runs that were trained on one."
+            f"run '{run.name}' was trained on {known.path}, and has no test images in {found}; name "
+            f"{'one of these' if known.members else 'that cache'}, or leave the run out."
         )
-    return find_cache(known.path)
+    return found
 
 
 def _make_suite(
@@ -145,8 +165,13 @@ def _make_suite(
 
 def _test_rows(cache: LandmarkCache, run: RunFolder) -> Rows:
     """Which rows of a cache are the test images of a run."""
-    settings = run.read_config().settings.data
-    test = set(split_ids(run, label_images(cache, settings)[0])["test"])
+    config = run.read_config()
+    if config.cache.members:
+        tested = tested_of_member(run, config, cache)
+        if tested is None:
+            raise CacheError(f"{cache.path} is no longer a cache that run '{run.name}' was trained on.")
+        return np.flatnonzero(tested)
+    test = set(split_ids(run, label_images(cache, config.settings.data)[0])["test"])
     frame = cache.frame(["id", "label"])
     rows = np.flatnonzero(frame["id"].isin(test) & frame["label"].notna())
     if len(rows) != len(test):
@@ -163,12 +188,12 @@ def _predict_all(
     wanted: Sequence[Variant],
     progress: Progress,
 ) -> dict[tuple[Path, Variant], Predictions]:
-    """The predictions of every run on every copy."""
+    """The predictions of every run, with its suite by its folder, on every copy."""
     runs = list({run.path: run for run in _runs(systems)}.values())
     tables = {}
     each = [(run, variant) for run in runs for variant in wanted]
     for run, variant in progress.track(each, "predicting", len(each)):
-        suite = suites[_cache_of(run)]
+        suite = suites[run.path]
         kept = suite.root / PREDICTIONS / f"{run.name}-{_digest(run)[:12]}"
         tables[run.path, variant] = _predictions(run, suite.copies[variant], kept)
     return tables

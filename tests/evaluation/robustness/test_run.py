@@ -6,6 +6,7 @@ from PIL import Image
 from landmarkfer.cli import cli
 from landmarkfer.config.recipes import load_settings
 from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.synthetic import write_dataset
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.robustness.run import robustness
@@ -200,3 +201,41 @@ def test_landmark_models_fall_back_to_the_prior_where_no_face_is_found(place):
     assert len(missing), "faces are lost when most of each is hidden"
     columns = [name for name in table if name.startswith("p_")]
     assert len(missing[columns].round(6).drop_duplicates()) == 1
+
+
+@pytest.fixture(scope="module")
+def both(place, detector, tmp_path_factory):
+    """A run on the cache of `place` and on one of other faces."""
+    folder, _ = place
+    faces = tmp_path_factory.mktemp("more") / "faces"
+    write_dataset(faces, per_class=7, seed=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        extract(faces, "cache/more", workers=2)
+        small = {"cache": ["made", "more"], "model.name": "mlp", "model.hidden": [16], "fit.epochs": 1}
+        small |= {"name": "both-s0", "fit.device": "cpu", "split.validation": 0.4}
+        return train(load_settings(overrides=small))
+
+
+class TestRunsOfSeveralCaches:
+    def test_on_the_test_images_of_one(self, place, both, tmp_path):
+        folder, _ = place
+        arguments = ["--corruption", "mask", "--cache", "made", "--baseline", "both-s0"]
+        result = run("both-s0", "mlp-s0", *arguments, "--out", str(tmp_path))
+        assert result.exit_code == 0, result.output
+        assert "--page robustness --cache made" in (tmp_path / "robustness.md").read_text()
+        results = read_results(tmp_path / "robustness.csv")
+        value = results.set_index(["experiment", "subset", "metric"])["value"]
+        copy = folder / "cache/made-robustness-8/mask-3"
+        evaluation, predictions = evaluate_run(both, copy)
+        assert len(predictions) == 8
+        assert value["both-s0", "mask-3", "accuracy"] == pytest.approx(evaluation.subsets["test"].accuracy)
+        own = evaluate_run(both, "made")[0].subsets["test"].accuracy
+        assert value["both-s0", "clean-0", "accuracy"] == pytest.approx(own)
+
+    @pytest.mark.usefixtures("both")
+    def test_on_a_cache_that_one_was_not_trained_on(self):
+        with pytest.raises(
+            SettingsError, match=r"'mlp-s0' was trained on .*made, and has no test images in "
+        ):
+            robustness(read_systems(["mlp-s0"]), cache="more")
