@@ -36,7 +36,6 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "gnn, gcn": ("gnn", {"model.conv": "gcn"}),
     "gnn, gin": ("gnn", {"model.conv": "gin"}),
     "gnn, gatv2": ("gnn", {"model.conv": "gatv2"}),
-    "gnn, learned edges": ("gnn", {"model.learned": 1}),
     "gnn, hubs": ("gnn", {"model.graph": "regions"}),
     "transformer": ("transformer", {}),
     "image": ("image", {"model.width": 16}),

@@ -1,21 +1,17 @@
-r"""Contributions of points and edges to each expression, and learned edges: pictures and a table.
+"""Contributions of points and edges to each expression: a picture and a table.
 
 Reads a trained graph network and the cache that it was trained on:
 
-    python experiments/what_counts.py fer2013-gnn-s0 --learned fer2013-gnn-learned-s0
+    python experiments/what_counts.py fer2013-gnn-7-s0
 
 and writes to `experiments/results`
 
 - `what-counts.png`: above, what the points contribute to the log odds of each expression, averaged over its
   correctly predicted test faces and their mirror images (gradient times feature, smoothed over
   neighbours); below, what the messages along the edges contribute (gradient times message, over all blocks);
-- `what-counts.csv`: the points' share by facial region (absolute contributions, per cent);
-- `learned-edges.png`: the graph, and beside it the edges that grew strongest in a network that may learn an
-  edge between any two points (`model.learned`), with how often they join points of one region, mirror images,
-  and neighbours of the mesh, beside what chance would give.
+- `what-counts.csv`: the points' share by facial region (absolute contributions, per cent).
 """
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +36,6 @@ from landmarkfer.runs.folder import find_run
 
 RESULTS = Path("experiments/results")
 SHOWN_EDGES = 120
-LEARNED_EDGES = 250
 FACES = 400
 BATCH = 50
 
@@ -152,50 +147,9 @@ def draw_counts(
     save_figure(figure, path, dpi=110)
 
 
-def draw_learned(path: Path, graph: FaceGraph, adjacency: NDArray[np.float64]) -> list[str]:
-    """The graph and the strongest learned edges side by side; what they join."""
-    strength = np.abs(adjacency) + np.abs(adjacency).T
-    upper = np.triu_indices(N_LANDMARKS, k=1)
-    order = np.argsort(-strength[upper])[:LEARNED_EDGES]
-    edges = np.stack(upper, axis=1)[order]
-    size = strength[upper][order] / strength[upper].max()
-    near = np.zeros((N_LANDMARKS, N_LANDMARKS), dtype=bool)
-    near[tuple(graph.edge_index)] = True
-    kinds = {
-        "in one region": REGION[:, None] == REGION,
-        "mirror images": MIRROR[:, None] == np.arange(N_LANDMARKS),
-        "neighbours on the graph": near,
-        "near a mirror image": near[MIRROR],
-    }
-    shares = [
-        f"{name}: {100 * kind[tuple(edges.T)].mean():.1f} % (chance {100 * kind[upper].mean():.1f} %)"
-        for name, kind in kinds.items()
-    ]
-    figure = Figure(figsize=(9.4, 5.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    xy = CANONICAL[:, :2]
-    left.add_collection(LineCollection(list(xy[graph.edges]), colors="#4a5568", linewidths=0.6))
-    left.set_title(f"given: {graph.name}, {len(graph.edges):,} edges", fontsize=11)
-    right.add_collection(LineCollection(list(xy[graph.edges]), colors="#e2e6ec", linewidths=0.4))
-    right.add_collection(
-        LineCollection(list(xy[edges]), colors="#b2182b", alpha=0.55, linewidths=0.3 + 2 * size)
-    )
-    right.set_title(f"learned: the strongest {LEARNED_EDGES} edges of all blocks", fontsize=11)
-    for axes in (left, right):
-        axes.scatter(*xy.T, s=3, color="#1a202c", linewidths=0, zorder=3)
-        axes.set_aspect("equal")
-        axes.invert_yaxis()
-        axes.set_axis_off()
-    caption = "Points that a learned edge joins are " + "; ".join(shares)
-    figure.supxlabel("\n".join(textwrap.wrap(caption, 120)), fontsize=8)
-    save_figure(figure, path, dpi=110)
-    return shares
-
-
 @click.command()
 @click.argument("run")
-@click.option("--learned", help="A run with model.learned above 0.")
-def main(run: str, learned: str | None) -> None:
+def main(run: str) -> None:
     """Draw the contributions of points and edges in RUN, a graph network of sage layers."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     opened = open_run(find_run(run))
@@ -211,14 +165,6 @@ def main(run: str, learned: str | None) -> None:
         click.echo(f"{name}: {', '.join(table.sort_values(name, ascending=False)['region'][:4])}")
     draw_counts(RESULTS / "what-counts.png", model.face_graph, opened.dataset.classes, found)
     table.to_csv(RESULTS / "what-counts.csv", index=False)
-    if learned:
-        other = find_run(learned).load().model
-        assert isinstance(other, GNN)
-        total = sum(
-            block.learned.adjacency.detach().abs() for block in other.blocks if block.learned is not None
-        )
-        for line in draw_learned(RESULTS / "learned-edges.png", other.face_graph, total.numpy()):
-            click.echo(f"learned edges join points that are {line}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ The ways, of the first two:
 - PyTorch Geometric: its layers, `Data` objects and `DataLoader`, the batch as one graph of B components; also
   with the memory that it frees kept in the process, which landmarkfer's training does (`training.memory`);
 - landmarkfer: one matrix for all samples, memory kept; also compiled, and in bfloat16;
-- floor: the matrix products of the linear maps and learned edges alone, forward and both gradients.
+- floor: the matrix products of the linear maps alone, forward and both gradients.
 
 A step is feeding, forward, backward and AdamW. Ratios are to PyTorch Geometric in the same run. The same file
 runs on a GPU, where the time of an epoch of FER2013 is printed too. Memory is that of a process of its own
@@ -47,11 +47,9 @@ from landmarkfer.face.graph import FaceGraph, build_graph
 from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.models import build_model
 from landmarkfer.models.convs import (
-    LEARNED_WIDTH,
     PYG_LAYERS,
     STATIC_LAYERS,
     Aggregation,
-    LearnedAdjacency,
     PyGLayer,
     build_conv,
 )
@@ -123,9 +121,6 @@ class UsualNetwork(nn.Module):
         x = model.input(x)
         for block in model.blocks:
             mixed = block.conv(x, data.edge_index)
-            if block.learned is not None:
-                nodes_first = x.view(size, N_LANDMARKS, -1).transpose(0, 1)
-                mixed = mixed + block.learned(nodes_first).transpose(0, 1).flatten(0, 1)
             mixed = block.norm(mixed).relu()
             x = mixed if block.shortcut is None else block.shortcut(x) + mixed
         if isinstance(model.readout, _mean_readout()):
@@ -206,10 +201,6 @@ def floor_of(
         x = torch.randn(rows, module.in_features, device=device)
         grad = torch.randn(rows, module.out_features, device=device)
         work.append((x, grad, module.weight.detach().to(device)))
-    for module in model.modules():
-        if isinstance(module, LearnedAdjacency):
-            x, grad = (torch.randn(LEARNED_WIDTH * batch, N_LANDMARKS, device=device) for _ in range(2))
-            work.append((x, grad, module.adjacency.detach().to(device)))
 
     def forward() -> None:
         for x, _, weight in work:

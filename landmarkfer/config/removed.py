@@ -1,4 +1,4 @@
-"""Settings that version 0.1 had otherwise or that later versions do not have, so that its runs can be read.
+"""Settings that earlier versions had otherwise or that later versions do not have, so that its runs can be read.
 
 A `config.json` states every setting. One that is no longer there is ignored at the value that leaves it out,
 and refused at any other.
@@ -18,6 +18,7 @@ REMOVED: dict[str, Any] = {
     "optimiser.plateau_patience": 5,
     "optimiser.plateau_factor": 0.3,
     "fit.swa": 0.0,
+    "model.learned": 0,
 }
 """The value that leaves a removed setting out, by dotted key."""
 
@@ -58,11 +59,12 @@ def _without(table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     remaining = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
-        if name in REMOVED:
-            if value != REMOVED[name]:
+        of_model = name.replace("model.encoder_settings.", "model.")  # those of a landmark branch
+        if of_model in REMOVED:
+            if value != REMOVED[of_model]:
                 raise ValueError(
-                    f"'{name}' = {value} is of version 0.1, and this version has no such setting; "
-                    "use version 0.1 for this run, or train a new one"
+                    f"'{name}' = {value} is of an earlier version, and this one has no such setting; "
+                    "use that version for this run, or train a new one"
                 )
         else:
             remaining[key] = _without(value, f"{name}.") if isinstance(value, Mapping) else value

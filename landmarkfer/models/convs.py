@@ -25,7 +25,6 @@ with warnings.catch_warnings():  # PyTorch Geometric's own use of it; nobody els
     from torch_geometric import nn as pyg
 
 ATTENTION_HEADS = 4
-LEARNED_WIDTH = 8
 
 # Share of a matrix from which the dense product is the faster one on the CPU, as measured by
 # experiments/bench/gnn.py.
@@ -250,30 +249,6 @@ STATIC_LAYERS: dict[str, Callable[[FaceGraph, int, int], nn.Module]] = {
     "sage": SAGELayer,
     "gin": GINLayer,
 }
-
-
-class LearnedAdjacency(nn.Module):
-    """Edges that are learned beside those of the graph: at first none, then between any two nodes.
-
-    Messages along them are narrow, since the product with a full matrix costs as much as all the rest: a
-    linear map down to `LEARNED_WIDTH` features, the learned matrix, and a linear map up.
-
-    Args:
-        num_nodes: N.
-        fan_in: Features in.
-        fan_out: Features out.
-    """
-
-    def __init__(self, num_nodes: int, fan_in: int, fan_out: int) -> None:
-        super().__init__()
-        self.down = nn.Linear(fan_in, LEARNED_WIDTH, bias=False)
-        self.adjacency = nn.Parameter(torch.zeros(num_nodes, num_nodes))  # [target, source]
-        self.up = nn.Linear(LEARNED_WIDTH, fan_out, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What each node hears, `[N, B, F_in] -> [N, B, F_out]`."""
-        narrow = self.down(x)
-        return self.up((self.adjacency.to(narrow.dtype) @ narrow.flatten(1)).view_as(narrow))
 
 
 def build_conv(name: str, graph: FaceGraph | None, fan_in: int, fan_out: int) -> nn.Module:

@@ -16,7 +16,7 @@ from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.edges import dynamic_knn
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
 from landmarkfer.models.base import Share
-from landmarkfer.models.convs import LearnedAdjacency, build_conv
+from landmarkfer.models.convs import build_conv
 from landmarkfer.models.graph_buffers import GraphBuffers
 from landmarkfer.models.landmark import (
     POINT_FEATURES,
@@ -42,7 +42,6 @@ class GraphBlock(nn.Module):
         fan_out: Features per node that go out.
         residual: Whether the input is added, if the widths agree.
         projection: Whether it is added through a linear map, if they do not.
-        learned: Edges that are learned beside those of the graph; None for none.
     """
 
     def __init__(
@@ -54,11 +53,9 @@ class GraphBlock(nn.Module):
         *,
         residual: bool,
         projection: bool,
-        learned: LearnedAdjacency | None = None,
     ) -> None:
         super().__init__()
         self.conv = build_conv(conv, graph, fan_in, fan_out)
-        self.learned = learned
         self.norm = nn.BatchNorm1d(fan_out)
         self.shortcut: nn.Module | None = None
         if residual and fan_in == fan_out:
@@ -69,8 +66,6 @@ class GraphBlock(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
         mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
-        if self.learned is not None:
-            mixed = mixed + self.learned(x)
         active = self.norm(mixed.flatten(0, 1)).relu_().view_as(mixed)  # [N * B, F] and back
         return active if self.shortcut is None else self.shortcut(x) + active
 
@@ -96,8 +91,6 @@ class GNN(LandmarkModel):
         projection: Whether a residual block whose widths differ adds a linear map of its input.
         lift: Whether a linear map takes the features of a node to `widths[0]` before the first convolution,
             which otherwise reads them as they are.
-        learned: How many blocks, from the first on, also have edges that are learned; see
-            `convs.LearnedAdjacency`.
         dynamic_k: If positive, each face's own k nearest neighbours replace the edges of `graph`.
         features: See `LandmarkModel`.
         floor: See `LandmarkModel`.
@@ -122,7 +115,6 @@ class GNN(LandmarkModel):
         residual: bool = True,
         projection: bool = False,
         lift: bool = True,
-        learned: NonNegativeInt = 0,
         dynamic_k: NonNegativeInt = 0,
         features: Features = "whitened",
         floor: Floor = WHITENING_FLOOR,
@@ -154,9 +146,8 @@ class GNN(LandmarkModel):
                 b,
                 residual=residual,
                 projection=projection,
-                learned=LearnedAdjacency(graph.num_nodes, a, b) if number < learned else None,
             )
-            for number, (a, b) in enumerate(steps)
+            for a, b in steps
         )
         pooled = READOUTS[readout](graph, widths[-1], node_width)
         self.readout = pooled

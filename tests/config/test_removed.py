@@ -5,6 +5,7 @@ from landmarkfer.config.recipes import changed_keys, load_settings
 from landmarkfer.config.removed import REMOVED, same_settings, without_removed
 from landmarkfer.config.train import ResolvedSettings, TrainSettings
 from landmarkfer.errors import SettingsError
+from landmarkfer.models import check_keywords
 
 
 def settings_of_0_1(**changed):
@@ -29,14 +30,26 @@ def test_saved_settings_of_version_0_1_are_read():
 @pytest.mark.parametrize("key", REMOVED)
 def test_a_removed_setting_that_was_used_is_refused(key):
     other = REMOVED[key] + 0.5
-    with pytest.raises(ValidationError, match=f"'{key}' = {other} is of version 0.1"):
+    with pytest.raises(ValidationError, match=f"'{key}' = {other} is of an earlier version"):
         ResolvedSettings.model_validate(settings_of_0_1(**{key: other}))
 
 
 @pytest.mark.parametrize("key", REMOVED)
 def test_there_is_no_such_setting_in_a_recipe(key):
-    with pytest.raises(SettingsError, match=f"no setting '{key}'"):
-        load_settings(overrides={key: REMOVED[key]})
+    table, name = key.rsplit(".", 1)
+    expected = f"'{name}' is no setting of model 'gnn'" if table == "model" else f"no setting '{key}'"
+    with pytest.raises(SettingsError, match=expected):
+        settings = load_settings(overrides={key: REMOVED[key]})
+        check_keywords(settings.model.name, settings.model.keywords)
+
+
+def test_a_removed_setting_of_a_landmark_branch():
+    content = settings_of_0_1()
+    content["model"] = {"name": "fusion", "encoder": "gnn", "encoder_settings": {"learned": 0, "identity": 4}}
+    assert without_removed(content)["model"]["encoder_settings"] == {"identity": 4}
+    content["model"]["encoder_settings"]["learned"] = 3
+    with pytest.raises(ValueError, match=r"'model\.encoder_settings\.learned' = 3 is of an earlier version"):
+        without_removed(content)
 
 
 def test_a_removed_setting_at_its_default_was_not_changed():

@@ -55,13 +55,3 @@ def test_messages_add_up_to_what_the_aggregation_contributes(script):
     scale = 1 / torch.bincount(edges[1], minlength=478)[edges[1]]
     messages = scale * (record.x[edges[0]] * record.out.grad[edges[1]]).sum(dim=(1, 2))
     torch.testing.assert_close(messages.sum(), (record.out * weight).sum(), rtol=1e-3, atol=1e-3)
-
-
-def test_learned_edges_are_shares_beside_chance(script, tmp_path):
-    adjacency = np.zeros((478, 478))
-    pairs = [(i, m) for i, m in enumerate(script.MIRROR) if i < m][: script.LEARNED_EDGES]
-    for a, b in pairs:
-        adjacency[a, b] = 1
-    shares = script.draw_learned(tmp_path / "learned.png", build_graph("tesselation"), adjacency)
-    share = 100 * len(pairs) / script.LEARNED_EDGES
-    assert f"mirror images: {share:.1f} % (chance 0.2 %)" in shares

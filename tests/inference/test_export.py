@@ -27,7 +27,6 @@ KINDS = {
     "gcn": ("gnn", {"model.conv": "gcn"}),
     "gin": ("gnn", {"model.conv": "gin"}),
     "gatv2": ("gnn", {"model.conv": "gatv2"}),
-    "learned edges": ("gnn", {"model.learned": 1}),
     "hubs": ("gnn", {"model.graph": "regions"}),
     "transformer": ("transformer", {"model.depth": 1, "model.width": 8, "model.heads": 2}),
     "image": ("image", PIXELS),

@@ -10,7 +10,6 @@ from landmarkfer.models import build_model
 from landmarkfer.models.convs import (
     PYG_LAYERS,
     STATIC_LAYERS,
-    LearnedAdjacency,
     PyGLayer,
     build_conv,
     mean_aggregation,
@@ -230,21 +229,6 @@ def test_mixed_precision(name):
     torch.testing.assert_close(result.float(), exact, rtol=0.05, atol=0.05)
     assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())
     assert x.grad.dtype == torch.float32
-
-
-def test_learned_adjacency_begins_without_edges_and_learns_them():
-    torch.manual_seed(0)
-    learned = LearnedAdjacency(478, 5, 4)
-    x = torch.randn(478, 2, 5)
-    assert not learned(x).any()
-    with torch.no_grad():
-        learned.adjacency[3, 8] = 2
-    heard = learned(x)
-    torch.testing.assert_close(heard[3], 2 * learned.up(learned.down(x[8])))
-    assert not heard[:3].any() and not heard[4:].any()
-    heard.square().sum().backward()
-    assert learned.adjacency.grad[3].abs().min() > 0, "any node may be heard"
-    assert not learned.adjacency.grad[:3].any() and not learned.adjacency.grad[4:].any()
 
 
 def test_a_product_does_not_read_the_memory_that_it_writes(monkeypatch):

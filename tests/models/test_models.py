@@ -43,7 +43,6 @@ VARIANTS = {
     "gnn-regions-gat": ("gnn", GNN | {"graph": "regions", "conv": "gat"}),
     "gnn-plain": ("gnn", GNN | {"identity": 0, "residual": False, "features": "coordinates"}),
     "gnn-one-block": ("gnn", GNN | {"features": "displacement", "widths": [6]}),
-    "gnn-learned": ("gnn", GNN | {"learned": 1}),
     "gnn-blendshapes": ("gnn", GNN | {"blendshapes": True}),
     "gnn-dynamic": ("gnn", GNN | {"dynamic_k": 4}),
     "gnn-dynamic-sage": ("gnn", GNN | {"dynamic_k": 4, "conv": "sage"}),
