@@ -67,6 +67,7 @@ _LITE0 = {
     **{"model.size": 96, "model.channels": 3},
 }
 _BRANCHES = {
+    "model.encoder": "mlp",
     "branches.image": f"photographs-lite0-weighted-fold{{fold}}of{FOLDS}",
     "branches.encoder": f"photographs-mlp-fold{{fold}}of{FOLDS}",
 }

@@ -25,6 +25,7 @@ class Design:
         plan: How it is trained.
         whitening: How landmarks become features.
         caches: Whose landmarks are the features of a point, side by side.
+        averaged: Whether the landmarks of the caches are averaged first.
         distilled: Whether it learns from an ensemble of perceptrons on both detectors' landmarks.
         pretrained: Whether it first learns to predict hidden landmarks.
         frontal: Whether faces are turned onto the mean face before anything else.
@@ -36,6 +37,7 @@ class Design:
     plan: Plan = field(default_factory=Plan)
     whitening: Whitening = field(default_factory=Whitening)
     caches: Sequence[str] = (FACEMESH,)
+    averaged: bool = False
     distilled: bool = False
     pretrained: bool = False
     frontal: bool = False
@@ -189,6 +191,16 @@ SECTIONS: dict[str, dict[str, Design]] = {
         "mlp-landmarker": Design("perceptron, landmarker alone", _WIDE, "noise-10", caches=(LANDMARKER,)),
         "mlp-both": Design(
             "perceptron, landmarks of both", _perceptron(*HIDDEN, features=6), "noise-10", caches=BOTH
+        ),
+        "mlp-mean-of-both": Design(
+            "perceptron, mean of both detectors' landmarks", _WIDE, "noise-10", caches=BOTH, averaged=True
+        ),
+        "mlp-both-24-views": Design(
+            "perceptron, landmarks of both, random mixtures of detections, 24 epochs",
+            _perceptron(*HIDDEN, features=6),
+            "mlp-24-views",
+            Plan(24, views=True),
+            caches=BOTH,
         ),
         "sage-both": Design(
             "two SAGE blocks, landmarks of both", lambda: GraphNetwork(6), "sage", caches=BOTH

@@ -30,6 +30,7 @@ from training import (
     Outcome,
     Plan,
     Whitening,
+    averaged,
     cross_validate,
     fit,
     predict,
@@ -107,9 +108,11 @@ class Bench:
     def measure(self, name: str, seed: int, folds: int) -> Outcome:
         """Cross-validate a row, on the first of the folds."""
         design = DESIGNS[name]
+        faces = self.faces(design.caches)
+        faces = [averaged(faces)] if design.averaged else faces
         return cross_validate(
             design.make,
-            [without_pose(one) if design.frontal else one for one in self.faces(design.caches)],
+            [without_pose(one) if design.frontal else one for one in faces],
             self.labels,
             self.folds[:folds],
             design.whitening,

@@ -1,7 +1,7 @@
 """What the designs share: faces of a cache, folds, features, the training and its out-of-fold predictions."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,17 @@ def read_faces(cache: LandmarkCache) -> Faces:
     batch = preprocess(torch.from_numpy(landmarks), sizes)
     first = landmarks + np.nan_to_num(cache.deviations())
     return Faces(batch.landmarks, preprocess(torch.from_numpy(first), sizes).landmarks, batch.has_face)
+
+
+def averaged(faces: Sequence[Faces]) -> Faces:
+    """The mean over detectors, of those that found a face in the image."""
+    count = torch.stack([one.has_face for one in faces]).sum(dim=0)
+    shares = [(one.has_face / count.clamp_min(1))[:, None, None] for one in faces]
+    return Faces(
+        sum((share * one.mean for share, one in zip(shares, faces, strict=True)), torch.zeros(1)),
+        sum((share * one.single for share, one in zip(shares, faces, strict=True)), torch.zeros(1)),
+        count > 0,
+    )
 
 
 def without_pose(faces: Faces) -> Faces:

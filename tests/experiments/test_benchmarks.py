@@ -62,5 +62,5 @@ def test_the_branches_of_fusions_fit(path, made_run, tmp_path, monkeypatch):
         for seed in wanted.seeds:
             made_run(run_name(path, wanted, row, seed), **keywords | {"model.name": settings.model.name})
         for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
-            model.initialise_branch(branch, models[getattr(settings.branches, branch)])
+            model.initialise_branch(branch, models[Path(getattr(settings.branches, branch)).name])
     assert any("fusion" in run for run in models)
