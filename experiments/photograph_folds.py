@@ -73,6 +73,9 @@ _BRANCHES = {
 }
 ROWS = {
     "mlp": Trained("landmarks alone: the perceptron, all defaults", {"model.name": "mlp"}),
+    "gnn": Trained(
+        "landmarks alone: the graph network, all defaults", {"model.name": "gnn", "fit.precision": "auto"}
+    ),
     BASE: Trained(
         "EfficientNet-Lite0 with ImageNet's weights, 96 px, 6 epochs, all else default",
         {**_LITE0, "fit.epochs": 6},
