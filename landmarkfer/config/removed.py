@@ -1,4 +1,4 @@
-"""Settings that earlier versions had otherwise or that later versions do not have, so that its runs can be read.
+"""Settings that earlier versions had otherwise or later ones do not have, so that their runs can be read.
 
 A `config.json` states every setting. One that is no longer there is ignored at the value that leaves it out,
 and refused at any other.
