@@ -56,5 +56,6 @@ print(*[name for name in ("mediapipe", "matplotlib", "pandas", "scipy", "torch")
 """
 
 
+@pytest.mark.usefixtures("detector")
 def test_detection_loads_no_plots():
     assert printed(DETECT) == ["mediapipe"]
