@@ -54,13 +54,12 @@ def read_faces(cache: LandmarkCache) -> Faces:
 
 def averaged(faces: Sequence[Faces]) -> Faces:
     """The mean over detectors, of those that found a face in the image."""
-    count = torch.stack([one.has_face for one in faces]).sum(dim=0)
-    shares = [(one.has_face / count.clamp_min(1))[:, None, None] for one in faces]
-    return Faces(
-        sum((share * one.mean for share, one in zip(shares, faces, strict=True)), torch.zeros(1)),
-        sum((share * one.single for share, one in zip(shares, faces, strict=True)), torch.zeros(1)),
-        count > 0,
+    there = torch.stack([one.has_face for one in faces])  # landmarks are zeros where it is False
+    count = there.sum(dim=0).clamp_min(1)[:, None, None]
+    mean, single = (
+        torch.stack([getattr(one, part) for one in faces]).sum(dim=0) / count for part in ("mean", "single")
     )
+    return Faces(mean, single, there.any(dim=0))
 
 
 def without_pose(faces: Faces) -> Faces:

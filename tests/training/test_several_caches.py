@@ -224,9 +224,8 @@ class TestEvaluation:
             evaluate_run(run, also=[caches[0].path])
 
     def test_robustness_is_of_one_cache(self, run):
-        with pytest.raises(
-            SettingsError, match=r"'both' was trained on first\+second.*name it: --cache first"
-        ):
+        expected = r"'both' was trained on first\+second, and robustness is .*name it: --cache first\."
+        with pytest.raises(SettingsError, match=expected):
             robustness([System("both", {0: (run,)})])
 
 

@@ -6,6 +6,7 @@ nothing again.
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def command(
     words = [system_text(system) for system in systems]
     some = [] if list(corruptions) == list(CORRUPTIONS) else corruptions
     chosen = "".join(f" --corruption {name}" for name in some)
-    of_cache = "" if cache is None else f" --cache {os.fspath(cache)}"
+    of_cache = "" if cache is None else f" --cache {shlex.quote(os.fspath(cache))}"
     words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}{of_cache}")
     return " \\\n  ".join(["landmarkfer robustness", *words])
 
