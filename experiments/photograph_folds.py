@@ -51,24 +51,27 @@ SOURCE = "photos-112"
 FOLDS = 5
 LEFT_OUT = "contempt"
 BASE = "lite0"
+WEIGHTED = "lite0-weighted"
+METRICS = ("accuracy", "balanced_accuracy")
 
 
 class Trained(NamedTuple):
-    """A row: what it is, its settings beside the cache, or the rows whose probabilities it averages."""
+    """A row: what it is, its settings beside the cache, or the rows whose probabilities it averages.
+
+    It is compared with the rows in `beside`.
+    """
 
     text: str
     settings: Mapping[str, Any] = {}
     recipe: str | None = None
     average: Sequence[str] = ()
+    beside: Sequence[str] = (BASE,)
 
 
-_LITE0 = {
-    **{"model.name": "image", "model.backbone": "tf_efficientnet_lite0", "model.weights": "pretrained"},
-    **{"model.size": 96, "model.channels": 3},
-}
+_LITE0 = "fer2013-efficientnet-lite0.toml"
 _BRANCHES = {
     "model.encoder": "mlp",
-    "branches.image": f"photographs-lite0-weighted-fold{{fold}}of{FOLDS}",
+    "branches.image": f"photographs-{WEIGHTED}-fold{{fold}}of{FOLDS}",
     "branches.encoder": f"photographs-mlp-fold{{fold}}of{FOLDS}",
 }
 ROWS = {
@@ -77,16 +80,14 @@ ROWS = {
         "landmarks alone: the graph network, all defaults", {"model.name": "gnn", "fit.precision": "auto"}
     ),
     BASE: Trained(
-        "EfficientNet-Lite0 with ImageNet's weights, 96 px, 6 epochs, all else default",
-        {**_LITE0, "fit.epochs": 6},
+        "EfficientNet-Lite0 with ImageNet's weights, the recipe of FER2013 as it is, 6 epochs",
+        {"fit.epochs": 6},
+        _LITE0,
     ),
-    "lite0-12": Trained(
-        "the recipe of FER2013, 12 epochs", {"fit.epochs": 12}, "fer2013-efficientnet-lite0.toml"
-    ),
-    "lite0-weighted": Trained(
-        "the same, classes weighted by the inverse square root of their frequency",
+    WEIGHTED: Trained(
+        "the same, 12 epochs, classes weighted by the inverse square root of their frequency",
         {"fit.epochs": 12, "loss.class_weights": "sqrt_inverse"},
-        "fer2013-efficientnet-lite0.toml",
+        _LITE0,
     ),
     "fusion-late": Trained(
         "`lite0-weighted` and `mlp`, logits added",
@@ -97,11 +98,13 @@ ROWS = {
             "fit.epochs": 1,
         },
         "fer2013-fusion-lite0.toml",
+        beside=(BASE, WEIGHTED),
     ),
     "fusion-concat": Trained(
         "`lite0-weighted` and `mlp`, features joined",
         {**_BRANCHES, "model.fusion": "concat", "fit.epochs": 6},
         "fer2013-fusion-lite0.toml",
+        beside=(BASE, WEIGHTED),
     ),
 }
 
@@ -189,26 +192,36 @@ def _figures(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def measure(known: Mapping[str, Predictions]) -> pd.DataFrame:
-    """All figures, `row, metric, value`."""
+    """All figures, `row, metric, value`; those of a comparison have the metric `... beside <row>`."""
     table: list[tuple[str, str, float]] = []
-    base = known.get(BASE)
     for name, found in known.items():
         assert found.groups is not None
         scores = per_class(found.labels, found.predicted, range(len(found.classes)))
-        values = dict(zip(("accuracy", "balanced_accuracy"), _figures(_sums(found).sum(axis=0)), strict=True))
+        values = dict(zip(METRICS, _figures(_sums(found).sum(axis=0)), strict=True))
         values |= {f"recall_{of}": recall for of, recall in zip(found.classes, scores.recall, strict=True)}
         for number, of in enumerate(found.classes):
             there = found.labels == number
             values |= {f"images_{of}": there.sum(), f"people_{of}": len(set(found.groups[there]))}
         values |= {"images": len(found), "people": len(set(found.groups)), "found": found.found.mean()}
-        if base is not None and name != BASE:
-            assert (found.ids == base.ids).all()
-            gaps = paired_differences(_sums(found), _sums(base), _figures, groups=group_numbers(found.groups))
-            for number, metric in enumerate(("accuracy", "balanced_accuracy")):
+        for other in ROWS[name].beside:
+            if other == name or other not in known:
+                continue
+            assert (found.ids == known[other].ids).all()
+            sums = (_sums(found), _sums(known[other]))
+            gaps = paired_differences(*sums, _figures, groups=group_numbers(found.groups))
+            for number, metric in enumerate(METRICS):
                 for part in ("difference", "low", "high", "p"):
-                    values[f"{metric}_{part}"] = getattr(gaps, part)[number]
+                    values[f"{metric}_{part} beside {other}"] = getattr(gaps, part)[number]
         table += [(name, metric, float(value)) for metric, value in values.items()]
     return pd.DataFrame(table, columns=["row", "metric", "value"])
+
+
+def _gap(value: "pd.Series[float]", metric: str, other: str) -> str:
+    """A difference as text, with its interval and p."""
+    difference, low, high = (
+        f"{100 * value[f'{metric}_{part} beside {other}']:+.1f}" for part in ("difference", "low", "high")
+    )
+    return f"{difference} ({low} to {high}), p {probability_text(value[f'{metric}_p beside {other}'])}"
 
 
 def write(measured: pd.DataFrame) -> None:
@@ -217,24 +230,16 @@ def write(measured: pd.DataFrame) -> None:
     by_row = {name: part.set_index("metric")["value"] for name, part in measured.groupby("row", sort=False)}
     first = next(iter(by_row.values()))
     classes = [metric.removeprefix("recall_") for metric in first.index if metric.startswith("recall_")]
-    cells, recalls = [], []
-    for name in ROWS:
+    cells, gaps, recalls = [], [], []
+    for name, row in ROWS.items():
         if name not in by_row:
             continue
         value = by_row[name]
-        gaps = []
-        for metric in ("accuracy", "balanced_accuracy"):
-            if f"{metric}_difference" not in value:
-                gaps.append("–")
-                continue
-            low, high = (f"{100 * value[f'{metric}_{end}']:+.1f}" for end in ("low", "high"))
-            p = probability_text(value[f"{metric}_p"])
-            gaps.append(f"{100 * value[f'{metric}_difference']:+.1f} ({low} to {high}), p {p}")
-        percent = [f"{100 * value[metric]:.1f}" for metric in ("accuracy", "balanced_accuracy")]
-        cells.append([f"`{name}`", ROWS[name].text, *percent, *gaps])
+        cells.append([f"`{name}`", row.text, *(f"{100 * value[metric]:.1f}" for metric in METRICS)])
         recalls.append([f"`{name}`", *(f"{100 * value[f'recall_{of}']:.1f}" for of in classes)])
-    headings = ["row", "what it is", "accuracy, %", "balanced, %"]
-    headings += [f"{what} beside `{BASE}`, points" for what in ("accuracy", "balanced")]
+        for other in row.beside:
+            if f"accuracy_p beside {other}" in value:
+                gaps.append([f"`{name}`", f"`{other}`", *(_gap(value, metric, other) for metric in METRICS)])
     counts = [
         ["photographs", *(f"{first[f'images_{of}']:,.0f}" for of in classes)],
         ["people", *(f"{first[f'people_{of}']:,.0f}" for of in classes)],
@@ -259,7 +264,9 @@ def write(measured: pd.DataFrame) -> None:
         ),
     )
     parts = [
-        markdown_table(headings, cells, text_columns=2),
+        markdown_table(["row", "what it is", "accuracy, %", "balanced, %"], cells, text_columns=2),
+        "## Differences, points",
+        markdown_table(["row", "beside", "accuracy", "balanced accuracy"], gaps, text_columns=2),
         "## Recall by class, %",
         markdown_table(["row", *classes], counts + recalls, text_columns=1),
     ]
