@@ -33,7 +33,7 @@ from landmarkfer.data.cache_writer import CacheWriter
 from landmarkfer.data.row import Row
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.metrics.classification import per_class
-from landmarkfer.metrics.combine import average_predictions, join_predictions
+from landmarkfer.metrics.combine import join_predictions
 from landmarkfer.metrics.groups import group_numbers
 from landmarkfer.metrics.predictions import Predictions, read_predictions, write_predictions
 from landmarkfer.metrics.significance import paired_differences
@@ -60,58 +60,74 @@ METRICS = ("accuracy", "balanced_accuracy")
 
 
 class Trained(NamedTuple):
-    """A row: what it is, its settings beside the cache, or the rows whose probabilities it averages.
-
-    It is compared with the rows in `beside`.
-    """
+    """A row: what it is, its settings beside the cache, its recipe, and the rows it is compared with."""
 
     text: str
     settings: Mapping[str, Any] = {}
     recipe: str | None = None
-    average: Sequence[str] = ()
     beside: Sequence[str] = (BASE,)
 
 
-_LITE0 = "fer2013-efficientnet-lite0.toml"
-_UNWEIGHTED: Mapping[str, Any] = {"fit.epochs": 6, "fit.ema": 0.0}  # some 470 steps: too few to average
-_WEIGHTED: Mapping[str, Any] = {"loss.class_weights": "sqrt_inverse", "optimiser.lr": 1e-3}
-_BRANCHES = {
-    "model.encoder": "mlp",
-    "loss.class_weights": "sqrt_inverse",
-    "branches.image": f"photographs-{TUNED}-fold{{fold}}of{FOLDS}",
-    "branches.encoder": f"photographs-{TUNED_MLP}-fold{{fold}}of{FOLDS}",
+_LITE0, _FUSION = "fer2013-efficientnet-lite0.toml", "fer2013-fusion-lite0.toml"
+_SHORT: Mapping[str, Any] = {"fit.epochs": 6, "fit.ema": 0.0}  # some 470 steps: too few to average
+_WEIGHTED: Mapping[str, Any] = {"loss.class_weights": "sqrt_inverse"}
+_UNWEIGHTED: Mapping[str, Any] = {"loss.class_weights": "none"}
+_FURTHER_MLP: Mapping[str, Any] = {
+    **{"model.name": "mlp", "init": "fer2013-mlp-7-s0", "fit.epochs": 12, "optimiser.lr": 1e-3}
 }
+_FURTHER: Mapping[str, Any] = {
+    **_SHORT,
+    **{"init": "fer2013-efficientnet-lite0-s0", "model.weights": "none", "optimiser.lr": 1e-3},
+}
+_LATE: Mapping[str, Any] = {
+    **{"model.fusion": "late", "branches.freeze": ["image", "encoder"], "fit.epochs": 1}
+}
+_CONCAT: Mapping[str, Any] = {"model.fusion": "concat", "fit.epochs": 6}
+
+
+def _branches(image: str, encoder: str) -> dict[str, Any]:
+    return {
+        "model.encoder": "mlp",
+        "branches.image": f"photographs-{image}-fold{{fold}}of{FOLDS}",
+        "branches.encoder": f"photographs-{encoder}-fold{{fold}}of{FOLDS}",
+    }
+
+
 ROWS = {
     "mlp": Trained("landmarks alone: the perceptron, all defaults", {"model.name": "mlp"}),
-    TUNED_MLP: Trained(
-        "the perceptron of FER2013, trained further for 12 epochs",
-        {"model.name": "mlp", "init": "fer2013-mlp-7-s0", "fit.epochs": 12, "optimiser.lr": 1e-3},
+    TUNED_MLP: Trained("the perceptron of FER2013, trained further for 12 epochs", _FURTHER_MLP),
+    f"{TUNED_MLP}-unweighted": Trained(
+        "the same, classes not weighted", {**_FURTHER_MLP, **_UNWEIGHTED}, beside=(BASE, TUNED_MLP)
     ),
     BASE: Trained(
-        "EfficientNet-Lite0 with ImageNet's weights, the recipe of FER2013, 6 epochs", _UNWEIGHTED, _LITE0
+        "EfficientNet-Lite0 with ImageNet's weights, the recipe of FER2013, 6 epochs", _SHORT, _LITE0
     ),
     TUNED: Trained(
         "the EfficientNet-Lite0 of FER2013, trained further for 6 epochs, classes weighted by the inverse "
         "square root of their frequency",
-        {**_UNWEIGHTED, **_WEIGHTED, "init": "fer2013-efficientnet-lite0-s0", "model.weights": "none"},
+        {**_FURTHER, **_WEIGHTED},
         _LITE0,
+    ),
+    f"{TUNED}-unweighted": Trained(
+        "the same, classes not weighted", {**_FURTHER, **_UNWEIGHTED}, _LITE0, beside=(BASE, TUNED)
     ),
     "fusion-late": Trained(
         f"`{TUNED}` and `{TUNED_MLP}`, logits added",
-        {
-            **_BRANCHES,
-            "model.fusion": "late",
-            "branches.freeze": ["image", "encoder"],
-            "fit.epochs": 1,
-        },
-        "fer2013-fusion-lite0.toml",
+        {**_branches(TUNED, TUNED_MLP), **_WEIGHTED, **_LATE},
+        _FUSION,
         beside=(BASE, TUNED),
     ),
     "fusion-concat": Trained(
         f"`{TUNED}` and `{TUNED_MLP}`, features joined",
-        {**_BRANCHES, "model.fusion": "concat", "fit.epochs": 6},
-        "fer2013-fusion-lite0.toml",
+        {**_branches(TUNED, TUNED_MLP), **_WEIGHTED, **_CONCAT},
+        _FUSION,
         beside=(BASE, TUNED),
+    ),
+    "fusion-late-unweighted": Trained(
+        "`fusion-late` of the branches whose classes are not weighted",
+        {**_branches(f"{TUNED}-unweighted", f"{TUNED_MLP}-unweighted"), **_UNWEIGHTED, **_LATE},
+        _FUSION,
+        beside=(BASE, f"{TUNED}-unweighted"),
     ),
 }
 
@@ -166,8 +182,6 @@ def fold_caches(source: LandmarkCache, progress: Progress) -> list[Path]:
 def predicted(name: str, caches: Sequence[Path], progress: Progress) -> Predictions:
     """What a row predicts of all photographs, each by networks that have not seen the person."""
     row = ROWS[name]
-    if row.average:
-        return average_predictions([predicted(member, caches, progress) for member in row.average])
     found = []
     for fold, cache in enumerate(caches, start=1):
         settings: dict[str, Any] = {
@@ -296,11 +310,8 @@ def main(rows: Sequence[str], report: bool) -> None:
 
 def _finished(name: str) -> bool:
     folds = range(1, FOLDS + 1)
-    members = ROWS[name].average or [name]
     return all(
-        (RUNS / f"photographs-{member}-fold{fold}of{FOLDS}" / "tested.parquet").is_file()
-        for member in members
-        for fold in folds
+        (RUNS / f"photographs-{name}-fold{fold}of{FOLDS}" / "tested.parquet").is_file() for fold in folds
     )
 
 
