@@ -7,7 +7,7 @@ r"""What networks trained on photographs tell: landmarks, EfficientNet-Lite0 and
     python experiments/photograph_folds.py --report          # only the page
 
 First: the runs `fer2013-mlp-7-s0` and `fer2013-efficientnet-lite0-s0` of the recipes of these names, from
-which two rows are trained further.
+which rows are trained further.
 
 The people are divided into five parts, stratified by class. Each part is tested once, by networks that are
 trained on the people of the others, a tenth of whom validate: they choose the epoch, and nothing is fitted to
@@ -73,14 +73,21 @@ _SHORT: Mapping[str, Any] = {"fit.epochs": 6, "fit.ema": 0.0}  # some 470 steps:
 _WEIGHTED: Mapping[str, Any] = {"loss.class_weights": "sqrt_inverse"}
 _UNWEIGHTED: Mapping[str, Any] = {"loss.class_weights": "none"}
 _FURTHER_MLP: Mapping[str, Any] = {
-    **{"model.name": "mlp", "init": "fer2013-mlp-7-s0", "fit.epochs": 12, "optimiser.lr": 1e-3}
+    "model.name": "mlp",
+    "init": "fer2013-mlp-7-s0",
+    "fit.epochs": 12,
+    "optimiser.lr": 1e-3,
 }
 _FURTHER: Mapping[str, Any] = {
     **_SHORT,
-    **{"init": "fer2013-efficientnet-lite0-s0", "model.weights": "none", "optimiser.lr": 1e-3},
+    "init": "fer2013-efficientnet-lite0-s0",
+    "model.weights": "none",
+    "optimiser.lr": 1e-3,
 }
 _LATE: Mapping[str, Any] = {
-    **{"model.fusion": "late", "branches.freeze": ["image", "encoder"], "fit.epochs": 1}
+    "model.fusion": "late",
+    "branches.freeze": ["image", "encoder"],
+    "fit.epochs": 1,
 }
 _CONCAT: Mapping[str, Any] = {"model.fusion": "concat", "fit.epochs": 6}
 
