@@ -9,6 +9,7 @@ Writes `landmarkfer/shipped/MODEL/card.md`, puts the card into the export's meta
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 import pandas as pd
@@ -43,12 +44,41 @@ stay on your machine.
 
 ## Where it is weak
 
-It was trained on 48-pixel grey images of seven labels, which people confirm in about 65 of 100 cases.
-Photographs are brought into that frame first, and what small grey images do not show, it does not see. Fear
-and disgust are recognised worst. Faces in profile, hidden, dark or blurred faces are harder. How its accuracy
-depends on age, sex and skin tone has not been measured: FER2013 does not state them. Contempt is none of its
-labels.
+{data} Fear and disgust are recognised worst. Faces in profile, hidden, dark or blurred faces are harder. How
+its accuracy depends on age, sex and skin tone has not been measured: the data do not state them. Contempt is
+none of its labels.
 """
+
+
+class Data(NamedTuple):
+    """Data that trained a model: what they are called, what of them trained, and what is weak in them."""
+
+    name: str
+    text: str
+    weakness: str
+
+
+DATA = {
+    "fer2013": Data(
+        "FER2013",
+        "FER2013 (Goodfellow et al. 2013), its 28,709 training images",
+        "FER2013 has 48-pixel grey images of seven labels, which people confirm in about 65 of 100 cases.",
+    ),
+    "photos": Data(
+        "photographs",
+        "photographs of four fifths of the 2,834 people in half of a public set",
+        "The photographs are of public figures, most of them neutral or happy; most of those of disgust are "
+        "of 11 people.",
+    ),
+}
+"""By the first part of a cache's name."""
+FRAMED = "Photographs are brought into the frame of its images, and what those do not show, it does not see."
+CHOSEN = "This run was chosen among several on photographs of other people than those below, and on the "
+CHOSEN += "validation images."
+FINE_TUNED = {
+    "tf_efficientnet_lite0": "Its image branch is `tf_efficientnet_lite0` with the ImageNet weights of timm "
+    "(Apache License 2.0, see `LICENSE-timm.txt` beside the models), fine-tuned on the data below."
+}
 
 
 def card(model: str, figures: pd.DataFrame) -> str:
@@ -56,6 +86,10 @@ def card(model: str, figures: pd.DataFrame) -> str:
     name = model.rpartition("-")[0]
     folder = ROOT / model
     config = RunFolder(folder).read_config()
+    caches = config.cache.names
+    trained = [DATA[cache.partition("-")[0]] for cache in caches]
+    several = len(caches) > 1
+    backbone = config.settings.model.keywords.get("backbone")
     known = figures[figures["model"] == model].set_index(["subset", "metric"])
     sizes = {file: (folder / file).stat().st_size / 1e6 for file in ("model.safetensors", "model.onnx")}
     detector_text = (
@@ -67,22 +101,25 @@ def card(model: str, figures: pd.DataFrame) -> str:
         f"A `{config.settings.model.name}` model of {SHIPPED[name]}; landmarks are of {detector_text}. "
         f"{config.parameters:,} parameters, {sizes['model.safetensors']:.1f} MB as safetensors, "
         f"{sizes['model.onnx']:.1f} MB as ONNX. Made by `{known['run'].iloc[0]}` (version "
-        f"{known['version'].iloc[0]}, seed {config.settings.seed}) with `experiments/ship_models.py`.",
+        f"{known['version'].iloc[0]}, seed {config.settings.seed}) with `experiments/ship_models.py`."
+        + (f" {FINE_TUNED[backbone]}" if backbone in FINE_TUNED else ""),
         "",
         "## Data and protocol",
         "",
-        "FER2013 (Goodfellow et al. 2013), its 28,709 training images, of which a tenth validates; "
-        "pixel-identical images stay on one side. The epoch, the temperature, the prediction sets and the "
-        "thresholds of abstention were chosen on the validation images. The figures below are of the ONNX "
-        "file that ships; the test images chose nothing. This run was chosen among several on photographs of "
-        "other people than those below, and on the validation images.",
+        f"{' and '.join(data.text for data in trained)}, of which a tenth validates; pixel-identical images "
+        "stay on one side, and so do images of one person where people are known. The epoch, the "
+        "temperature, the prediction sets and the thresholds of abstention were chosen on the validation "
+        "images. The figures below are of the ONNX file that ships; the test images chose nothing."
+        + ("" if several else f" {CHOSEN}"),
         "",
         "## Accuracy",
         "",
         "| images | number | accuracy | balanced accuracy | macro-F1 | ECE |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for subset, text in SUBSETS.items():
+    of_caches = {name: data.name for name, data in zip(caches, trained, strict=True)}
+    of_caches |= {f"val of {cache}": f"{text}, validation" for cache, text in of_caches.items()}
+    for subset, text in {**SUBSETS, **(of_caches if several else {})}.items():
         if (subset, "accuracy") in known.index:
             scores = " | ".join(_score(known, subset, one) for one in SCORES)
             images = int(known.loc[(subset, "accuracy"), "images"])
@@ -92,14 +129,18 @@ def card(model: str, figures: pd.DataFrame) -> str:
         "Percent, with 95 % bootstrap intervals over images; an image without a face counts. Prediction sets "
         f"of 90 % stated coverage hold the label of {_score(known, 'test', 'set_coverage')} of the test "
         f"images, with {known.loc[('test', 'set_size'), 'value']:.2f} classes on average.",
-        "",
-        "| class | recall | precision | test images |",
-        "| --- | ---: | ---: | ---: |",
     ]
-    for label in config.classes:
-        images = int(known.loc[("test", f"recall_{label}"), "images"])
-        recall, precision = (_score(known, "test", f"{one}_{label}") for one in ("recall", "precision"))
-        lines.append(f"| {label} | {recall} | {precision} | {images:,} |")
+    for cache, data in zip(caches, trained, strict=True):
+        subset = cache if several else "test"
+        lines += [
+            "",
+            f"| class, {data.name} | recall | precision | test images |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        for label in config.classes:
+            images = int(known.loc[(subset, f"recall_{label}"), "images"])
+            recall, precision = (_score(known, subset, f"{one}_{label}") for one in ("recall", "precision"))
+            lines.append(f"| {label} | {recall} | {precision} | {images:,} |")
     tested, clean = (int(known.loc[(subset, "accuracy"), "images"]) for subset in ("test", "clean"))
     lines += [
         "",
@@ -108,7 +149,7 @@ def card(model: str, figures: pd.DataFrame) -> str:
         "",
         *_photographs(known["run"].iloc[0]),
         *_corrupted(model),
-        USE,
+        USE.format(data=" ".join([*(data.weakness for data in trained), *([] if several else [FRAMED])])),
     ]
     return "\n".join(lines)
 

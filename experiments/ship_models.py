@@ -21,7 +21,7 @@ from torch import Tensor
 
 from landmarkfer import __version__
 from landmarkfer.calibration.answers import answer_thresholds
-from landmarkfer.data.cache import LandmarkCache, find_cache
+from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.dataset import label_images
 from landmarkfer.data.framing import training_frame
 from landmarkfer.data.splits import has_duplicate_in
@@ -34,7 +34,7 @@ from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.onnx import METADATA, OnnxNetwork
 from landmarkfer.inference.torch_network import TorchNetwork
 from landmarkfer.metrics.predictions import Predictions
-from landmarkfer.metrics.report import Evaluation, evaluate_predictions
+from landmarkfer.metrics.report import SUBSETS, Evaluation, evaluate_predictions
 from landmarkfer.runs.folder import RunFolder, TrainedModel, find_run
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     detector = original.info.extraction["detector"]
     folder = RunFolder(shipped_folder(name, detector))
     folder.path.mkdir(parents=True, exist_ok=True)
-    cache = LandmarkCache.open(find_cache(original.trained.config.cache.path))
+    cache = original.trained.config.cache.open()
     trained = with_frame(folded(run), run, cache)
     file = folder.path / "model.onnx"
     export_onnx(TorchNetwork(trained, name), file)
@@ -68,7 +68,7 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     compare(name, original, TorchNetwork.of_run(folder, "cpu"), OnnxNetwork(file), images["val"][1])
     for path in (folder.weights_file, file):
         log.info("%s: %.2f MB", path, path.stat().st_size / 1e6)
-    frames = [figures(evaluations["val"][0], "val"), figures(evaluations["test"][0], None)]
+    frames = [figures(found, split) for split, (found, _) in evaluations.items()]
     return pd.concat(frames, ignore_index=True).assign(
         model=f"{name}-{detector}", run=run.name, version=__version__
     )
@@ -172,7 +172,7 @@ def evaluate(network: Network, table: pd.DataFrame, arrays: FaceArrays) -> tuple
     """Evaluate a model on images."""
     classes = network.info.classes
     outputs = network.outputs(arrays)
-    subset = table["subset"].astype(object)
+    subset, group = (table[name].astype(object) for name in ("subset", "group"))
     predictions = Predictions(
         ids=table["id"].to_numpy(object),
         labels=pd.Categorical(table["label"], categories=list(classes)).codes.astype(np.int64),
@@ -184,28 +184,35 @@ def evaluate(network: Network, table: pd.DataFrame, arrays: FaceArrays) -> tuple
         sets=network.sets(outputs, 0.9),
         subset=subset.where(subset.notna(), None).to_numpy(object),
         clean=table["clean"].to_numpy(object),
+        groups=group.where(group.notna(), None).to_numpy(object) if group.notna().any() else None,
+        caches=table["cache"].to_numpy(object) if table["cache"].notna().any() else None,
     )
     return evaluate_predictions(predictions), predictions
 
 
-def figures(evaluation: Evaluation, only: str | None) -> pd.DataFrame:
-    """The figures of an evaluation, a row each, with their intervals."""
+def figures(evaluation: Evaluation, split: str) -> pd.DataFrame:
+    """The figures of an evaluation, a row each, with their intervals.
+
+    Of validation images, they are those of all, `val`, and of each of several caches, `val of <cache>`.
+    """
     rows = []
     for subset, report in evaluation.subsets.items():
-        if only is not None and subset != "test":
-            continue
+        if split == "val":
+            if subset in SUBSETS and subset != "test":
+                continue
+            subset = "val" if subset == "test" else f"val of {subset}"
         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "brier"):
             low, high = report.intervals.get(metric, (None, None))
-            rows.append((only or subset, metric, getattr(report, metric), low, high, report.n))
+            rows.append((subset, metric, getattr(report, metric), low, high, report.n))
         for label, scores in report.per_class.items():
             for metric in ("precision", "recall", "f1"):
                 low, high = scores.intervals.get(metric, (None, None))
                 value = getattr(scores, metric)
-                rows.append((only or subset, f"{metric}_{label}", value, low, high, scores.support))
+                rows.append((subset, f"{metric}_{label}", value, low, high, scores.support))
         if report.sets is not None:
             low, high = report.sets.interval
-            rows.append((only or subset, "set_coverage", report.sets.coverage, low, high, report.n))
-            rows.append((only or subset, "set_size", report.sets.size, None, None, report.n))
+            rows.append((subset, "set_coverage", report.sets.coverage, low, high, report.n))
+            rows.append((subset, "set_size", report.sets.size, None, None, report.n))
     return pd.DataFrame(rows, columns=["subset", "metric", "value", "low", "high", "images"])
 
 
