@@ -107,8 +107,8 @@ ROWS = {
         "the same, classes not weighted", {**_FURTHER_MLP, **_UNWEIGHTED}, beside=(BASE, TUNED_MLP)
     ),
     BASE: Trained(
-        "EfficientNet-Lite0 with ImageNet's weights, 96 px, 6 epochs, one cycle up to lr 7e-4, batch 32",
-        {**_SHORT, "optimiser.lr": 7e-4, "fit.batch_size": 32},
+        "EfficientNet-Lite0 with ImageNet's weights, 96 px, 6 epochs, one cycle up to lr 1e-3, batch 64",
+        {**_SHORT, "optimiser.lr": 1e-3},
         _LITE0,
     ),
     TUNED: Trained(
