@@ -4,10 +4,11 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.cli.train_options import distinct
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--seed",

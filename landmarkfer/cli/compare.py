@@ -4,8 +4,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-class _TwoLists(click.RichCommand):
+
+class _TwoLists(Command):
     """Takes several values after `--with`, as the shell's braces give them: up to the next option."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.cli.extract import CropSize
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("cache", required=False)
 @click.option(
     "--out", metavar="NAME|FOLDER", help="Where to write the new cache. [CACHE's name, and -corrupted]"

@@ -2,8 +2,10 @@
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 def env() -> None:
     """Show versions, devices, detectors and paths: what a bug report needs.
 

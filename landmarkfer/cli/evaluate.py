@@ -5,11 +5,12 @@ from typing import Literal
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.cli.prior_option import read_prior
 from landmarkfer.cli.train_options import merged_classes
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--cache", help="Evaluate on another cache than the one trained on.")
 @click.option(

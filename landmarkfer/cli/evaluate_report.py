@@ -29,6 +29,8 @@ SHIFTED = {
 """What the figures of `metrics.report.shifted_figures` are called."""
 DIFFERENT_SHARES = 0.1
 """Distance of class shares (total variation) from which on they are said to differ."""
+LEAST_NAMED = 0.0005
+"""By how much the share of a class must differ to be named, so that no two equal figures are shown."""
 LOWEST = "lowest\nrecall"
 """Heading of the column that holds a class's name, too."""
 
@@ -96,7 +98,8 @@ def shares_remark(other: OtherData) -> str | None:
     """How frequent the classes are here and in training, where that differs, and what to do; else None."""
     if sum(abs(here - trained) for trained, here in other.shares.values()) / 2 < DIFFERENT_SHARES:
         return None
-    most = sorted(other.shares.items(), key=lambda one: -abs(one[1][1] - one[1][0]))[:3]
+    apart = {name: both for name, both in other.shares.items() if abs(both[1] - both[0]) >= LEAST_NAMED}
+    most = sorted(apart.items(), key=lambda one: -abs(one[1][1] - one[1][0]))[:3]
     text = ", ".join(f"{name} {100 * a:.1f} and {100 * b:.1f} %" for name, (a, b) in most)
     return (
         f"Classes are not as frequent in {other.cache} as in training ({text}): --prior CLASS=SHARE for each "

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("run")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The file. [RUN.onnx]")
 @click.option("--cache", metavar="NAME|FOLDER", help="Faces to check it on. [the run's own]")

@@ -6,6 +6,7 @@ from typing import Any
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.cli.source_options import SOURCE_OPTIONS, source_options
 
 
@@ -24,7 +25,7 @@ class CropSize(click.ParamType):
             self.fail(f"{value!r} is neither `none` nor a number of pixels from 16 to 1024.", param, ctx)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--cache", metavar="NAME|FOLDER", help="Where to write; a name lies under ./cache. [SOURCE's name]"

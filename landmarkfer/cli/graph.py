@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.errors import SourceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def graph() -> None:
     """
 
 
-@graph.command("list")
+@graph.command("list", cls=Command)
 def list_graphs() -> None:
     """Statistics of every named graph: undirected edges, nodes with and without an edge, degrees.
 
@@ -60,7 +61,7 @@ def list_graphs() -> None:
     Console().print(table)
 
 
-@graph.command()
+@graph.command(cls=Command)
 @name_argument
 @k_option
 def show(name: str, k: int | None) -> None:
@@ -99,7 +100,7 @@ def show(name: str, k: int | None) -> None:
     Console().print(table)
 
 
-@graph.command()
+@graph.command(cls=Command)
 @click.argument("name", metavar="NAME|FILE", required=False)
 @click.option(
     "--image",
@@ -145,7 +146,7 @@ def plot(
         click.echo(f"Wrote {path}")
 
 
-@graph.command()
+@graph.command(cls=Command)
 @name_argument
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; its suffix is the format."

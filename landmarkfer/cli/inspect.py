@@ -4,8 +4,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("cache", required=False)
 @click.option(
     "--near-duplicates/--no-near-duplicates",

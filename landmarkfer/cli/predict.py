@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
+
 if TYPE_CHECKING:
     from landmarkfer.inference.write import TableFormat
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "--run", "model", metavar="RUN|FILE", help="A run, an .onnx export, `fusion` or `landmarks`. [fusion]"

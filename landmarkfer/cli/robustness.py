@@ -4,8 +4,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--images", type=click.IntRange(min=1), default=500, show_default=True, help="How many test images."

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
+
 SORTS = (
     *("name", "model", "data", "seed", "epochs", "state", "val", "test", "f1", "params", "time", "lineage"),
     "created",
@@ -17,7 +19,7 @@ def _picture(context: click.Context, parameter: click.Parameter, path: Path | No
     return path
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option(
     "--sort",

@@ -5,6 +5,7 @@ from typing import Any
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 from landmarkfer.cli.train_options import (
     distinct,
     given_options,
@@ -16,7 +17,7 @@ from landmarkfer.cli.train_options import (
 from landmarkfer.models import MODELS
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--model", type=click.Choice(list(MODELS)), help="Which model; gnn if no recipe says otherwise."
 )
@@ -88,7 +89,7 @@ def train(
       landmarkfer train --model gnn --graph knn --seed 1 --epochs 20
       landmarkfer train --recipe experiments/recipes/fer2013-mlp.toml
       landmarkfer train --set model.readout=region --set augment.jitter=0.1
-      landmarkfer train --model image --set model.weights=pretrained
+      landmarkfer train --model image --set model.backbone=resnet18
       landmarkfer train --model fusion --fusion gated --set model.encoder=mlp
       landmarkfer train --model mlp --seed 0 --seed 1 --seed 2 --per-class 100
       landmarkfer train --model mlp --folds 5 --class happy --class sad

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from landmarkfer.cli.command import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), help="Trainings in all; as the recipe says if unset.")
 @click.option(

@@ -50,7 +50,7 @@ class DataSettings(BaseModel):
         if twice:
             raise ValueError(f"class '{min(twice)}' is merged into more than one")
         if len(self.classes) == 1:
-            raise ValueError("one class alone leaves nothing to classify")
+            raise ValueError(f"data.classes has '{self.classes[0]}' alone, which leaves nothing to classify")
         return self
 
 

@@ -314,7 +314,10 @@ class TrainSettings(BaseModel):
                 raise ValueError(f"branches and {other} both initialise or freeze; choose one")
         if self.stages:
             if self.fit.epochs:
-                raise ValueError("the stages have epochs of their own; leave fit.epochs out")
+                raise ValueError(
+                    "the stages have epochs of their own; leave fit.epochs (--epochs) out, or set other "
+                    "stages: --set 'stages=[{train=\"head\", epochs=1}]'"
+                )
             if self.optimiser.schedule == "onecycle":
                 raise ValueError(
                     "optimiser.schedule = 'onecycle' cannot restart with each stage; take cosine or constant"

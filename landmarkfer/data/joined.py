@@ -28,6 +28,8 @@ from landmarkfer.face.landmarks import N_LANDMARKS
 AnyPath = str | os.PathLike[str]
 
 _PREFIXED = ("id", "group")
+_SHOWN = 12
+"""Characters of a hash that a message shows."""
 _STRING = SCHEMA.field("id").type
 
 
@@ -67,7 +69,7 @@ def join_caches(members: Sequence[LandmarkCache]) -> LandmarkCache:
                 )
             if other.fingerprint == one.fingerprint:
                 raise CacheError(f"{other.path} and {one.path} hold the same images; name one of them.")
-        if differences := _differences(first.manifest, one.manifest):
+        if differences := _differences(first, one):
             raise CacheError(
                 f"{one.path} was not extracted as {first.path}, and a model needs landmarks made alike: "
                 f"{'; '.join(differences)}; extract one of them again, with the settings of the other."
@@ -75,14 +77,19 @@ def join_caches(members: Sequence[LandmarkCache]) -> LandmarkCache:
     return JoinedCache(members)
 
 
-def _differences(first: Manifest, other: Manifest) -> list[str]:
+def _differences(one: LandmarkCache, another: LandmarkCache) -> list[str]:
     """How the landmarks of two caches were made differently."""
+    first, other = one.manifest, another.manifest
     pairs = [
         ("the detector", first.detector.name, other.detector.name),
         ("the hash of the detector's model", first.detector.model_sha256, other.detector.model_sha256),
         ("passes", first.settings.get("passes", 1), other.settings.get("passes", 1)),
     ]
-    return [f"{what} is {there} there and {here} here" for what, there, here in pairs if there != here]
+    return [
+        f"{what} is {str(its)[:_SHOWN]} in {one.name} and {str(others)[:_SHOWN]} in {another.name}"
+        for what, its, others in pairs
+        if its != others
+    ]
 
 
 class JoinedCache(LandmarkCache):

@@ -42,7 +42,10 @@ _LOOK = (
 )
 _TRY: Mapping[Advice, Mapping[Kind, str]] = {
     "network": {
-        "one_class": "try another optimiser.lr, more epochs, or loss.class_weights=sqrt_inverse",
+        "one_class": (
+            "try another optimiser.lr, more epochs, or a higher step of loss.class_weights (none, "
+            "sqrt_inverse, inverse)"
+        ),
         "class_at_chance": (
             "raise loss.class_weights (none, sqrt_inverse, inverse) or set sampling.name=balanced, add "
             "images of them, or leave them out with data.classes"
@@ -165,6 +168,8 @@ def averaging_warnings(
         f"correctly, the plain ones {shares[0]:.1%}"
     )
     better = fitting_decay(steps)
+    if young and not 0 < better < decay and shares[1] >= shares[0]:
+        return []  # no average is younger, and this one is no worse than the plain weights
     fits = f"fit.ema={better:g} fits {counted(steps, 'step')}"
     if not 0 < better < decay:
         fits = "train with fit.ema=0"
@@ -200,7 +205,7 @@ def _one_class(
     number = int(predicted[0])
     actual = counts.sum(axis=1)
     why = "the model does not distinguish the classes"
-    if actual[number] == actual.max():
+    if actual[number] == actual.max() and (actual == actual.max()).sum() == 1:
         why = "the model has learnt which class is most common, nothing else"
     return ModelWarning(
         kind="one_class",

@@ -59,7 +59,10 @@ class ImageModel(FaceModel):
     ) -> None:
         super().__init__(num_classes)
         if weights == "pretrained" and backbone in OWN:
-            raise ValueError(f"there are no pretrained weights of '{backbone}', only of timm's backbones")
+            raise ValueError(
+                f"there are no pretrained weights of '{backbone}', only of timm's backbones, such as "
+                "model.backbone=tf_efficientnet_lite0"
+            )
         self.backbone_name = backbone
         self.size = size
         self.channels = channels

@@ -41,14 +41,19 @@ OWN_TEST_LEGEND = (
 )
 MATRIX_LEGEND = (
     "Percent; mean ± standard deviation over training seeds. A column is over the same images for all rows, "
-    "those that every row has to be tested on: {images}. Rows that were trained on a data set are tested on "
+    "those that every row has to be tested on: {images}; images of a class that a row does not know are left "
+    "out of all. Balanced accuracy is over the classes that have images; macro-F1 also counts, as 0, a class "
+    "that has none and is predicted. Rows that were trained on a data set are tested on "
     "its test images, and others on its test images, or all where it has no test split."
 )
+LEAST_GROUPS = 6
+"""Of fewer groups, no permutation test can give a p below 0.05."""
 PAIRS_LEGEND = (
     "Points of accuracy on the other data, on the same images of both. *95 % interval*: bootstrap of the "
     "mean over seeds. *p*: permutation test that exchanges the shares of seeds that are correct; *Holm*: "
     "corrected for all pairs and data sets together. Where a number of groups (people or sequences) is "
-    "given, both draw and exchange whole groups of images, and else images."
+    "given, both draw and exchange whole groups of images, and else images; of few groups there is no "
+    "interval, since it would be too narrow."
 )
 
 
@@ -318,11 +323,15 @@ def _data_of(rows: Sequence[_Row]) -> list[str]:
 
 
 def _elsewhere(rows: Sequence[_Row], trained_on: Mapping[str, str] | None) -> str:
-    """Accuracy and macro-F1 on each other data set, and what the rows were trained on unless that is None."""
+    """The scores on each other data set, and what the rows were trained on unless that is None."""
     columns = [
         Column(f"{name.removeprefix(ELSEWHERE)}, {heading}", name, metric)
         for name in _data_of(rows)
-        for heading, metric in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
+        for heading, metric in (
+            ("accuracy", "accuracy"),
+            ("balanced", "balanced_accuracy"),
+            ("macro-F1", "macro_f1"),
+        )
     ]
     shown = [row for row in rows if trained_on is None or row.elsewhere()]
     about = {row.experiment: [row.model, row.graph] for row in rows}
@@ -359,6 +368,7 @@ def _pairs(rows: Sequence[_Row], pairs: Sequence[PairSettings]) -> str:
             if not found:
                 continue
             images = f"{found['n']:,.0f}"
+            interval = f"{100 * found['difference_low']:+.2f} to {100 * found['difference_high']:+.2f}"
             if "groups" in found:
                 images += f" ({found['groups']:,.0f} groups)"
             cells.append(
@@ -367,7 +377,7 @@ def _pairs(rows: Sequence[_Row], pairs: Sequence[PairSettings]) -> str:
                     data,
                     images,
                     f"{100 * found['difference']:+.2f}",
-                    f"{100 * found['difference_low']:+.2f} to {100 * found['difference_high']:+.2f}",
+                    ABSENT if found.get("groups", LEAST_GROUPS) < LEAST_GROUPS else interval,
                     probability_text(found["p_permutation"]),
                     probability_text(found["p_holm"]),
                 ]

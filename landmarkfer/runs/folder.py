@@ -241,8 +241,11 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
             break
         except FileExistsError:
             if name is not None:
+                known, resume = "a run", f"resume it with `landmarkfer train --resume {name}`, "
+                if RunFolder(path).finished:
+                    known, resume = "a finished run", ""
                 raise RunError(
-                    f"there is a run '{name}' in {root}; resume it with `landmarkfer train --resume {name}`, "
-                    "choose another --name, or delete that folder."
+                    f"there is {known} '{name}' in {root}; {resume}choose another --name, or delete that "
+                    "folder."
                 ) from None
     return RunFolder(path)

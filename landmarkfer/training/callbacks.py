@@ -1,7 +1,7 @@
 """Callbacks of the training loop: the table of epochs, progress, and checkpoints written atomically."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +156,16 @@ class TrainingProgress(pl.Callback):
 
     Args:
         progress: Counts them.
+        monitor: The figure that chooses the epoch, whose best value is shown.
         caches: Names of the caches, where there are several.
     """
 
-    def __init__(self, progress: Progress, caches: Sequence[str] = ()) -> None:
+    def __init__(self, progress: Progress, monitor: str, caches: Sequence[str] = ()) -> None:
         self._progress = progress
+        self._monitor = monitor
         self._caches = caches
-        self._best = float("-inf")
+        self._better: Callable[..., float] = min if lower_is_better(monitor) else max
+        self._best: float | None = None
         self._note = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -177,12 +180,16 @@ class TrainingProgress(pl.Callback):
         """Note the epoch's figures."""
         figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
         accuracy = figures.get("val_accuracy", float("nan"))
-        self._best = max(self._best, accuracy)
+        found = figures.get(self._monitor, float("nan"))
+        self._best = found if self._best is None else self._better(self._best, found)
+        share = not self._monitor.startswith("val_loss")
+        best = f"{self._best:.1%}" if share else f"{self._best:.3f}"
+        of_what = "" if self._monitor == "val_accuracy" else f" {self._monitor}"
         of_each = ", ".join(f"{name} {figures[f'val_accuracy_{name}']:.1%}" for name in self._caches)
         self._note = (
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             f"  loss {figures.get('train_loss', float('nan')):.3f}"
-            f"  val accuracy {accuracy:.1%}{f' ({of_each})' if of_each else ''}  best {self._best:.1%}"
+            f"  val accuracy {accuracy:.1%}{f' ({of_each})' if of_each else ''}  best{of_what} {best}"
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -230,5 +237,5 @@ def build_callbacks(
         callbacks.append(OneCheckpoint(run.last_checkpoint, every_n_train_steps=fit.checkpoint_every))
     if fit.patience:
         callbacks.append(Patience(fit.monitor, patience=fit.patience, mode=mode))
-    callbacks.append(TrainingProgress(progress, caches))
+    callbacks.append(TrainingProgress(progress, fit.monitor, caches))
     return callbacks

@@ -6,8 +6,10 @@ batches, since one's own images are few (`DEFAULTS`). Whatever is stated goes be
 what would make it another model, which is refused.
 """
 
+import logging
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from landmarkfer.config.recipes import merged, parse_settings
@@ -19,6 +21,8 @@ from landmarkfer.runs.config import RunConfig
 from landmarkfer.runs.folder import is_run
 from landmarkfer.runs.shipped import SHIPPED, shipped_run
 
+logger = logging.getLogger(__name__)
+
 DEFAULT = "shipped"
 """What names the first of `SHIPPED`."""
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -26,6 +30,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "fit": {"epochs": 10, "batch_size": 32},
 }
 """Settings of fine-tuning, unless they are stated."""
+FREE = ("dropout", "drop_path", "fusion_dropout", "hidden")
+"""Keywords of the model that matter in training alone, so that they may be stated."""
 
 
 def with_shipped(settings: TrainSettings) -> TrainSettings:
@@ -45,8 +51,8 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
     name, _, wanted = (next(iter(SHIPPED)) if init == DEFAULT else init).partition("-")
     if name not in SHIPPED:
         return settings
-    cache = open_cache(settings.cache)
-    made, where = cache.manifest, str(cache.path)
+    faces = open_cache(settings.cache)
+    made, where = faces.manifest, str(faces.path)
     detector = made.detector.name
     run = shipped_run(f"{name}-{detector}")
     if wanted not in ("", detector) or run is None:
@@ -56,6 +62,8 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
         )
     config = run.read_config()
     _check_images(name, config, made, where)
+    trained = (config.cache.extraction or {}).get("passes", 1)
+    _tell_passes(name, where, trained, made.settings.get("passes", 1))
     _check_stated(init, settings, config)
     stated = settings.model_dump(exclude_unset=True)
     taken = {
@@ -64,7 +72,8 @@ def with_shipped(settings: TrainSettings) -> TrainSettings:
         "augment": config.settings.augment.model_dump(),
         "prediction": {"crops": config.settings.prediction.crops},
     }
-    own = {"init": run.name, "model": taken["model"]}
+    free = {key: value for key, value in stated.get("model", {}).items() if key in FREE}
+    own = {"init": run.name, "model": taken["model"] | free}
     defaults = deepcopy(DEFAULTS)
     if settings.stages:  # which have epochs of their own
         del defaults["fit"]["epochs"]
@@ -94,11 +103,23 @@ def _check_images(name: str, config: RunConfig, made: Manifest, where: str) -> N
     )
 
 
+@cache  # said once, however often settings are resolved
+def _tell_passes(name: str, where: str, wanted: int, there: int) -> None:
+    """Say where landmarks are not the mean of as many detections as those that the model was trained on."""
+    if there != wanted:
+        logger.warning(
+            "the model that ships as '%s' was trained on landmarks averaged over %d detections, and those "
+            "of %s are over %d; `landmarkfer extract --passes %d` makes them alike",
+            *(name, wanted, where, there, wanted),
+        )
+
+
 def _check_stated(init: str, settings: TrainSettings, config: RunConfig) -> None:
     """Refuse what is stated of the model and contradicts the one that ships."""
     model = config.settings.model
     if "model" in settings.model_fields_set:
-        stated = {key: getattr(settings.model, key) for key in settings.model.model_fields_set}
+        keys = settings.model.model_fields_set - set(FREE)
+        stated = {key: getattr(settings.model, key) for key in keys}
         _check_same(init, "model", stated, {"name": model.name, **model.keywords})
     if "normalisation" in settings.model_fields_set:
         _check_same(

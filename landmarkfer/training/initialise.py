@@ -1,7 +1,8 @@
 """A model with its first weights: fresh ones, pretrained ones, or those of finished runs."""
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from landmarkfer.models import build_model
 from landmarkfer.models.classifier import Branch, Classifier
 from landmarkfer.progress import counted
 from landmarkfer.runs.folder import RunFolder, find_run, is_run
-from landmarkfer.runs.shipped import shipped_run
+from landmarkfer.runs.shipped import SHIPPED, shipped_run
 from landmarkfer.training.cache_shares import drawn_shares, image_weights
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def initialise_model(
             model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
             initialise_from(model, settings.init, dataset.classes)
-    initialise_branches(model, settings.branches, fresh=fresh)
+    initialise_branches(model, settings.branches, keywords, fresh=fresh)
     return model
 
 
@@ -111,16 +112,20 @@ def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
     return pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
 
 
-def initialise_branches(model: Classifier, settings: BranchSettings, *, fresh: bool) -> None:
+def initialise_branches(
+    model: Classifier, settings: BranchSettings, keywords: Mapping[str, Any], *, fresh: bool
+) -> None:
     """Initialise the branches of a fused model from finished runs, and freeze those that are not trained.
 
     Args:
         model: The fused model.
         settings: Which runs, and which branches.
+        keywords: Of the fused model.
         fresh: False where a checkpoint is loaded next.
 
     Raises:
-        RunError: There is no such run, it is not finished, or its model is another one.
+        RunError: There is no such run, it is not finished, or its model is another one; or a branch that is
+            frozen was trained on images that it would see otherwise now.
         SettingsError: A branch cannot be frozen.
     """
     runs: dict[Branch, str | None] = {
@@ -131,8 +136,11 @@ def initialise_branches(model: Classifier, settings: BranchSettings, *, fresh: b
         if wanted is None or not fresh:
             continue
         run = find_run(wanted)
+        trained = run.load()
+        if name in settings.freeze:
+            _check_view(run, trained.config.settings.model.keywords, keywords, name)
         try:
-            model.initialise_branch(name, run.load().model.tensors())
+            model.initialise_branch(name, trained.model.tensors())
         except ValueError as error:
             raise RunError(
                 f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
@@ -145,6 +153,24 @@ def initialise_branches(model: Classifier, settings: BranchSettings, *, fresh: b
             raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
 
 
+def _check_view(
+    run: RunFolder, trained: Mapping[str, Any], keywords: Mapping[str, Any], branch: Branch
+) -> None:
+    """Refuse a frozen branch that would see images otherwise than in its training; its tensors fit all sizes.
+
+    Raises:
+        RunError: It would.
+    """
+    for name in ("size", "crop", "keep_resolution"):
+        if name in trained and trained[name] != keywords.get(name):
+            here, there = (json.dumps(value) for value in (keywords.get(name), trained[name]))
+            raise RunError(
+                f"run '{run.name}' was trained with model.{name}={there}, and this model has "
+                f"model.{name}={here}, with which the frozen {branch} branch would see images otherwise; set "
+                f"model.{name}={there}, or name another run."
+            )
+
+
 def initial_run(name: str) -> RunFolder:
     """The run that a training is initialised from: a run, or a model that ships.
 
@@ -152,7 +178,11 @@ def initial_run(name: str) -> RunFolder:
         RunError: There is no such run.
     """
     shipped = None if is_run(name) else shipped_run(name)
-    return find_run(name) if shipped is None else shipped
+    try:
+        return find_run(name) if shipped is None else shipped
+    except RunError as error:
+        names = ", ".join(f"'{one}'" for one in ("shipped", *SHIPPED))
+        raise RunError(f"{str(error).removesuffix('.')}; the models that ship are {names}.") from error
 
 
 def initialise_from(model: Classifier, name: str, classes: Sequence[str] | None = None) -> None:

@@ -62,8 +62,9 @@ def train_multirun(
     """
     runs = []
     for number, settings in enumerate(wanted, start=1):
-        progress.say(f"run {number} of {len(wanted)}: {settings.name}")
         finished = settings.name is not None and RunFolder(runs_root / settings.name).finished
+        known = ", which is finished" if finished else ""
+        progress.say(f"run {number} of {len(wanted)}: {settings.name}{known}")
         runs.append(train_or_resume(settings, runs_root=runs_root, progress=progress))
         if finished:
             repeat_warnings(runs[-1])

@@ -1,7 +1,9 @@
+import click
 import pytest
 from click.testing import CliRunner
 
 from landmarkfer.cli import cli
+from landmarkfer.cli.command import Command
 
 
 def commands(command=cli, path=()):
@@ -38,3 +40,22 @@ def test_ctrl_c_is_one_sentence_and_130(monkeypatch, command, advice):
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 130
     assert result.output == f"Interrupted. {advice}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["evaluate", "a", "--cache", "b", "--cache", "c"], "--cache"),
+        (["train", "--model", "mlp", "--epochs", "3", "--model", "gnn"], "--model"),
+        (["graph", "show", "knn", "--k", "3", "--k", "4"], "--k"),
+        (["compare", "a", "--with", "b", "c", "--cache", "d", "--cache", "e"], "--cache"),
+    ],
+)
+def test_an_option_of_one_value_is_refused_where_it_is_repeated(arguments, option):
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert f"{option} is given 2 times; give it once." in result.output
+
+
+def test_every_command_refuses_repeated_options():
+    assert all(isinstance(one, Command) for _, one in commands() if not isinstance(one, click.Group))

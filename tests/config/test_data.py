@@ -16,5 +16,5 @@ def test_a_class_is_merged_into_one_class():
 
 
 def test_one_class_is_nothing_to_classify():
-    with pytest.raises(SettingsError, match="one class alone"):
+    with pytest.raises(SettingsError, match=r"data\.classes has 'sad' alone, which leaves nothing"):
         load_settings(overrides={"data.classes": ["sad"]})

@@ -37,7 +37,10 @@ def test_what_a_user_writes_is_answered_in_plain_words(assignment, text):
 def test_settings_that_disagree_are_named_and_not_all_of_them_printed():
     with pytest.raises(SettingsError) as error:
         load_settings(overrides={"stages": [{"train": "head", "epochs": 2}], "fit.epochs": 3})
-    assert str(error.value) == "the settings: the stages have epochs of their own; leave fit.epochs out."
+    assert str(error.value) == (
+        "the settings: the stages have epochs of their own; leave fit.epochs (--epochs) out, or set other "
+        "stages: --set 'stages=[{train=\"head\", epochs=1}]'."
+    )
 
 
 class Anything(BaseModel):

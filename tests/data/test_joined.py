@@ -105,8 +105,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("made", "said"),
         [
-            ({"detector": "landmarker"}, "the detector is none there and landmarker here"),
-            ({"settings": {"passes": 3}}, "passes is 1 there and 3 here"),
+            ({"detector": "landmarker"}, "the detector is none in a and landmarker in other"),
+            ({"settings": {"passes": 3}}, "passes is 1 in a and 3 in other"),
         ],
     )
     def test_landmarks_made_otherwise(self, caches, rows_of, tmp_path, made, said):

@@ -101,6 +101,13 @@ class TestBranches:
                 assert torch.equal(model.image.state_dict()[name], value), name
         assert model.head.weight.abs().max() > 0
 
+    def test_a_frozen_branch_sees_images_as_in_its_training(self, image_settings, image_run, tmp_path):
+        branches = {"branches.image": str(image_run.path), "branches.freeze": ["image"], "model.crop": 0.5}
+        with pytest.raises(
+            RunError, match=r"run 'pixels' was trained with model\.crop=1\.0, .* set model\.crop="
+        ):
+            train(image_settings("fusion", **SMALL | branches), runs_root=tmp_path)
+
     def test_a_run_of_another_model(self, image_settings, encoder_run, tmp_path):
         settings = image_settings("fusion", **SMALL | {"branches.image": str(encoder_run.path)})
         with pytest.raises(RunError, match="not the image branch"):

@@ -29,9 +29,13 @@ class TestOneClass:
         assert found.sentence == (
             "every validation image was predicted as 'happy': the model has learnt which class is most "
             "common, nothing else; try another optimiser.lr, more epochs, or "
-            "loss.class_weights=sqrt_inverse."
+            "a higher step of loss.class_weights (none, sqrt_inverse, inverse)."
         )
         assert found.classes[0].model_dump() == dict(name="happy", images=50, correct=50, predicted=60)
+
+    def test_of_classes_that_are_equally_frequent(self):
+        (found,) = collapse_warnings([[0, 5, 0], [0, 5, 0], [0, 5, 0]], CLASSES)
+        assert "as 'happy': the model does not distinguish the classes; try" in found.sentence
 
     def test_another_one(self):
         (found,) = collapse_warnings([[4, 0, 0], [50, 0, 0], [6, 0, 0]], CLASSES, "test image", "classical")
@@ -160,6 +164,12 @@ class TestAveraging:
         assert kinds(found) == ["young_average"]
         assert "averages over about 500 steps, and the training had 400" in found[0].sentence
         assert found[0].sentence.endswith("fit.ema=0.97 fits 400 steps.")
+
+    def test_of_a_handful_of_steps(self):
+        """No average reaches back less far, so that the plain weights are all that could be advised."""
+        for wrong, said in ((22, ["young_average"]), (18, [])):
+            found = averaging_warnings(self.labels, self.predictions(20), self.predictions(wrong), 0.998, 8)
+            assert kinds(found) == said
 
     @pytest.mark.parametrize(("plain", "averaged"), [(20, 20), (20, 24), (60, 20)])
     def test_nothing_is_said_of_a_good_average(self, plain, averaged):

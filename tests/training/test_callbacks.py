@@ -22,6 +22,13 @@ def test_progress_counts_steps_and_notes_the_figures_of_each_epoch(tiny_settings
     assert notes[1] in recorder.said
 
 
+def test_the_best_is_that_of_the_figure_that_chooses(tiny_settings, tmp_path, recorder):
+    train(tiny_settings(**{"fit.monitor": "val_loss"}), runs_root=tmp_path, progress=recorder)
+    table = pd.read_csv(next(tmp_path.glob("*/metrics.csv")))
+    notes = [note for note in recorder.notes if note]
+    assert notes[-1].endswith(f"best val_loss {table['val_loss'].min():.3f}")
+
+
 def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     saver = WholeCheckpointIO()

@@ -86,6 +86,18 @@ class TestWhatIsTaken:
         assert found.augment.image.rotation == FACEMESH[0].read_config().settings.augment.image.rotation
         assert found.loss.smoothing == 0.0
 
+    def test_dropout_may_be_stated(self, own):
+        found = with_shipped(settings_of(own, **{"model.dropout": 0.6}))
+        assert found.model.keywords["dropout"] == 0.6
+        assert found.model.keywords["size"] == FACEMESH[0].read_config().settings.model.keywords["size"]
+
+    def test_another_number_of_detections_is_said_once(self, cache_of, caplog):
+        settings = settings_of(cache_of("one-pass"), "landmarks")
+        for _ in range(2):
+            with_shipped(settings)
+        (said,) = (one for one in caplog.messages if "one-pass" in one)
+        assert "averaged over 3 detections" in said and "are over 1; `landmarkfer extract --passes 3`" in said
+
     def test_stages_have_epochs_of_their_own(self, own):
         stages = [{"train": "head", "epochs": 1}, {"train": "full", "epochs": 2}]
         found = with_shipped(settings_of(own, stages=stages, **{"optimiser.schedule": "constant"}))

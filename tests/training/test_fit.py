@@ -71,7 +71,7 @@ class TestFolder:
 
     def test_a_name_that_is_taken(self, run, tiny_settings, tmp_path):
         before = run.weights_file.read_bytes()
-        with pytest.raises(RunError, match=r"there is a run 'run'.*--resume run"):
+        with pytest.raises(RunError, match=r"there is a finished run 'run' in .*; choose another --name"):
             train(tiny_settings(name="run"), runs_root=tmp_path)
         assert run.weights_file.read_bytes() == before
 

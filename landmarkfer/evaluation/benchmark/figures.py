@@ -128,11 +128,15 @@ def measure(
         CacheError: A run cannot be evaluated, and is not archived.
     """
     found = Measured()
+    total = sum(len(_seeds_of(row, seeds)) for row in settings.rows)
+    number = 0
     for row in settings.rows:
         for seed in _seeds_of(row, seeds):
             weights = weights_folder(recipe, row, seed)
             run = RunFolder(weights or runs_root / run_name(recipe, settings, row, seed))
             archived = archive_file(recipe, row, seed, results_root)
+            progress("evaluating", number, total, run.name)
+            number += 1
             if weights is not None and run.finished:
                 found.caches[row.name] = [one.path for one in run.read_config().cache.each]
             if run.finished:
@@ -144,6 +148,7 @@ def measure(
                     progress.say(f"{run.name} cannot be evaluated, so its archived figures stay: {error}")
             if archived.exists():
                 _add(read_archived(archived), recipe, settings, row, seed, found, progress)
+    progress("evaluating", total, total)
     for name, rows in found.elsewhere.items():
         found.elsewhere[name] = on_common_images(rows, name)
     for row in settings.rows:
@@ -168,10 +173,8 @@ def _archive(
         progress.say(f"measuring the latency of {run.name}")
         measure_cost_again(run, archived, settings.other_data)
     if run.metrics_file.exists():
-        progress.say(f"evaluating {run.name}")
         write_archived(archived, measure_run(run, settings.other_data))
     elif not archived.exists() or _lacks_other_data(archived, settings):
-        progress.say(f"evaluating {run.name}")
         measured = measure_weights(run, settings.other_data)
         write_archived(
             archived, updated(read_archived(archived), measured) if archived.exists() else measured

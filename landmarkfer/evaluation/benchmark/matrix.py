@@ -8,6 +8,7 @@ The paired tests of `[[pairs]]` are rows in `results.RESULT_COLUMNS` of the firs
 subset `pair_subset`, over all seeds together (`ALL_SEEDS`).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,9 @@ from landmarkfer.metrics.report import SubsetReport, evaluate_predictions
 from landmarkfer.metrics.significance import paired_difference
 from landmarkfer.reporting.results import ALL_SEEDS, ELSEWHERE, PAIRED_ON, RESULT_COLUMNS, pair_subset
 
+logger = logging.getLogger(__name__)
+
+ELSEWHERE_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 Key = tuple[str, str, str]
 """Experiment, model and graph of a row."""
 ByRow = Mapping[str, BySeed]
@@ -31,12 +35,12 @@ ByRow = Mapping[str, BySeed]
 
 def elsewhere_figures(report: SubsetReport, name: str) -> list[tuple[str, str, float]]:
     """Subset, metric and value of what is stored of a run on other data."""
-    figures = {"n": report.n, "accuracy": report.accuracy, "macro_f1": report.macro_f1}
+    figures = {"n": report.n, **{name: getattr(report, name) for name in ELSEWHERE_SCORES}}
     return [(ELSEWHERE + name, metric, float(value)) for metric, value in figures.items()]
 
 
 def on_common_images(rows: ByRow, name: str) -> dict[str, dict[int, Predictions]]:
-    """Predictions of all rows on the images that all have, in one order.
+    """Predictions of all rows on the images that all have, in one order; classes that fall away are logged.
 
     Args:
         rows: On one data set.
@@ -55,6 +59,7 @@ def on_common_images(rows: ByRow, name: str) -> dict[str, dict[int, Predictions]
             "train those that were trained on it with the same split, or leave it out of [other_data]."
         )
     ids = sorted(common)
+    _tell_lost_classes(rows, common, name)
     found = {
         row: {seed: one.rows(pd.Index(one.ids).get_indexer(pd.Index(ids))) for seed, one in seeds.items()}
         for row, seeds in rows.items()
@@ -68,6 +73,22 @@ def on_common_images(rows: ByRow, name: str) -> dict[str, dict[int, Predictions]
                 "compared on it."
             )
     return found
+
+
+def _tell_lost_classes(rows: ByRow, common: set[str], name: str) -> None:
+    """Say which classes have no image among those that all rows have, and which rows lack them."""
+    labels = {row: dict(zip(one.ids, _labels(one), strict=True)) for row, one in _firsts(rows).items()}
+    kept = {label for of_row in labels.values() for image, label in of_row.items() if image in common}
+    for label in sorted({label for of_row in labels.values() for label in of_row.values()} - kept):
+        lacking = [f"'{row}'" for row, of_row in labels.items() if label not in of_row.values()]
+        verb = "does" if len(lacking) == 1 else "do"
+        why = f", which {' and '.join(lacking)} {verb} not know" if lacking else ""
+        logger.warning("other data '%s': the table leaves out its images of '%s'%s", name, label, why)
+
+
+def _firsts(rows: ByRow) -> dict[str, Predictions]:
+    """Predictions of one seed of each row."""
+    return {row: next(iter(seeds.values())) for row, seeds in rows.items() if seeds}
 
 
 def _labels(predictions: Predictions) -> np.ndarray:

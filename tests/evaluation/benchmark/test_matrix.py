@@ -175,14 +175,14 @@ def test_each_pair_is_tested_on_each(place, values):
 def test_the_page_has_a_table_of_both(place, values):
     page = (place / "results" / "two.md").read_text()
     assert "## Trained on, tested on" in page and "## On other data" not in page
-    line = (
-        "| experiment | trained on | model | lab, accuracy | lab, macro-F1 | street, accuracy | street, macr"
-    )
+    scores = ("accuracy", "balanced", "macro-F1")
+    columns = " | ".join(f"{data}, {score}" for data in ("lab", "street") for score in scores)
+    line = f"| experiment | trained on | model | {columns} |"
     assert line in page
     for row, of in (("lab alone", "lab"), ("both", "lab + street"), ("an ensemble", "lab + street")):
         assert f"| {row} | {of} | " in page
     counts = ", ".join(f"{len(ids_tested(place, data))} of {data}" for data in ("lab", "street"))
-    assert f"for all rows, those that every row has to be tested on: {counts}." in page
+    assert f"for all rows, those that every row has to be tested on: {counts}; images of a class that" in page
     assert "Each row is over the test images of the data that it was trained on; rows that" in page
     assert "## Pairs on each data set" in page
     difference = values["both", ALL_SEEDS, pair_subset("lab", "street alone"), "difference"]
@@ -263,6 +263,17 @@ class TestByHand:
         assert figures["one", "n"] == figures["two", "n"] == 3
         assert figures["one", "accuracy"] == pytest.approx(2 / 3)
         assert figures["two", "accuracy"] == pytest.approx(2 / 3)
+
+    def test_classes_that_fall_away_are_named(self, rows, caplog):
+        rows["one"][0] = self.predictions(
+            ["a", "b", "c"], ["happy", "sad", "sad"], ["happy", "sad", "sad"], ("angry", "happy", "sad")
+        )
+        assert on_common_images(rows, "x") and not caplog.messages
+        rows["two"][0] = self.predictions(["a"], ["happy"], ["happy"])
+        on_common_images(rows, "x")
+        assert caplog.messages == [
+            "other data 'x': the table leaves out its images of 'sad', which 'two' does not know"
+        ]
 
     def test_none_in_common(self, rows):
         rows["two"][0] = self.predictions(["z"], ["sad"], ["sad"])

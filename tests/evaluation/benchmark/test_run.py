@@ -309,7 +309,7 @@ class TestPage:
         page = benchmark(
             recipe, seeds=[3], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path / "results"
         )
-        assert _not_measured(page.read_text()) == ["smaller", "both of them"]
+        assert _not_measured(page.read_text()) == ["smaller", "both of them", "all of them"]
         assert f"`landmarkfer benchmark {recipe.as_posix()} --seed 0 --seed 1 --seed 3 --only smaller`" in (
             page.read_text()
         )
