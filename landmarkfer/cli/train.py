@@ -100,16 +100,21 @@ def train(
     if resumed and given_options() != ["resumed"]:
         raise click.UsageError("--resume takes its settings from the run; give no other option with it.")
     from landmarkfer.config.recipes import changed_settings, load_settings
+    from landmarkfer.data.joined import open_cache
+    from landmarkfer.runs.folder import check_new_name, find_run
+    from landmarkfer.training.fine_tuning import with_shipped
 
-    # Before torch is loaded, which takes long: a wrong setting is refused at once.
+    # Before torch is loaded, which takes long: a wrong setting, cache or name is refused at once.
     seed = seeds[0] if len(seeds) == 1 else None
     settings = load_settings(recipe, overrides(name=name, seed=seed, **options), assignments)
+    if not resumed:
+        open_cache(settings.cache)
+        if settings.name and not folds and len(seeds) < 2:
+            check_new_name(settings.name)
 
     from rich.console import Console
 
     from landmarkfer.progress import show_progress
-    from landmarkfer.runs.folder import find_run
-    from landmarkfer.training.fine_tuning import with_shipped
     from landmarkfer.training.fit import resume
     from landmarkfer.training.fit import train as train_one
     from landmarkfer.training.multirun import (

@@ -221,6 +221,28 @@ def _candidates(where: str | os.PathLike[str]) -> tuple[Path, Path]:
     return Path(where), RUNS_ROOT / where
 
 
+def check_new_name(name: str, root: Path = RUNS_ROOT) -> None:
+    """Check that a new run can have a name.
+
+    Raises:
+        RunError: The name is taken or is no plain folder name.
+    """
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise RunError(f"'{name}' cannot name a run: give a plain folder name.")
+    if (root / name).exists():
+        raise _taken(root / name)
+
+
+def _taken(path: Path) -> RunError:
+    known, resume = "a run", f"resume it with `landmarkfer train --resume {path.name}`, "
+    if RunFolder(path).finished:
+        known, resume = "a finished run", ""
+    return RunError(
+        f"there is {known} '{path.name}' in {path.parent}; {resume}choose another --name, or delete that "
+        "folder."
+    )
+
+
 def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder:
     """Make the folder of a new run; of several processes that ask at once, each gets its own.
 
@@ -232,8 +254,8 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
     Raises:
         RunError: The name is taken or is no plain folder name.
     """
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise RunError(f"'{name}' cannot name a run: give a plain folder name.")
+    if name is not None:
+        check_new_name(name, root)
     for number in count(1):
         path = root / (name or (default if number == 1 else f"{default}-{number}"))
         try:
@@ -241,11 +263,5 @@ def new_run(name: str | None, default: str, root: Path = RUNS_ROOT) -> RunFolder
             break
         except FileExistsError:
             if name is not None:
-                known, resume = "a run", f"resume it with `landmarkfer train --resume {name}`, "
-                if RunFolder(path).finished:
-                    known, resume = "a finished run", ""
-                raise RunError(
-                    f"there is {known} '{name}' in {root}; {resume}choose another --name, or delete that "
-                    "folder."
-                ) from None
+                raise _taken(path) from None
     return RunFolder(path)
