@@ -30,7 +30,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "fit": {"epochs": 10, "batch_size": 32},
 }
 """Settings of fine-tuning, unless they are stated."""
-FREE = ("dropout", "drop_path", "fusion_dropout", "hidden")
+FREE = ("dropout", "drop_path", "fusion_dropout")
 """Keywords of the model that matter in training alone, so that they may be stated."""
 
 

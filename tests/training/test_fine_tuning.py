@@ -140,6 +140,10 @@ class TestWhatIsRefused:
         with pytest.raises(SettingsError, match=said):
             resolve(settings_of(own, **overrides))
 
+    def test_widths_of_the_perceptron(self, own):
+        with pytest.raises(SettingsError, match=r"'model\.hidden' = \[64\] contradicts 'init' = 'landmarks'"):
+            resolve(settings_of(own, "landmarks", **{"model.hidden": [64]}))
+
     def test_landmarks_of_another_detector(self, own, cache_of):
         with pytest.raises(
             SettingsError, match=r"own has those of the detector 'facemesh'; take 'init' = 'fusion'"
