@@ -1,7 +1,7 @@
 """Callbacks of the training loop: the table of epochs, progress, and checkpoints written atomically."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ class TrainingProgress(pl.Callback):
         self._progress = progress
         self._monitor = monitor
         self._caches = caches
-        self._better: Callable[..., float] = min if lower_is_better(monitor) else max
+        self._lower = lower_is_better(monitor)
         self._best: float | None = None
         self._note = ""
 
@@ -181,9 +181,9 @@ class TrainingProgress(pl.Callback):
         figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
         accuracy = figures.get("val_accuracy", float("nan"))
         found = figures.get(self._monitor, float("nan"))
-        self._best = found if self._best is None else self._better(self._best, found)
-        share = not self._monitor.startswith("val_loss")
-        best = f"{self._best:.1%}" if share else f"{self._best:.3f}"
+        better = min if self._lower else max
+        self._best = found if self._best is None else better(self._best, found)
+        best = f"{self._best:.3f}" if self._lower else f"{self._best:.1%}"
         of_what = "" if self._monitor == "val_accuracy" else f" {self._monitor}"
         of_each = ", ".join(f"{name} {figures[f'val_accuracy_{name}']:.1%}" for name in self._caches)
         self._note = (
