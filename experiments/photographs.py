@@ -1,10 +1,12 @@
-"""Measures models of FER2013 on photographs, and what each step on the way from a photo to the model gains.
+"""Measures models on photographs, and what each step on the way from a photo to the model gains.
 
     python experiments/photographs.py --photos photos.zip fer2013-resnet-fer-16-s0 landmarks fusion
+    python experiments/photographs.py --photos photos.zip --tested transfer-fusion-both-s0 fusion
 
 The photographs are a zip with `labels.csv` (`image,emotion,person`). Its people are divided at random:
-whatever is chosen is chosen on one half, and the page shows the other. Contempt is no class of FER2013: such
-photographs are left out and counted. A photograph without a face counts as wrong. Intervals are of a
+whatever is chosen is chosen on one half, and the page shows the other. Where a run was trained on the
+photographs, the page shows those of its test people instead (`--tested`). Contempt is no class of FER2013:
+such photographs are left out and counted. A photograph without a face counts as wrong. Intervals are of a
 bootstrap over people, since photographs of one person are alike; differences are to the first model named, on
 the same photographs. Writes `experiments/results/photographs.csv` and `photographs.md`, of models of the
 landmarker `photographs-landmarker.csv` and so on.
@@ -40,6 +42,7 @@ from landmarkfer.inference.predictor import Predictor
 from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.progress import Progress, show_progress
 from landmarkfer.reporting.markdown import Header, markdown_table, package_versions, write_page
+from landmarkfer.runs.folder import RunFolder, find_run
 
 RESULTS = Path("experiments/results")
 LABELS = {"anger": "angry", "happiness": "happy", "sadness": "sad"}  # the others are called as here
@@ -61,7 +64,7 @@ class Photographs:
         paths: Of the files.
         labels: Class names, `[N]`.
         people: Numbers of the people, `[N]`.
-        chosen: Whether the person belongs to the half for choosing, `[N]`.
+        chosen: Whether the person belongs to those by whom something was chosen or trained, `[N]`.
         left_out: Photographs of contempt.
     """
 
@@ -72,13 +75,26 @@ class Photographs:
     left_out: int
 
 
-def read_photographs(archive: Path, folder: Path, seed: int) -> Photographs:
-    """Unpack the photographs into a folder, and divide their people."""
+def read_photographs(archive: Path, folder: Path, seed: int, tested: RunFolder | None) -> Photographs:
+    """Unpack the photographs into a folder, and divide their people.
+
+    Args:
+        archive: The zip.
+        folder: Where to.
+        seed: Divides the people at random.
+        tested: The run whose test people are reported; None reports half of all people.
+    """
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     table = pd.read_csv(folder / "labels.csv")
     names = np.array(sorted(table["person"].unique()))
     chosen = set(names[np.random.default_rng(seed).permutation(len(names))[: len(names) // 2]])
+    if tested is not None:
+        # Ids of a run of several caches begin with the name of the cache.
+        ids = {one.rpartition(":")[2] for one in tested.read_splits()["test"]}
+        chosen = set(table.loc[~table["image"].isin(ids), "person"])
+        if len(chosen) == len(names):
+            raise SystemExit(f"{tested.path} tests none of these photographs.")
     kept = table[table["emotion"] != "contempt"]
     return Photographs(
         [str(folder / name) for name in kept["image"]],
@@ -90,9 +106,9 @@ def read_photographs(archive: Path, folder: Path, seed: int) -> Photographs:
 
 
 def find_faces(
-    paths: Sequence[str], frame: Frame, settings: ExtractSettings, progress: Progress
+    paths: Sequence[str], frame: Frame | None, settings: ExtractSettings, progress: Progress
 ) -> list[FoundFace]:
-    """The largest face of each photograph, as it is and in the frame; `row.face` is an aligned crop of it."""
+    """The largest face of each photograph, as a model is given it and as it is; `row.face` is its crop."""
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     found = joblib.Parallel(os.cpu_count(), return_as="generator")(
         joblib.delayed(_find)(part, frame, settings) for part in parts
@@ -100,7 +116,7 @@ def find_faces(
     return [face for faces in progress.track(found, "finding faces", len(parts)) for face in faces]
 
 
-def _find(paths: Sequence[str], frame: Frame, settings: ExtractSettings) -> list[FoundFace]:
+def _find(paths: Sequence[str], frame: Frame | None, settings: ExtractSettings) -> list[FoundFace]:
     source = open_inputs(list(paths))
     if settings.detector not in _DETECTORS:
         _DETECTORS[settings.detector] = create_detector(settings.detector)
@@ -111,7 +127,8 @@ def _find(paths: Sequence[str], frame: Frame, settings: ExtractSettings) -> list
     ]
     for face, opened in zip(found, open_images(source.entries, source.reader), strict=True):
         if settings.crop is not None and opened.image is not None and face.row.landmarks is not None:
-            pixels = without_colour(opened.image.pixels) if frame.grey else opened.image.pixels
+            grey = frame is not None and frame.grey and not frame.photographs
+            pixels = without_colour(opened.image.pixels) if grey else opened.image.pixels
             face.row.face = encode(aligned_crop(pixels, face.row.landmarks, settings.crop))
     return found
 
@@ -207,7 +224,7 @@ class Scores:
 def measured(
     photos: Photographs, faces: Sequence[FoundFace], told: Sequence[Answers], classes: Sequence[str]
 ) -> pd.DataFrame:
-    """All figures: of both halves, and of the half for reporting by face size."""
+    """All figures: of the people for choosing and of the others, and of these by face size."""
     sides = np.array([_side(face) for face in faces])
     groups = {"choose": photos.chosen, "report": ~photos.chosen}
     for text, (least, below) in SIZES.items():
@@ -277,7 +294,7 @@ def page(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     ]
     headings = ["model", "accuracy", "balanced accuracy", "macro-F1", "sets of 90 % hold the label"]
     return [
-        "## The half for reporting",
+        "## All of them",
         markdown_table([*headings, "classes in a set"], whole, text_columns=1),
         f"Differences to {models[0]}, in points:",
         markdown_table(headings[:4], gains, text_columns=1),
@@ -297,41 +314,48 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=os.environ.get("LANDMARKFER_PHOTOS"), metavar="ZIP")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to keep what was found in them")
     parser.add_argument("--seed", type=int, default=0, help="divides the people")
+    parser.add_argument("--tested", metavar="RUN", help="show the photographs of this run's test people")
     given = parser.parse_args()
     if given.photos is None:
         parser.error("give the photographs with --photos, or set LANDMARKFER_PHOTOS.")
     models = [lf.load(name) for name in given.models]
-    frames = {model.info.frame for model in models} - {None}
-    crops = {model.extraction.crop for model in models} - {None}
-    if len(frames) != 1 or len({model.extraction.detector for model in models}) > 1 or len(crops) > 1:
-        parser.error("the models must be of one detector, one frame and one size of aligned crops.")
-    (frame,) = frames
+    detectors = {model.extraction.detector for model in models}
+    if len(detectors) > 1:
+        parser.error("the models must be of one detector.")
     classes = models[0].classes
     with tempfile.TemporaryDirectory() as folder, show_progress() as progress:
-        photos = read_photographs(given.photos, given.keep or Path(folder), given.seed)
-        settings = models[0].extraction.model_copy(update={"crop": next(iter(crops), None)})
-        memory = joblib.Memory(given.keep, verbose=0)
-        faces = memory.cache(find_faces, ignore=["progress"])(photos.paths, frame, settings, progress)
+        tested = find_run(given.tested) if given.tested else None
+        photos = read_photographs(given.photos, given.keep or Path(folder), given.seed, tested)
+        memory = joblib.Memory(given.keep or Path(folder) / "found", verbose=0)
+        found = memory.cache(find_faces, ignore=["progress"])
         told = []
         for model in progress.track(models, "predicting", len(models)):
-            if model.info.images is None:
+            frame = model.info.frame
+            faces = found(photos.paths, frame, model.extraction, progress)
+            as_they_are = frame is None or frame.photographs
+            if as_they_are or model.info.images is None:
                 told.append(answers(photos, faces, model, AS_DETECTED))
-            told.append(answers(photos, faces, model, IN_FRAME))
+            if not as_they_are:
+                told.append(answers(photos, faces, model, IN_FRAME))
     table = measured(photos, faces, told, classes)
-    name = "photographs" if settings.detector == "facemesh" else f"photographs-{settings.detector}"
+    (detector,) = detectors
+    name = "photographs" if detector == "facemesh" else f"photographs-{detector}"
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6f")
+    options = ["--tested", given.tested] if tested else []
+    who = f"the test people of `{given.tested}`" if tested else f"half of all, at random (seed {given.seed})"
     reported = ~photos.chosen
     missing = sum(face.row.status != "ok" for face in np.array(faces, object)[reported])
     header = Header(
         "Photographs",
-        [f"python experiments/photographs.py {shlex.join(given.models)}"],
+        [f"python experiments/photographs.py {shlex.join([*options, *given.models])}"],
         package_versions(),
         datetime.now(UTC).date().isoformat(),
         introduction=(
-            f"Models of FER2013 on {len(photos.labels):,} photographs of {len(set(photos.people)):,} people, "
-            f"which trained none of them; {photos.left_out} more show contempt and are left out. The people "
-            f"are divided at random (seed {given.seed}); the figures are of the {reported.sum():,} "
-            f"photographs of the half that chose nothing. A photograph without a face ({missing}) counts as "
+            f"{len(photos.labels):,} photographs of {len(set(photos.people)):,} people; {photos.left_out} "
+            f"more show contempt and are left out. The figures are of the {reported.sum():,} photographs of "
+            f"{len(set(photos.people[reported])):,} people of whom none trained or chose anything: {who}. "
+            "*In the frame*: brought into the frame of the model's training images, those of FER2013; *as "
+            f"detected*: as they are. A photograph without a face ({missing}) counts as "
             f"wrong. Percent, with 95 % intervals of {RESAMPLES:,} bootstrap samples of people. Fear and "
             "disgust are few: what balanced accuracy and macro-F1 say depends on them."
         ),

@@ -40,7 +40,6 @@ from landmarkfer.runs.folder import RunFolder, TrainedModel, find_run
 log = logging.getLogger(__name__)
 
 FIGURES = Path("experiments/results/shipped-models.csv")
-COORDINATES = 3 * N_LANDMARKS
 COMPARED = 500  # faces on which what is stored is compared with its run
 LEAST_HALVED = 1000  # numbers of a tensor that is worth halving
 
@@ -123,11 +122,11 @@ def set_info(path: Path, info: ModelInfo) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors, those of linear maps and convolutions in half precision; not what reads landmarks."""
+    """Write tensors, those of linear maps and convolutions in half precision; not points of a face."""
     stored = {}
     for key, tensor in tensors.items():
-        can = tensor.dim() > 1 and tensor.is_floating_point() and COORDINATES not in tensor.shape
-        can = can and tensor.numel() >= LEAST_HALVED and tuple(tensor.shape) != (N_LANDMARKS, 3)
+        can = tensor.dim() > 1 and tensor.is_floating_point() and tensor.numel() >= LEAST_HALVED
+        can = can and tuple(tensor.shape) != (N_LANDMARKS, 3)
         stored[key] = (tensor.half() if can else tensor).contiguous()
     save_file(stored, path, metadata={"landmarkfer": __version__})
 
@@ -139,8 +138,8 @@ def halve(path: Path) -> None:
     casts = []
     for tensor in list(graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
-        wide = COORDINATES in values.shape or values.shape == (N_LANDMARKS, 3)
-        if values.dtype != np.float32 or values.ndim < 2 or wide or values.size < LEAST_HALVED:
+        points = values.shape == (N_LANDMARKS, 3)
+        if values.dtype != np.float32 or values.ndim < 2 or points or values.size < LEAST_HALVED:
             continue
         graph.initializer.remove(tensor)
         graph.initializer.append(

@@ -26,23 +26,23 @@ def training_frame(cache: LandmarkCache, rows: NDArray[np.int64]) -> Frame | Non
     Returns:
         The frame of the images as they were before any aligned crop was taken of them; None where they are
         not squares of one size, which says that they are no crops of faces, and where no face was found. Of
-        several caches that are joined, the images of each must be so, and the frame is that of all images,
-        at the largest of their sizes.
+        several caches that are joined, the frame is that of those whose images are so, at the largest of
+        their sizes; it says whether the others' are photographs.
     """
+    rows = np.sort(np.asarray(rows))
     known = cache.frame(["width", "height", "status"])
-    sides = []
-    for _, places, _ in rows_by_cache(cache, np.asarray(rows)):
-        sizes = (
-            known.iloc[np.asarray(rows)[places]][["width", "height"]].dropna().drop_duplicates().to_numpy()
-        )
-        if len(sizes) != 1 or sizes[0, 0] != sizes[0, 1]:
-            return None
-        sides.append(int(sizes[0, 0]))
-    found = np.asarray(rows)[(known["status"].iloc[rows] == "ok").to_numpy()]
+    sides, framed = [], np.zeros(len(rows), dtype=bool)
+    for _, places, _ in rows_by_cache(cache, rows):
+        sizes = known.iloc[rows[places]][["width", "height"]].dropna().drop_duplicates().to_numpy()
+        if len(sizes) == 1 and sizes[0, 0] == sizes[0, 1]:
+            sides.append(int(sizes[0, 0]))
+            framed[places] = True
+    found = rows[framed & (known["status"].iloc[rows] == "ok").to_numpy()]
     if not len(found):
         return None
-    found = np.sort(found)[:: max(1, len(found) // _ENOUGH)]
+    found = found[:: max(1, len(found) // _ENOUGH)]
     points = cache.landmarks(found)[..., :2]
     looked_at = np.concatenate([found[places[:_LOOKED_AT]] for _, places, _ in rows_by_cache(cache, found)])
     images = [Image.open(io.BytesIO(data)) for data in cache.faces(looked_at) if data is not None]
-    return Frame.of(points, max(sides), grey=all(image.mode in ("1", "L", "I;16") for image in images))
+    grey = all(image.mode in ("1", "L", "I;16") for image in images)
+    return Frame.of(points, max(sides), grey, photographs=not framed.all())

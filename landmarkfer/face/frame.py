@@ -34,6 +34,8 @@ class Frame(BaseModel):
             the side) of their faces, against the mean.
         size: Side of the training images in pixels.
         grey: Whether they have no colour.
+        photographs: Whether whole photographs trained the model as well. Others are then given to it as they
+            are, and the frame tells which faint detections are faces.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,15 +43,17 @@ class Frame(BaseModel):
     spread: tuple[float, float, float]
     size: int
     grey: bool
+    photographs: bool = False
 
     @classmethod
-    def of(cls, points: NDArray[np.floating], size: int, grey: bool) -> Self:
+    def of(cls, points: NDArray[np.floating], size: int, grey: bool, photographs: bool = False) -> Self:
         """The frame of training images.
 
         Args:
             points: `[N, 478, 2]` landmarks of at least one training face, fractions of the square's side.
             size: Side of the images in pixels.
             grey: Whether they have no colour.
+            photographs: Whether whole photographs trained the model as well.
         """
         mean = points.mean(axis=0, dtype=np.float64)
         placed = np.array([_deviation(one, mean) for one in points])  # [N, 3]
@@ -59,6 +63,7 @@ class Frame(BaseModel):
             spread=tuple(round(sd, 6) for sd in spread.tolist()),
             size=size,
             grey=grey,
+            photographs=photographs,
         )
 
     @property

@@ -4,7 +4,8 @@ A face is found in the image, without colour if the training images have none, t
 as the training images show theirs (`face.frame`) is cut out at their size, and its landmarks are detected
 again in that, as those of the training images were. Where a model looks at aligned crops, the crop is taken
 of the image itself, so that it is resampled once. So a model sees of a large photograph what it saw in
-training. NumPy alone: it runs in worker processes that load no torch.
+training. A model that was trained on photographs as well is given them as they are. NumPy alone: it runs in
+worker processes that load no torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ class FaceFinder:
     """Finds the faces of images; picklable, for worker processes.
 
     Attributes:
-        frame: Of the model; None gives it the images as they are.
+        frame: Of the model; None gives it the images as they are, and takes all that is found for faces.
         with_image: Whether the model looks at pixels.
         wanted: Which faces of an image.
         boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none, and
@@ -89,20 +90,22 @@ class FaceFinder:
             row.status, row.error = "no_face", "no box is given for this image"
             return [FoundFace(row, row)]
         faces: list[FoundFace] = []
+        frame = self._into
         with failures_noted(row, detector):
             pixels = opened.image.pixels
-            if self.frame is not None and self.frame.grey:
+            if frame is not None and frame.grey:
                 pixels = without_colour(pixels)
             for result, box in self._found(row.id, detector, pixels, settings):
                 own = replace(row)
                 set_face(own, result)
                 own.error = None if box is None else _fault(box, pixels)
                 face = FoundFace(own, own, len(faces), box)
-                if self.frame is not None and result.landmarks is not None:
-                    face.given = framed(own, pixels, self.frame, detector, settings)
-                    if box is None and not confirmed(own, face.given, self.frame, settings):
+                if result.landmarks is not None:
+                    if frame is not None:
+                        face.given = framed(own, pixels, frame, detector, settings)
+                    if box is None and not self._confirmed(face, pixels, detector, settings):
                         continue
-                elif self.with_image:
+                if face.given is own and self.with_image:
                     store_image(own, opened.image, opened.data, settings)
                 faces.append(face)
         if row.status == "unreadable" or not faces:
@@ -128,9 +131,23 @@ class FaceFinder:
 
     def _search(self, settings: ExtractSettings) -> ExtractSettings:
         """How faces are searched: once where they are detected again in the frame, else as in training."""
-        if self.frame is None:
+        if self._into is None:
             return settings
         return ExtractSettings(detector=settings.detector, max_faces=MOST_FACES)
+
+    @property
+    def _into(self) -> Frame | None:
+        """The frame that faces are brought into."""
+        return None if self.frame is None or self.frame.photographs else self.frame
+
+    def _confirmed(
+        self, face: FoundFace, pixels: np.ndarray, detector: Detector, settings: ExtractSettings
+    ) -> bool:
+        """Whether what was found is taken for a face; see `confirmed`."""
+        if self.frame is None or not faint(face.row, settings):
+            return True
+        again = face.given if self._into else framed(face.row, pixels, self.frame, detector, settings)
+        return confirmed(face.row, again, self.frame)
 
 
 def framed(row: Row, pixels: np.ndarray, frame: Frame, detector: Detector, settings: ExtractSettings) -> Row:
@@ -183,21 +200,23 @@ def without_colour(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
 
 
-def confirmed(row: Row, given: Row, frame: Frame, settings: ExtractSettings) -> bool:
-    """Whether what was found is taken for a face.
+def faint(row: Row, settings: ExtractSettings) -> bool:
+    """Whether a face was found below the threshold, which only lenient retries accept."""
+    return row.confidence is not None and row.confidence < settings.threshold
 
-    A detection below the threshold, which only lenient retries accept, counts if the face is found again in
-    the frame, at about the same place. Among pictures without a face, most detections fail this. An image of
-    the frame's size is taken as a training image was: what is found in it counts.
+
+def confirmed(row: Row, given: Row, frame: Frame) -> bool:
+    """Whether what was found faintly is taken for a face.
+
+    It counts if the face is found again in the frame, at about the same place. Among pictures without a face,
+    most detections fail this. An image of the frame's size is taken as a training image was: what is found in
+    it counts.
 
     Args:
         row: Of what was found.
         given: The same in the frame, from `framed`.
         frame: Of the model.
-        settings: Whose threshold counts.
     """
-    if row.confidence is None or row.confidence >= settings.threshold:
-        return True
     if row.width == row.height == frame.size:
         return True
     assert row.landmarks is not None and row.width is not None and row.height is not None

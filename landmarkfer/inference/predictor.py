@@ -288,7 +288,8 @@ class Predictor:
         options: Options,
     ) -> Faces:
         rows = [face.row for face in faces]
-        seen = arrays if self.info.frame is None else frame_faces(rows)
+        as_given = all(face.given is face.row for face in faces)
+        seen = arrays if as_given else frame_faces(rows)
         found = np.array([row.status == "ok" for row in rows], dtype=bool)
         trained = self.network.outputs(arrays, options.batch_size)
         outputs = options.under_prior(trained)

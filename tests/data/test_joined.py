@@ -181,9 +181,12 @@ class TestImages:
         assert training_frame(joined, np.arange(6)).grey
         assert training_frame(joined, np.arange(6)).size == 48
 
-    def test_there_is_none_where_one_cache_has_none(self, joined, rows_of, tmp_path):
+    def test_beside_photographs_it_is_that_of_the_others(self, joined, rows_of, tmp_path):
         oblong = write_cache(tmp_path / "oblong", rows_of(4, seed=5))
-        assert training_frame(join_caches([*joined.members, oblong]), np.arange(14)) is None
+        both = training_frame(join_caches([*joined.members, oblong]), np.arange(14))
+        alone = training_frame(joined, np.arange(10))
+        assert both == alone.model_copy(update={"photographs": True}) and not alone.photographs
+        assert training_frame(oblong, np.arange(4)) is None
 
 
 def test_blendshapes_that_one_cache_has(rows_of, tmp_path):

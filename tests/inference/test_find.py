@@ -17,7 +17,7 @@ from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import normalise
-from landmarkfer.inference.find import FaceFinder, confirmed
+from landmarkfer.inference.find import FaceFinder, confirmed, faint
 
 SETTINGS = ExtractSettings(passes=2)
 
@@ -155,10 +155,32 @@ def test_a_doubtful_face_must_be_found_at_the_same_place(frame):
     for move, expected in ((0.0, True), (0.6, True), (0.8, False)):
         radius = np.sqrt(np.square(placed[:, :2] - placed[:, :2].mean(axis=0)).sum(axis=1).mean())
         given = Row(id="a", landmarks=placed + np.float32([move * radius, 0, 0]), detections=1)
-        assert confirmed(row, given, frame, SETTINGS) is expected
-        assert confirmed(replace(row, confidence=0.5), given, frame, SETTINGS)
-        assert confirmed(replace(row, confidence=None), given, frame, SETTINGS)
-    assert not confirmed(row, Row(id="a", landmarks=placed, detections=0), frame, SETTINGS)
+        assert confirmed(row, given, frame) is expected
+    assert not confirmed(row, Row(id="a", landmarks=placed, detections=0), frame)
+    assert [faint(replace(row, confidence=one), SETTINGS) for one in (0.4, 0.5, None)] == [True, False, False]
+
+
+def test_a_model_of_photographs_too_is_given_them_as_they_are(frame, detector):
+    whole = frame.model_copy(update={"photographs": True, "grey": True})
+    picture = pasted((make_face("happy", 1, 220).image, 250, 120))
+    ((found,),) = find(FaceFinder(whole, with_image=True), [picture], detector)
+    source = open_inputs([picture])
+    (extracted,) = make_rows(source.entries, source.reader, detector, SETTINGS)
+    assert found.given is found.row
+    np.testing.assert_array_equal(found.row.landmarks, extracted.landmarks)
+    assert found.row.face == extracted.face, "in its colour"
+
+
+def test_the_frame_of_a_model_of_photographs_confirms_doubtful_faces(frame, detector):
+    finder = FaceFinder(frame.model_copy(update={"photographs": True}), with_image=True, wanted="largest")
+    picture = pasted((make_face("happy", 1, 220).image, 250, 120))
+    ((found,),) = find(finder, [picture], Doubtful(detector, 99))
+    assert found.row.status == "ok" and found.row.confidence == 0.35
+    without = Doubtful(detector, 99)
+    ((kept,),) = find(replace(finder, frame=None), [picture], without)
+    assert kept.row.status == "ok", "without a frame, what is found counts"
+    ((lost,),) = find(finder, [picture], Doubtful(detector, 99 - without.calls))
+    assert lost.row.status == "no_face", "not found again"
 
 
 def test_given_boxes(frame, detector):
