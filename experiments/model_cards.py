@@ -160,21 +160,22 @@ def _photographs(run: str) -> list[str]:
     if not tables:
         return []
     table = pd.concat(tables)
-    table = table[table["model"] == f"{run}, in the frame"].set_index(["images_of", "metric"])
+    framed, whole = (table[table["model"] == f"{run}, {how}"] for how in ("in the frame", "as detected"))
+    table = (whole if framed.empty else framed).set_index(["images_of", "metric"])
     if table.empty:
         return []
     lines = [
         "## Photographs",
         "",
         f"On {int(table.loc[('report', 'accuracy'), 'images']):,} photographs of people of whom none trained "
-        "or chose anything, each brought into the frame of FER2013 "
+        f"or chose anything{'' if framed.empty else ', each brought into the frame of FER2013'} "
         f"(`{table['page'].iloc[0]}`):",
         "",
         "| photographs | number | accuracy | balanced accuracy | macro-F1 | sets of 90 % hold the label |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     metrics = ("accuracy", "balanced_accuracy", "macro_f1", "set_coverage")
-    for group in table.index.get_level_values(0).unique().drop("choose"):
+    for group in table.index.get_level_values(0).unique().drop("choose", errors="ignore"):
         text = "all" if group == "report" else f"face of {group}"
         scores = " | ".join(_score(table, group, one, 1) for one in metrics)
         lines.append(f"| {text} | {int(table.loc[(group, 'accuracy'), 'images']):,} | {scores} |")

@@ -64,7 +64,7 @@ class Photographs:
         paths: Of the files.
         labels: Class names, `[N]`.
         people: Numbers of the people, `[N]`.
-        chosen: Whether the person belongs to those by whom something was chosen or trained, `[N]`.
+        chosen: Whether the person belongs to the half for choosing, `[N]`.
         left_out: Photographs of contempt.
     """
 
@@ -82,7 +82,7 @@ def read_photographs(archive: Path, folder: Path, seed: int, tested: RunFolder |
         archive: The zip.
         folder: Where to.
         seed: Divides the people at random.
-        tested: The run whose test people are reported; None reports half of all people.
+        tested: The run whose test photographs alone are read; None reads all.
     """
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
@@ -90,10 +90,10 @@ def read_photographs(archive: Path, folder: Path, seed: int, tested: RunFolder |
     names = np.array(sorted(table["person"].unique()))
     chosen = set(names[np.random.default_rng(seed).permutation(len(names))[: len(names) // 2]])
     if tested is not None:
-        # Ids of a run of several caches begin with the name of the cache.
-        ids = {one.rpartition(":")[2] for one in tested.read_splits()["test"]}
-        chosen = set(table.loc[~table["image"].isin(ids), "person"])
-        if len(chosen) == len(names):
+        ids = tested.read_splits()["test"]
+        ids = [*ids, *(one.partition("/")[2] for one in ids)]  # of several caches, they begin with its name
+        table, chosen = table[table["image"].isin(ids)], set()
+        if table.empty:
             raise SystemExit(f"{tested.path} tests none of these photographs.")
     kept = table[table["emotion"] != "contempt"]
     return Photographs(
@@ -224,9 +224,10 @@ class Scores:
 def measured(
     photos: Photographs, faces: Sequence[FoundFace], told: Sequence[Answers], classes: Sequence[str]
 ) -> pd.DataFrame:
-    """All figures: of the people for choosing and of the others, and of these by face size."""
+    """All figures: of both halves, and of the half for reporting by face size."""
     sides = np.array([_side(face) for face in faces])
-    groups = {"choose": photos.chosen, "report": ~photos.chosen}
+    groups = {"choose": photos.chosen} if photos.chosen.any() else {}
+    groups["report"] = ~photos.chosen
     for text, (least, below) in SIZES.items():
         groups[text] = ~photos.chosen & (sides >= least) & (sides < below)
     table = []

@@ -1,10 +1,17 @@
 import pandas as pd
 import pytest
 
-from landmarkfer.config.benchmark import COLUMNS, ContrastSettings, PublishedSettings
+from landmarkfer.config.benchmark import COLUMNS, ContrastSettings, PairSettings, PublishedSettings
 from landmarkfer.errors import LandmarkferError
 from landmarkfer.reporting.markdown import Header
-from landmarkfer.reporting.results import ALL_SEEDS, PAIRED, RESULT_COLUMNS, append_results
+from landmarkfer.reporting.results import (
+    ALL_SEEDS,
+    ELSEWHERE,
+    PAIRED,
+    RESULT_COLUMNS,
+    append_results,
+    pair_subset,
+)
 from landmarkfer.reporting.results_page import render_results
 
 HEADER = Header(
@@ -164,3 +171,21 @@ def test_tests_over_groups_are_called_so(csv):
     rows = [("graph", "gnn", "knn", ALL_SEEDS, PAIRED, "groups", 1234)]
     append_results(csv, pd.DataFrame(rows, columns=RESULT_COLUMNS))
     assert "draw and exchange 1,234 whole groups of images" in render(csv, baseline="flat").read_text()
+
+
+@pytest.mark.parametrize(("groups", "interval"), [(5, "–"), (6, "-1.00 to +5.00")])
+def test_a_pair_of_few_groups_has_no_interval(csv, groups, interval):
+    """A bootstrap of so few groups says nothing of others."""
+    figures = {"difference": 0.02, "difference_low": -0.01, "difference_high": 0.05, "p_permutation": 0.2}
+    figures |= {"p_holm": 0.2, "n": 40, "groups": groups}
+    subset = pair_subset("street", "graph")
+    rows = [("flat", "mlp", "none", ALL_SEEDS, subset, name, value) for name, value in figures.items()]
+    rows += [
+        (*key, 0, f"{ELSEWHERE}street", metric, value)
+        for key in (("flat", "mlp", "none"), ("graph", "gnn", "knn"))
+        for metric, value in (("n", 40), ("accuracy", 0.5))
+    ]
+    append_results(csv, pd.DataFrame(rows, columns=RESULT_COLUMNS))
+    page = render(csv, pairs=[PairSettings(first="flat", second="graph")])
+    expected = ["flat – graph", "street", f"40 ({groups} groups)", "+2.00", interval, "0.200", "0.200"]
+    assert line(page, "flat – graph") == expected
