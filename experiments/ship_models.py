@@ -1,6 +1,10 @@
-"""Makes the models that ship from trained runs: whitening folded, half precision where it is free.
+r"""Makes the models that ship from trained runs: whitening folded, half precision where it is free.
 
-    python experiments/ship_models.py fusion=fer2013-fusion-concat-s0 landmarks=fer2013-mlp-whitened-s0
+    landmarkfer benchmark experiments/benchmarks/transfer.toml --seed 0
+    landmarkfer benchmark experiments/benchmarks/transfer-landmarker.toml
+    python experiments/ship_models.py fusion=transfer-fusion-both-s0 landmarks=transfer-mlp-both-s0
+    python experiments/ship_models.py fusion=transfer-landmarker-fusion-both-s0 \
+        landmarks=transfer-landmarker-mlp-both-s0
 
 Each becomes `landmarkfer/shipped/NAME-DETECTOR/`: `config.json` and `model.safetensors`, which are a run, and
 `model.onnx`, which predicts without torch. Figures go to `experiments/results/shipped-models.csv`, from which

@@ -14,6 +14,8 @@ from landmarkfer.training.resolve import resolve
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 BENCHMARKS = sorted((EXPERIMENTS / "benchmarks").glob("*.toml"))
 FUSIONS = [path for path in BENCHMARKS if "fusion" in path.read_text()]
+BRANCHES_OF = {"transfer-landmarker": ["transfer"]}
+"""Benchmarks whose runs are branches of another one's fusions."""
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
@@ -49,18 +51,23 @@ def test_the_report_is_about_the_rows_of_the_csv(path):
 
 @pytest.mark.parametrize("path", FUSIONS, ids=lambda path: path.stem)
 def test_the_branches_of_fusions_fit(path, made_run, tmp_path, monkeypatch):
-    """Every model can be built, and every fusion takes the weights that it is initialised from."""
-    wanted, models = read_benchmark(path), {}
+    """Every model can be built, and every fusion takes the weights that it is initialised from.
+
+    A branch may be a run of another benchmark.
+    """
+    models = {}
     monkeypatch.chdir(tmp_path)
-    for row in wanted.rows:
-        if not row.trained:
-            continue
-        settings = resolve(row_settings(path, wanted, row, 0))
-        model = build_model(settings.model.name, 7, **settings.model.keywords)
-        models |= {run_name(path, wanted, row, seed): model.state_dict() for seed in wanted.seeds}
-        keywords = {f"model.{key}": value for key, value in settings.model.keywords.items()}
-        for seed in wanted.seeds:
-            made_run(run_name(path, wanted, row, seed), **keywords | {"model.name": settings.model.name})
-        for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
-            model.initialise_branch(branch, models[Path(getattr(settings.branches, branch)).name])
+    for one in [*(path.with_stem(stem) for stem in BRANCHES_OF.get(path.stem, ())), path]:
+        wanted = read_benchmark(one)
+        for row in wanted.rows:
+            if not row.trained or (one != path and "fusion" in row.name):
+                continue
+            settings = resolve(row_settings(one, wanted, row, 0))
+            model = build_model(settings.model.name, 7, **settings.model.keywords)
+            models |= {run_name(one, wanted, row, seed): model.state_dict() for seed in wanted.seeds}
+            keywords = {f"model.{key}": value for key, value in settings.model.keywords.items()}
+            for seed in wanted.seeds:
+                made_run(run_name(one, wanted, row, seed), **keywords | {"model.name": settings.model.name})
+            for branch in ("image", "encoder") if isinstance(model, FusionModel) else ():
+                model.initialise_branch(branch, models[Path(getattr(settings.branches, branch)).name])
     assert any("fusion" in run for run in models)
