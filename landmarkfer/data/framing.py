@@ -27,7 +27,7 @@ def training_frame(cache: LandmarkCache, rows: NDArray[np.int64]) -> Frame | Non
         The frame of the images as they were before any aligned crop was taken of them; None where they are
         not squares of one size, which says that they are no crops of faces, and where no face was found. Of
         several caches that are joined, the frame is that of those whose images are so, at the largest of
-        their sizes; it says whether the others' are photographs.
+        their sizes, and says whether there are others.
     """
     rows = np.sort(np.asarray(rows))
     known = cache.frame(["width", "height", "status"])
