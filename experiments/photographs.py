@@ -36,7 +36,7 @@ from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
-from landmarkfer.inference.find import FaceFinder, FoundFace, without_colour
+from landmarkfer.inference.find import FaceFinder, FoundFace, nearest_crop, without_colour
 from landmarkfer.inference.frame import FaceArrays, frame_faces
 from landmarkfer.inference.predictor import Predictor
 from landmarkfer.metrics.classification import scores_from_confusion
@@ -106,17 +106,23 @@ def read_photographs(archive: Path, folder: Path, seed: int, tested: RunFolder |
 
 
 def find_faces(
-    paths: Sequence[str], frame: Frame | None, settings: ExtractSettings, progress: Progress
+    paths: Sequence[str],
+    frame: Frame | None,
+    settings: ExtractSettings,
+    crops: tuple[int, ...],
+    progress: Progress,
 ) -> list[FoundFace]:
     """The largest face of each photograph, as a model is given it and as it is; `row.face` is its crop."""
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     found = joblib.Parallel(os.cpu_count(), return_as="generator")(
-        joblib.delayed(_find)(part, frame, settings) for part in parts
+        joblib.delayed(_find)(part, frame, settings, crops) for part in parts
     )
     return [face for faces in progress.track(found, "finding faces", len(parts)) for face in faces]
 
 
-def _find(paths: Sequence[str], frame: Frame | None, settings: ExtractSettings) -> list[FoundFace]:
+def _find(
+    paths: Sequence[str], frame: Frame | None, settings: ExtractSettings, crops: tuple[int, ...]
+) -> list[FoundFace]:
     source = open_inputs(list(paths))
     if settings.detector not in _DETECTORS:
         _DETECTORS[settings.detector] = create_detector(settings.detector)
@@ -127,9 +133,10 @@ def _find(paths: Sequence[str], frame: Frame | None, settings: ExtractSettings) 
     ]
     for face, opened in zip(found, open_images(source.entries, source.reader), strict=True):
         if settings.crop is not None and opened.image is not None and face.row.landmarks is not None:
-            grey = frame is not None and frame.grey and not frame.photographs
+            grey = frame is not None and frame.grey
             pixels = without_colour(opened.image.pixels) if grey else opened.image.pixels
-            face.row.face = encode(aligned_crop(pixels, face.row.landmarks, settings.crop))
+            crop = nearest_crop(face.row, crops) or settings.crop
+            face.row.face = encode(aligned_crop(pixels, face.row.landmarks, crop))
     return found
 
 
@@ -332,7 +339,7 @@ def main() -> None:
         told = []
         for model in progress.track(models, "predicting", len(models)):
             frame = model.info.frame
-            faces = found(photos.paths, frame, model.extraction, progress)
+            faces = found(photos.paths, frame, model.extraction, model.info.crops, progress)
             as_they_are = frame is None or frame.photographs
             if as_they_are or model.info.images is None:
                 told.append(answers(photos, faces, model, AS_DETECTED))

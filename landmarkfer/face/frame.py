@@ -34,8 +34,8 @@ class Frame(BaseModel):
             the side) of their faces, against the mean.
         size: Side of the training images in pixels.
         grey: Whether they have no colour.
-        photographs: Whether whole photographs trained the model as well. Others are then given to it as they
-            are, and the frame tells which faint detections are faces.
+        photographs: Whether whole photographs trained the model as well. Others are then given to it whole,
+            and the frame tells which faint detections are faces.
     """
 
     model_config = ConfigDict(frozen=True)

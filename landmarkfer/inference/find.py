@@ -4,7 +4,7 @@ A face is found in the image, without colour if the training images have none, t
 as the training images show theirs (`face.frame`) is cut out at their size, and its landmarks are detected
 again in that, as those of the training images were. Where a model looks at aligned crops, the crop is taken
 of the image itself, so that it is resampled once. So a model sees of a large photograph what it saw in
-training. A model that was trained on photographs as well is given them as they are. NumPy alone: it runs in
+training. A model that was trained on photographs as well is given them whole. NumPy alone: it runs in
 worker processes that load no torch.
 """
 
@@ -16,13 +16,14 @@ import numpy as np
 from PIL import Image
 
 from landmarkfer.data.row import Row
+from landmarkfer.extraction.decode import DecodedImage
 from landmarkfer.extraction.detect import NO_FACE, Box, FaceResult, detect_face, detect_faces, detect_in_box
 from landmarkfer.extraction.detectors import Detector
 from landmarkfer.extraction.encode import encode
 from landmarkfer.extraction.process import OpenedImage, failures_noted, open_images, set_face, store_image
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.extraction.sources.entry import Entry, Reader
-from landmarkfer.face.alignment import aligned_crop
+from landmarkfer.face.alignment import aligned_crop, aligned_square
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import to_pixels
 
@@ -62,12 +63,16 @@ class FaceFinder:
         wanted: Which faces of an image.
         boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none, and
             is not searched. None searches the images instead.
+        crops: Sides of the aligned crops that trained the model, where there are several: a face is cut at
+            the one that is nearest to its size in the image, since enlarging it more shows the model a face
+            that is blurred as none was in training.
     """
 
     frame: Frame | None
     with_image: bool
     wanted: Wanted = "all"
     boxes: Mapping[str, Sequence[Box]] | None = field(default=None)
+    crops: tuple[int, ...] = ()
 
     def __call__(
         self, entries: Sequence[Entry], reader: Reader, detector: Detector, settings: ExtractSettings
@@ -92,9 +97,10 @@ class FaceFinder:
         faces: list[FoundFace] = []
         frame = self._into
         with failures_noted(row, detector):
-            pixels = opened.image.pixels
-            if frame is not None and frame.grey:
-                pixels = without_colour(pixels)
+            image = opened.image
+            if self.frame is not None and self.frame.grey:
+                image = DecodedImage(without_colour(image.pixels), plain=False)
+            pixels = image.pixels
             for result, box in self._found(row.id, detector, pixels, settings):
                 own = replace(row)
                 set_face(own, result)
@@ -106,7 +112,8 @@ class FaceFinder:
                     if box is None and not self._confirmed(face, pixels, detector, settings):
                         continue
                 if face.given is own and self.with_image:
-                    store_image(own, opened.image, opened.data, settings)
+                    crop = nearest_crop(own, self.crops) or settings.crop
+                    store_image(own, image, opened.data, settings.model_copy(update={"crop": crop}))
                 faces.append(face)
         if row.status == "unreadable" or not faces:
             row.status = "unreadable" if row.status == "unreadable" else "no_face"
@@ -198,6 +205,19 @@ def _fault(box: Box, pixels: np.ndarray) -> str | None:
 def without_colour(pixels: np.ndarray) -> np.ndarray:
     """Grey pixels `[H, W, 3]`."""
     return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
+
+
+def nearest_crop(row: Row, crops: Sequence[int]) -> int | None:
+    """Which of some sides of aligned crops is nearest to a face's size; None without a face or without any.
+
+    Args:
+        row: Of the face, in its image.
+        crops: In pixels.
+    """
+    if row.landmarks is None or row.width is None or row.height is None or not crops:
+        return None
+    side = aligned_square(row.landmarks, row.width, row.height).side
+    return min(crops, key=lambda crop: abs(np.log(crop / side)))
 
 
 def faint(row: Row, settings: ExtractSettings) -> bool:

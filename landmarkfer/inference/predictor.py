@@ -156,7 +156,7 @@ class Predictor:
             source = open_inputs(images)
             total, crop = len(source.entries), self.extraction.crop
             check_search(faces, boxes, workers, [entry.id for entry in source.entries])
-            finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes)
+            finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes, self.info.crops)
             found = self._found(source, finder, skip, workers)
             pictures = Pictures(_SourcePixels(source))
         with shown(progress) as report:

@@ -57,6 +57,12 @@ class CacheInfo(BaseModel):
         """What the caches are called: the names of their folders."""
         return tuple(Path(os.path.abspath(one.path)).name for one in self.each)
 
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Sides of the aligned crops that the caches hold, each once; none where images are whole."""
+        sides = [(one.extraction or {}).get("crop") for one in self.each]
+        return tuple(sorted({side for side in sides if side})) if all(sides) else ()
+
     def prefix_of(self, fingerprint: str) -> str | None:
         """What the run has before the ids of a cache: nothing, or of one of several its name and a slash.
 

@@ -91,10 +91,9 @@ def _advice(name: str, wanted: str, detector: str) -> str:
 def _check_images(name: str, config: RunConfig, made: Manifest, where: str) -> None:
     """Refuse a cache whose images show faces otherwise than those that the model was trained on."""
     extraction = config.cache.extraction or {}
-    crop = extraction.get("crop")
-    if config.images is None or made.settings.get("crop") == crop:
+    there, crop = made.settings.get("crop"), extraction.get("crop")
+    if config.images is None or there in (crop, *config.cache.crops):
         return
-    there = made.settings.get("crop")
     alone = next(other for other in SHIPPED if other != name)
     raise SettingsError(
         f"the model that ships as '{name}' reads aligned crops of {crop} pixels, and {where} has "

@@ -17,7 +17,7 @@ from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.face.alignment import aligned_crop
 from landmarkfer.face.frame import Frame
 from landmarkfer.face.geometry import normalise
-from landmarkfer.inference.find import FaceFinder, confirmed, faint
+from landmarkfer.inference.find import FaceFinder, confirmed, faint, without_colour
 
 SETTINGS = ExtractSettings(passes=2)
 
@@ -160,15 +160,27 @@ def test_a_doubtful_face_must_be_found_at_the_same_place(frame):
     assert [faint(replace(row, confidence=one), SETTINGS) for one in (0.4, 0.5, None)] == [True, False, False]
 
 
-def test_a_model_of_photographs_too_is_given_them_as_they_are(frame, detector):
-    whole = frame.model_copy(update={"photographs": True, "grey": True})
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_model_of_photographs_too_is_given_them_whole(frame, detector, grey):
+    whole = frame.model_copy(update={"photographs": True, "grey": grey})
     picture = pasted((make_face("happy", 1, 220).image, 250, 120))
     ((found,),) = find(FaceFinder(whole, with_image=True), [picture], detector)
-    source = open_inputs([picture])
+    source = open_inputs([without_colour(picture) if grey else picture])
     (extracted,) = make_rows(source.entries, source.reader, detector, SETTINGS)
     assert found.given is found.row
     np.testing.assert_array_equal(found.row.landmarks, extracted.landmarks)
-    assert found.row.face == extracted.face, "in its colour"
+    assert found.row.face == extracted.face, "in the colour of the training images"
+
+
+@pytest.mark.parametrize(("size", "side"), [(60, 48), (90, 112), (220, 112)])
+def test_of_several_crops_a_face_is_cut_at_the_one_nearest_to_its_size(frame, detector, size, side):
+    whole = frame.model_copy(update={"photographs": True})
+    source = open_inputs([make_face("happy", 1, size).image])
+    finder = FaceFinder(whole, with_image=True, crops=(48, 112))
+    (found,) = finder(source.entries, source.reader, detector, CROPPED)[0]
+    crop = np.asarray(Image.open(io.BytesIO(found.given.face)))
+    assert len(crop) == side
+    np.testing.assert_array_equal(crop, aligned_crop(pixels_of(source), found.row.landmarks, side))
 
 
 def test_the_frame_of_a_model_of_photographs_confirms_doubtful_faces(frame, detector):

@@ -17,6 +17,7 @@ from PIL import Image
 import landmarkfer as lf
 from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.data.dataset import label_images, load_dataset
+from landmarkfer.data.synthetic import make_face
 from landmarkfer.errors import CacheError, RunError, SettingsError, SourceError
 from landmarkfer.inference.predict import predict_rows
 from landmarkfer.inference.predictor import Predictor
@@ -105,6 +106,30 @@ def test_a_folder_is_predicted_as_a_cache_of_it_is(run_of, caches, photos, model
             np.testing.assert_array_equal(faces.sets[found], expected.sets[found])
     assert expected.sets is not None
     assert list(faces.sources) == list(expected.ids)
+
+
+def test_of_small_crops_and_photographs_each_is_predicted_as_its_cache_is(tmp_path):
+    folders, caches = [tmp_path / "small", tmp_path / "large"], []
+    for folder, crop, side, place in zip(folders, (52, 112), (48, 220), (0, 40), strict=True):
+        for number in range(24):
+            label = ("happy", "sad", "surprise")[number % 3]
+            face = Image.fromarray(make_face(label, number, side).image).convert("L")
+            photo = Image.new("L", (side + 2 * place, side + place), 127)
+            photo.paste(face, (place, place // 2))
+            path = folder / label / f"{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photo.save(path)
+        caches.append(lf.extract(folder, tmp_path / f"{folder.name}-{crop}", crop=crop, workers=1))
+    fit = {"fit.epochs": 1, "fit.batch_size": 8, "fit.device": "cpu"}
+    settings = SMALL["image"] | {"split.validation": 0.4, "split.test": 0.3} | fit
+    run = lf.train("image", cache=[one.path for one in caches], settings=settings, out=tmp_path / "runs")
+    model = lf.load(run)
+    assert model.info.crops == (52, 112) and model.info.frame.photographs and model.info.frame.grey
+    expected = rows_of_run(run, run.read_config().cache.open())
+    found = expected.status == "ok"
+    probabilities = np.concatenate([model.predict(folder).probabilities for folder in folders])
+    assert found[:24].sum() > 12 and found[24:].sum() > 12
+    np.testing.assert_array_equal(probabilities[found], expected.probabilities[found])
 
 
 def test_detection_and_pose_are_those_of_the_cache(run_of, cache, photos):
