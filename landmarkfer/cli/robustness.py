@@ -21,7 +21,11 @@ from landmarkfer.cli.command import Command
 )
 @click.option("--baseline", metavar="NAME", help="The system that the others are tested against. [the first]")
 @click.option(
-    "--cache", metavar="CACHE", help="Whose test images, of runs that were trained on several caches."
+    "--cache",
+    "of_caches",
+    multiple=True,
+    metavar="CACHE",
+    help="Whose test images, of runs that were trained on several caches; repeated where runs differ in them.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes of the detection. [cores]")
 @click.option(
@@ -47,7 +51,7 @@ def robustness(
     images: int,
     corruptions: tuple[str, ...],
     baseline: str | None,
-    cache: str | None,
+    of_caches: tuple[str, ...],
     workers: int | None,
     landmarker: Path | None,
     page: str,
@@ -80,7 +84,7 @@ def robustness(
             corruptions=corruptions or tuple(CORRUPTIONS),
             baseline=baseline,
             page=page,
-            cache=cache,
+            caches=of_caches,
             results_root=out,
             caches_root=caches,
             workers=workers,

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarkfer.config.benchmark import read_benchmark, row_settings, run_name
 from landmarkfer.config.recipes import changed_settings, load_settings
 from landmarkfer.config.removed import same_settings
 from landmarkfer.models.image import ImageModel
@@ -20,22 +19,11 @@ def test_there_are_some():
     assert RUNS
 
 
-def settings_of(run):
-    """By the recipe of that name, or by the row of the transfer benchmark."""
-    recipe, _, seed = run.rpartition("-s")
-    path = EXPERIMENTS / "recipes" / f"{recipe}.toml"
-    if path.exists():
-        return load_settings(path, {"seed": int(seed), "name": run})
-    path = EXPERIMENTS / "benchmarks" / "transfer.toml"
-    benchmark = read_benchmark(path)
-    (row,) = [one for one in benchmark.rows if run_name(path, benchmark, one, int(seed)) == run]
-    return row_settings(path, benchmark, row, int(seed))
-
-
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_they_load_as_their_recipe_says(path):
     trained = RunFolder(path).load()
-    wanted = settings_of(path.name)
+    recipe, seed = path.name.rsplit("-s", 1)
+    wanted = load_settings(EXPERIMENTS / "recipes" / f"{recipe}.toml", {"seed": int(seed), "name": path.name})
     config = trained.config
     assert same_settings(config.changed, config.created, changed_settings(wanted))
     assert config.settings.model == resolve(wanted).model

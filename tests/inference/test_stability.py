@@ -15,9 +15,9 @@ from landmarkfer.extraction.detectors import FaceMeshDetector, default_detector
 from landmarkfer.inference.load import SHIPPED
 
 # The largest difference of a probability: of a large, clear photograph, and of synthetic faces.
-CLEAR = {"fusion": 0.01, "landmarks": 0.04}
-SIZES = {"fusion": 0.2, "landmarks": 0.4}
-MIRRORED = {"fusion": 0.2, "landmarks": 0.4}
+CLEAR = {"fusion": 0.01, "landmarks": 0.02}
+SIZES = {"fusion": 0.1, "landmarks": 0.2}
+MIRRORED = {"fusion": 0.2, "landmarks": 0.2}
 FILES = {"fusion": 0.05, "landmarks": 0.1}
 # How a file of each EXIF orientation stores an upright picture.
 STORED = {

@@ -60,7 +60,7 @@ class TestWhatIsTaken:
         assert found.model == shipped.model
         assert found.normalisation == shipped.normalisation
         assert found.augment == shipped.augment
-        assert found.prediction.crops == "five"
+        assert found.prediction.crops == shipped.prediction.crops
         assert found.optimiser.lr == DEFAULTS["optimiser"]["lr"] < load_settings().optimiser.lr
         assert found.fit.epochs == DEFAULTS["fit"]["epochs"] < load_settings().epochs
         assert resolve(found) == resolve(settings_of(own)), "it stays what it is"
@@ -124,7 +124,7 @@ class TestWhatIsRefused:
                 {"model.name": "gnn"},
                 r"'model\.name' = 'gnn' contradicts 'init' = 'shipped', whose model has 'fus",
             ),
-            ({"model.width": 64}, r"'model\.width' = 64 contradicts .*, whose model has 16; leave it out"),
+            ({"model.size": 64}, r"'model\.size' = 64 contradicts .*, whose model has 96; leave it out"),
             (
                 {"model.readout": "region"},
                 r"'model\.readout' = 'region' .*, whose model has no such setting; leave",
@@ -159,7 +159,7 @@ class TestWhatIsRefused:
         cache = cache_of(f"crop-{crop}", settings={"crop": crop})
         with pytest.raises(
             SettingsError,
-            match=rf"{said}; extract it again with --crop 52 --passes 3, or take 'init' = 'landmarks'",
+            match=rf"{said}; extract it again with --crop 112 --passes 3, or take 'init' = 'landmarks'",
         ):
             resolve(settings_of(cache))
         assert resolve(settings_of(cache, "landmarks")).init == "landmarks-facemesh"

@@ -45,7 +45,7 @@ def robustness(
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     baseline: str | None = None,
     page: str = "robustness",
-    cache: str | os.PathLike[str] | None = None,
+    caches: Sequence[str | os.PathLike[str]] = (),
     results_root: Path = RESULTS_ROOT,
     caches_root: Path = CACHE_ROOT,
     workers: int | None = None,
@@ -60,8 +60,8 @@ def robustness(
         corruptions: Keys of `CORRUPTIONS`.
         baseline: Name of the system that the others are tested against; the first by default.
         page: Name of the page, the CSV and the picture.
-        cache: Whose test images are corrupted: needed of a run that was trained on several caches. By default
-            those of the cache that each run was trained on.
+        caches: Whose test images are corrupted, one cache of each run: needed of runs that were trained on
+            several. By default those of the cache that each run was trained on.
         results_root: Their folder.
         caches_root: Where `<cache>-robustness-<images>` is made for each such cache.
         workers: Worker processes of the detection; by default one per core.
@@ -80,7 +80,7 @@ def robustness(
     if baseline not in names:
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
     suites: dict[Path, Suite] = {}
-    sources = {run.path: _cache_of(run, cache) for run in _runs(systems)}
+    sources = {run.path: _cache_of(run, caches) for run in _runs(systems)}
     for run in _runs(systems):
         source = sources[run.path]
         if source not in suites:
@@ -93,7 +93,7 @@ def robustness(
     keys = {system.name: result_key(system) for system in systems}
     figures = robustness_figures({keys[name]: results_by_image[name] for name in names}, keys[baseline])
     made = max(copy.manifest.created for suite in suites.values() for copy in suite.copies.values())
-    making = command(systems, images, corruptions, baseline, page, cache)
+    making = command(systems, images, corruptions, baseline, page, caches)
     return write_robustness(results_root / page, figures, making, made[:10])
 
 
@@ -103,14 +103,14 @@ def command(
     corruptions: Sequence[str],
     baseline: str,
     page: str,
-    cache: str | os.PathLike[str] | None = None,
+    caches: Sequence[str | os.PathLike[str]] = (),
 ) -> str:
     """The shell line that makes a page again."""
     words = [system_text(system) for system in systems]
     some = [] if list(corruptions) == list(CORRUPTIONS) else corruptions
     chosen = "".join(f" --corruption {name}" for name in some)
-    of_cache = "" if cache is None else f" --cache {shlex.quote(os.fspath(cache))}"
-    words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}{of_cache}")
+    of_caches = "".join(f" --cache {shlex.quote(os.fspath(cache))}" for cache in caches)
+    words.append(f"--images {images}{chosen} --baseline '{baseline}' --page {page}{of_caches}")
     return " \\\n  ".join(["landmarkfer robustness", *words])
 
 
@@ -126,23 +126,30 @@ def _runs(systems: Sequence[System[RunFolder]]) -> list[RunFolder]:
     return [run for system in systems for run in system.runs]
 
 
-def _cache_of(run: RunFolder, wanted: str | os.PathLike[str] | None) -> Path:
+def _cache_of(run: RunFolder, wanted: Sequence[str | os.PathLike[str]]) -> Path:
     """The folder of the cache that a run was trained on; of several, of the wanted one."""
     known = run.read_config().cache
-    if wanted is None:
+    if not wanted:
         if known.members:
             raise SettingsError(
                 f"run '{run.name}' was trained on {known.path}, and robustness is that of the test images of "
                 f"one cache; name it: --cache {known.names[0]}."
             )
         return find_cache(known.path)
-    found = find_cache(wanted)
-    if found.resolve() not in [Path(one.path).resolve() for one in known.each]:
+    of_run = [Path(one.path).resolve() for one in known.each]
+    given = [find_cache(one) for one in wanted]
+    found = [one for one in given if one.resolve() in of_run]
+    if len(found) != 1:
+        what = (
+            f"has test images in {' and '.join(map(str, found))}"
+            if found
+            else f"has no test images in {', '.join(map(str, given))}"
+        )
         raise SettingsError(
-            f"run '{run.name}' was trained on {known.path}, and has no test images in {found}; name "
+            f"run '{run.name}' was trained on {known.path}, and {what}; name "
             f"{'one of these' if known.members else 'that cache'}, or leave the run out."
         )
-    return found
+    return found[0]
 
 
 def _make_suite(

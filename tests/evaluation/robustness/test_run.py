@@ -238,4 +238,10 @@ class TestRunsOfSeveralCaches:
         with pytest.raises(
             SettingsError, match=r"'mlp-s0' was trained on .*made, and has no test images in "
         ):
-            robustness(read_systems(["mlp-s0"]), cache="more")
+            robustness(read_systems(["mlp-s0"]), caches=["more"])
+
+    def test_each_run_takes_the_cache_that_is_its_own(self, both):
+        with pytest.raises(SettingsError, match=r"'mlp-s0' .* has no test images in .*more; name that cache"):
+            robustness(read_systems([both.name, "mlp-s0"]), caches=["more"])
+        with pytest.raises(SettingsError, match=r"has test images in .*made and .*more; name one of these"):
+            robustness(read_systems(["mlp-s0", both.name]), caches=["made", "more"])
