@@ -25,7 +25,7 @@ from landmarkfer.cli.command import Command
     "of_caches",
     multiple=True,
     metavar="CACHE",
-    help="Whose test images, of runs that were trained on several caches; repeated where runs differ in them.",
+    help="Whose test images, of runs that were trained on several caches; repeated where these differ.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes of the detection. [cores]")
 @click.option(
