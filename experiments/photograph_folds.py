@@ -251,6 +251,14 @@ def measure(known: Mapping[str, Predictions]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["row", "metric", "value"])
 
 
+def with_earlier(measured: pd.DataFrame) -> pd.DataFrame:
+    """Figures with those of rows that the CSV has and whose runs are not here."""
+    if not RESULTS.is_file():
+        return measured
+    earlier = pd.read_csv(RESULTS)
+    return pd.concat([earlier[~earlier["row"].isin(measured["row"])], measured], ignore_index=True)
+
+
 def _gap(value: "pd.Series[float]", metric: str, other: str) -> str:
     """A difference as text, with its interval and p."""
     difference, low, high = (
@@ -310,7 +318,7 @@ def write(measured: pd.DataFrame) -> None:
 
 @click.command(help=__doc__.replace("\n\n    landmarkfer", "\n\n\b\n    landmarkfer"))
 @click.option("--rows", multiple=True, type=click.Choice(list(ROWS)), help="Rows to train. [all]")
-@click.option("--report", is_flag=True, help="Only write the page, of the rows that are trained.")
+@click.option("--report", is_flag=True, help="Only write the page, of the rows that are or were trained.")
 def main(rows: Sequence[str], report: bool) -> None:
     """Train the rows that are wanted, and write the page."""
     with show_progress() as progress:
@@ -319,7 +327,7 @@ def main(rows: Sequence[str], report: bool) -> None:
             found = predicted(name, caches, progress)
             progress.say(f"{name}: {100 * float(found.correct.mean()):.2f} %")
         known = {name: predicted(name, caches, progress) for name in ROWS if _finished(name)}
-        write(measure(known))
+        write(with_earlier(measure(known)))
 
 
 def _finished(name: str) -> bool:

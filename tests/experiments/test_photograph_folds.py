@@ -58,3 +58,14 @@ def test_figures_are_recalls_and_their_mean(script):
     accuracy, balanced = script._figures(sums.astype(float).sum(axis=0))
     assert accuracy == pytest.approx(3 / 4)
     assert balanced == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_rows_without_runs_keep_their_figures(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "RESULTS", tmp_path / "photograph-folds.csv")
+    columns = ["row", "metric", "value"]
+    fresh = script.pd.DataFrame([("lite0", "accuracy", 0.8)], columns=columns)
+    assert script.with_earlier(fresh) is fresh
+    earlier = [("mlp", "accuracy", 0.7), ("lite0", "accuracy", 0.1)]
+    script.pd.DataFrame(earlier, columns=columns).to_csv(script.RESULTS, index=False)
+    found = script.with_earlier(fresh)
+    assert dict(zip(found["row"], found["value"], strict=True)) == {"mlp": 0.7, "lite0": 0.8}
