@@ -368,7 +368,7 @@ def bare_share(files: list[str], progress: Progress) -> list[float]:
     predictor = load_predictor()
     network = OnnxNetwork(shipped_file(next(name for name in SHIPPED if shipped_file_or_none(name))), 1)
     detector = create_detector(predictor.extraction.detector)
-    finder = FaceFinder(network.info.frame, network.info.images is not None)
+    finder = FaceFinder(network.info.frame, network.info.images is not None, crops=network.info.crops)
     source = open_inputs(files)
     waiting, confidences = [], []
     starts = range(0, len(files), AT_ONCE)
