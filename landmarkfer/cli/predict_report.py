@@ -36,7 +36,7 @@ class _Layout:
     angles: bool
 
 
-_WIDE, _NARROW = _Layout(40, 30, 12, 3, True), _Layout(22, 20, 0, 2, False)
+_WIDE, _NARROW = _Layout(40, 30, 12, 3, True), _Layout(20, 16, 0, 2, False)
 _WIDE_FROM = 130
 LESS_PROBABLE = "*"
 """Marks a label that is not the most probable class."""
@@ -58,7 +58,7 @@ def print_faces(faces: Faces) -> None:
     layout = _WIDE if console.width >= _WIDE_FROM else _NARROW
     headings = ["image", "face", "label", "confidence", "set", *["yaw, pitch, roll"] * layout.angles]
     table = Table(*headings, box=None, pad_edge=False)
-    for column in table.columns[:4]:
+    for column in table.columns[:5]:
         column.no_wrap = True
     table.columns[1].justify = "right"
     for face in faces[:MOST_ROWS]:
