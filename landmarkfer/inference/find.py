@@ -63,9 +63,9 @@ class FaceFinder:
         wanted: Which faces of an image.
         boxes: Boxes of the faces of an image, in pixels, by its id; an image that is not in it has none, and
             is not searched. None searches the images instead.
-        crops: Sides of the aligned crops that trained the model, where there are several: a face is cut at
-            the one that is nearest to its size in the image, since enlarging it more shows the model a face
-            that is blurred as none was in training.
+        crops: Sides of the aligned crops that trained the model; a face is cut at the one that is nearest to
+            its size in the image, since enlarging it more shows the model a face that is blurred as none was
+            in training. Empty: `crop` of the settings.
     """
 
     frame: Frame | None

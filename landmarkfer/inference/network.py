@@ -45,8 +45,8 @@ class ModelInfo(BaseModel):
         images: Size and channels of the images that it reads; None if it reads none.
         frame: How faces lie in its training images; None where that is not known.
         extraction: How the faces of its training images were found; `ExtractSettings` by name.
-        crops: Sides in pixels of the aligned crops of its training faces, where data sets have several; a
-            face is cut at the one that is nearest to its own size. Empty: `extraction` says which.
+        crops: Sides in pixels of the aligned crops of its training faces, one of each data set; a face is cut
+            at the one that is nearest to its own size. Empty of whole images, and where it is not known.
         graph: Name of its graph; None without one.
         prior: Share of each class among the training images, `[C]`; None where it is not known.
         set_thresholds: Of prediction sets, `[99, C]`, see `calibration.conformal`; None where none were

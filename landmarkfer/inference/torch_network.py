@@ -106,7 +106,7 @@ def model_info(trained: TrainedModel, name: str) -> ModelInfo:
         images=images,
         frame=config.frame,
         extraction=extraction_of(name, config).model_dump(),
-        crops=config.cache.crops if len(config.cache.crops) > 1 else (),
+        crops=config.cache.crops,
         graph=config.graph.name if config.graph else None,
         prior=numbers(model.prior),
         set_thresholds=numbers(calibration.set_thresholds),

@@ -54,13 +54,18 @@ def settings_of(cache, init="shipped", **overrides):
 
 
 class TestWhatIsTaken:
-    def test_all_that_makes_the_model_what_it_is(self, own):
-        found, shipped = with_shipped(settings_of(own)), FACEMESH[0].read_config().settings
+    def test_all_that_makes_the_model_what_it_is(self, own, monkeypatch):
+        config = FACEMESH[0].read_config()
+        five = config.settings.prediction.model_copy(update={"crops": "five"})
+        shipped = config.settings.model_copy(update={"prediction": five})
+        made = config.model_copy(update={"settings": shipped})
+        monkeypatch.setattr(type(FACEMESH[0]), "read_config", lambda run: made)
+        found = with_shipped(settings_of(own))
         assert found.init == "fusion-facemesh"
         assert found.model == shipped.model
         assert found.normalisation == shipped.normalisation
         assert found.augment == shipped.augment
-        assert found.prediction.crops == shipped.prediction.crops
+        assert found.prediction.crops == "five"
         assert found.optimiser.lr == DEFAULTS["optimiser"]["lr"] < load_settings().optimiser.lr
         assert found.fit.epochs == DEFAULTS["fit"]["epochs"] < load_settings().epochs
         assert resolve(found) == resolve(settings_of(own)), "it stays what it is"
@@ -77,11 +82,11 @@ class TestWhatIsTaken:
             "optimiser.lr": 0.002,
             "fit.epochs": 3,
             "augment.image.blur": 0.0,
-            "prediction.crops": "one",
+            "prediction.crops": "five",
         }
         stated |= {"loss.smoothing": 0.0, "model.name": "fusion", "model.fusion": "late"}
         found = with_shipped(settings_of(own, **stated))
-        assert (found.optimiser.lr, found.fit.epochs, found.prediction.crops) == (0.002, 3, "one")
+        assert (found.optimiser.lr, found.fit.epochs, found.prediction.crops) == (0.002, 3, "five")
         assert found.augment.image.blur == 0.0
         assert found.augment.image.rotation == FACEMESH[0].read_config().settings.augment.image.rotation
         assert found.loss.smoothing == 0.0

@@ -81,6 +81,8 @@ def robustness(
         raise SettingsError(f"there is no system '{baseline}'; there are {', '.join(names)}.")
     suites: dict[Path, Suite] = {}
     sources = {run.path: _cache_of(run, caches) for run in _runs(systems)}
+    if spare := {find_cache(one) for one in caches} - set(sources.values()):
+        raise SettingsError(f"no run was trained on {', '.join(map(str, sorted(spare)))}; leave it out.")
     for run in _runs(systems):
         source = sources[run.path]
         if source not in suites:

@@ -240,6 +240,10 @@ class TestRunsOfSeveralCaches:
         ):
             robustness(read_systems(["mlp-s0"]), caches=["more"])
 
+    def test_a_cache_of_none_of_them_is_refused(self):
+        with pytest.raises(SettingsError, match=r"no run was trained on .*more; leave it out"):
+            robustness(read_systems(["mlp-s0"]), caches=["made", "more"])
+
     def test_each_run_takes_the_cache_that_is_its_own(self, both):
         with pytest.raises(SettingsError, match=r"'mlp-s0' .* has no test images in .*more; name that cache"):
             robustness(read_systems([both.name, "mlp-s0"]), caches=["more"])
