@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -165,7 +166,7 @@ class TrainingProgress(pl.Callback):
         self._monitor = monitor
         self._caches = caches
         self._lower = lower_is_better(monitor)
-        self._best: float | None = None
+        self._best = float("nan")
         self._note = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -181,8 +182,8 @@ class TrainingProgress(pl.Callback):
         figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
         accuracy = figures.get("val_accuracy", float("nan"))
         found = figures.get(self._monitor, float("nan"))
-        better = min if self._lower else max
-        self._best = found if self._best is None else better(self._best, found)
+        better = np.fmin if self._lower else np.fmax  # neither takes a NaN for the best
+        self._best = float(better(self._best, found))
         best = f"{self._best:.3f}" if self._lower else f"{self._best:.1%}"
         of_what = "" if self._monitor == "val_accuracy" else f" {self._monitor}"
         of_each = ", ".join(f"{name} {figures[f'val_accuracy_{name}']:.1%}" for name in self._caches)

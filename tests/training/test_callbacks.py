@@ -1,11 +1,12 @@
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
 from landmarkfer.runs.metrics_table import COLUMNS, read_epochs
-from landmarkfer.training.callbacks import WholeCheckpointIO
+from landmarkfer.training.callbacks import TrainingProgress, WholeCheckpointIO
 from landmarkfer.training.fit import train
 
 
@@ -27,6 +28,18 @@ def test_the_best_is_that_of_the_figure_that_chooses(tiny_settings, tmp_path, re
     table = pd.read_csv(next(tmp_path.glob("*/metrics.csv")))
     notes = [note for note in recorder.notes if note]
     assert notes[-1].endswith(f"best val_loss {table['val_loss'].min():.3f}")
+
+
+def test_a_first_figure_that_is_no_number_is_not_the_best(recorder):
+    shown = TrainingProgress(recorder, "val_accuracy")
+    for epoch, accuracy in enumerate((float("nan"), 0.5, 0.25)):
+        metrics = {"val_accuracy": torch.tensor(accuracy)}
+        trainer = SimpleNamespace(
+            callback_metrics=metrics, current_epoch=epoch, max_epochs=3, global_step=epoch
+        )
+        shown.on_train_epoch_end(trainer, None)
+    shown.on_train_end(trainer, None)
+    assert recorder.said[-1].endswith("val accuracy 25.0%  best 50.0%")
 
 
 def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
