@@ -26,6 +26,7 @@ from landmarkfer.cli.inspect import inspect
 from landmarkfer.cli.predict import predict
 from landmarkfer.cli.robustness import robustness
 from landmarkfer.cli.runs import runs
+from landmarkfer.cli.track import track
 from landmarkfer.cli.train import train
 from landmarkfer.cli.tune import tune
 from landmarkfer.errors import LandmarkferError, extras_named
@@ -38,6 +39,7 @@ COMMANDS = (
     tune,
     evaluate,
     predict,
+    track,
     compare,
     benchmark,
     robustness,

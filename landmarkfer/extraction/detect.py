@@ -103,6 +103,28 @@ def detect_faces(
     return [_complete(detector, image, settings, face, len(faces), attempts) for face in faces]
 
 
+def follow_faces(
+    detector: Detector, image: np.ndarray, settings: ExtractSettings | None = None
+) -> list[FaceResult]:
+    """Find the faces of the next image of a video: in its first view, once, without retries.
+
+    Args:
+        detector: From `create_detector`, with `video`.
+        image: `uint8 [H, W, 3]`, RGB, upright.
+        settings: `threshold` and `max_faces` of it matter here.
+
+    Returns:
+        The faces, the largest first; none where none was found.
+    """
+    settings = (settings or ExtractSettings()).model_copy(update={"passes": 1})
+    height, width = image.shape[:2]
+    view, _ = searches(width, height)
+    faces = _look(detector, image, windows(view, width, height), settings.threshold, settings.max_faces)
+    attempts = [f"{view.name}@{settings.threshold:g}={len(faces)}"]
+    faces = sorted(faces, key=lambda face: -_area(face))
+    return [_complete(detector, image, settings, face, len(faces), attempts) for face in faces]
+
+
 def detect_in_box(
     detector: Detector, image: np.ndarray, box: Box, settings: ExtractSettings | None = None
 ) -> FaceResult:

@@ -79,11 +79,17 @@ class DetectorIdentity:
 
 
 class _MediaPipeDetector(ABC):
-    """Keeps one MediaPipe graph for each threshold and number of faces that were asked for."""
+    """Keeps one MediaPipe graph for each threshold and number of faces that were asked for.
+
+    Args:
+        video: Whether images follow each other, so that a face is looked for where it was on the last one,
+            and searched only where fewer are known than were asked for. Its landmarks are not smoothed.
+    """
 
     name = "none"
 
-    def __init__(self) -> None:
+    def __init__(self, video: bool = False) -> None:
+        self._video = video
         self._graphs: dict[tuple[float, int], Any] = {}
         self._quiet: set[tuple[float, int]] = set()
         # Graphs that are closed only when the interpreter is torn down print tracebacks.
@@ -127,12 +133,17 @@ class _MediaPipeDetector(ABC):
 
 
 class FaceMeshDetector(_MediaPipeDetector):
-    """MediaPipe's Face Mesh solution with refined landmarks, each image on its own."""
+    """MediaPipe's Face Mesh solution with refined landmarks.
+
+    Args:
+        model: None; the models are built in.
+        video: See `create_detector`.
+    """
 
     name = "facemesh"
 
-    def __init__(self, model: Path | None = None) -> None:
-        super().__init__()
+    def __init__(self, model: Path | None = None, video: bool = False) -> None:
+        super().__init__(video)
         if model is not None:
             raise DetectorError("facemesh has its models built in and takes no file; leave --landmarker out.")
         if not self.available():
@@ -166,7 +177,7 @@ class FaceMeshDetector(_MediaPipeDetector):
         detector = "facedetectionshortrangecpu__facedetectionshortrange__facedetection__"
         return SolutionBase(
             binary_graph_path=face_mesh._BINARYPB_FILE_PATH,
-            side_inputs={"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": False},
+            side_inputs={"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": self._video},
             calculator_params={
                 f"{detector}TensorsToDetectionsCalculator.min_score_thresh": threshold,
                 "facelandmarkcpu__ThresholdingCalculator.threshold": 0.5,
@@ -197,16 +208,18 @@ class FaceMeshDetector(_MediaPipeDetector):
 
 
 class LandmarkerDetector(_MediaPipeDetector):
-    """MediaPipe's Tasks Face Landmarker, each image on its own, with blendshapes.
+    """MediaPipe's Tasks Face Landmarker, with blendshapes.
 
     Args:
         model: The model file; by default see `model_file.find_landmarker`.
+        video: See `create_detector`.
     """
 
     name = "landmarker"
 
-    def __init__(self, model: Path | None = None) -> None:
-        super().__init__()
+    def __init__(self, model: Path | None = None, video: bool = False) -> None:
+        super().__init__(video)
+        self._milliseconds = 0
         self._model = find_landmarker(model)
 
     @staticmethod
@@ -229,8 +242,10 @@ class LandmarkerDetector(_MediaPipeDetector):
 
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(self._model)),
-            running_mode=vision.RunningMode.IMAGE,
-            num_faces=max_faces,
+            running_mode=vision.RunningMode.VIDEO if self._video else vision.RunningMode.IMAGE,
+            num_faces=max(2, max_faces)
+            if self._video
+            else max_faces,  # landmarks of a single face are smoothed
             min_face_detection_confidence=threshold,
             min_face_presence_confidence=0.5,
             output_face_blendshapes=True,
@@ -242,7 +257,9 @@ class LandmarkerDetector(_MediaPipeDetector):
     def _run(self, graph: Any, image: np.ndarray) -> list[Detection]:
         import mediapipe
 
-        result = graph.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image))
+        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
+        self._milliseconds += 33  # they have to rise, and matter for smoothing alone
+        result = graph.detect_for_video(picture, self._milliseconds) if self._video else graph.detect(picture)
         found = []
         for points, categories in zip(result.face_landmarks, result.face_blendshapes, strict=True):
             scores = np.array([category.score for category in categories], np.float32)
@@ -250,7 +267,7 @@ class LandmarkerDetector(_MediaPipeDetector):
         return found
 
 
-DETECTORS: dict[str, Callable[[Path | None], Detector]] = {
+DETECTORS: dict[str, Callable[[Path | None, bool], Detector]] = {
     FaceMeshDetector.name: FaceMeshDetector,
     LandmarkerDetector.name: LandmarkerDetector,
 }
@@ -271,12 +288,14 @@ def default_detector() -> str:
     return FaceMeshDetector.name if FaceMeshDetector.available() else LandmarkerDetector.name
 
 
-def create_detector(name: str | None = None, model: Path | None = None) -> Detector:
+def create_detector(name: str | None = None, model: Path | None = None, *, video: bool = False) -> Detector:
     """Make a detector by name.
 
     Args:
         name: A key of `DETECTORS`; by default see `default_detector`.
         model: The landmarker's model file.
+        video: Whether images follow each other, so that a face is looked for where it was on the last one,
+            and searched only where fewer are known than were asked for. Its landmarks are not smoothed.
 
     Returns:
         The detector; its models are loaded at the first detection.
@@ -284,7 +303,7 @@ def create_detector(name: str | None = None, model: Path | None = None) -> Detec
     Raises:
         DetectorError: The name is unknown, MediaPipe lacks the detector, or the model file is not to be had.
     """
-    return DETECTORS[_checked(name)](model)
+    return DETECTORS[_checked(name)](model, video)
 
 
 def detector_identity(name: str | None = None, model: Path | None = None) -> DetectorIdentity:

@@ -95,29 +95,56 @@ class FaceFinder:
             row.status, row.error = "no_face", "no box is given for this image"
             return [FoundFace(row, row)]
         faces: list[FoundFace] = []
-        frame = self._into
         with failures_noted(row, detector):
-            image = opened.image
-            if self.frame is not None and self.frame.grey:
-                image = DecodedImage(without_colour(image.pixels), plain=False)
-            pixels = image.pixels
-            for result, box in self._found(row.id, detector, pixels, settings):
-                own = replace(row)
-                set_face(own, result)
-                own.error = None if box is None else _fault(box, pixels)
-                face = FoundFace(own, own, len(faces), box)
-                if result.landmarks is not None:
-                    if frame is not None:
-                        face.given = framed(own, pixels, frame, detector, settings)
-                    if box is None and not self._confirmed(face, pixels, detector, settings):
-                        continue
-                if face.given is own and self.with_image:
-                    crop = nearest_crop(own, self.crops) or settings.crop
-                    store_image(own, image, opened.data, settings.model_copy(update={"crop": crop}))
-                faces.append(face)
+            image = self.coloured(opened.image)
+            found = self._found(row.id, detector, image.pixels, settings)
+            faces = self.given(OpenedImage(row, image, opened.data), found, detector, settings)
         if row.status == "unreadable" or not faces:
             row.status = "unreadable" if row.status == "unreadable" else "no_face"
             return [FoundFace(row, row)]
+        return faces
+
+    def coloured(self, image: DecodedImage) -> DecodedImage:
+        """An image in the colour in which the model is given its faces."""
+        if self.frame is None or not self.frame.grey:
+            return image
+        return DecodedImage(without_colour(image.pixels), plain=False)
+
+    def given(
+        self,
+        opened: OpenedImage,
+        found: Sequence[tuple[FaceResult, Box | None]],
+        detector: Detector,
+        settings: ExtractSettings,
+    ) -> list[FoundFace]:
+        """The faces that were found on an image, as the model is given them.
+
+        Args:
+            opened: The image, `coloured`.
+            found: What was found on it, and the boxes that were given for it.
+            detector: Finds faces again in the model's frame.
+            settings: How the faces of the model's training images were found.
+
+        Returns:
+            The faces, without what was found faintly and is not found again.
+        """
+        assert opened.image is not None
+        faces: list[FoundFace] = []
+        pixels = opened.image.pixels
+        for result, box in found:
+            own = replace(opened.row)
+            set_face(own, result)
+            own.error = None if box is None else _fault(box, pixels)
+            face = FoundFace(own, own, len(faces), box)
+            if result.landmarks is not None:
+                if self._into is not None:
+                    face.given = framed(own, pixels, self._into, detector, settings)
+                if box is None and not self._confirmed(face, pixels, detector, settings):
+                    continue
+            if face.given is own and self.with_image:
+                crop = nearest_crop(own, self.crops) or settings.crop
+                store_image(own, opened.image, opened.data, settings.model_copy(update={"crop": crop}))
+            faces.append(face)
         return faces
 
     def _found(

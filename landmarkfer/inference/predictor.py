@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,10 @@ from landmarkfer.inference.given import given_landmarks
 from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.options import Options, check_options, check_search
 from landmarkfer.progress import Progress, shown
+
+if TYPE_CHECKING:
+    from landmarkfer.inference.video.session import Tracking
+    from landmarkfer.inference.video.tracking import FrameSource, Search
 
 _AT_ONCE = 16  # images whose pixels are held together
 _TASK = "predicting"
@@ -162,6 +166,68 @@ class Predictor:
         with shown(progress) as report:
             yield from self._parts(found, skip, total, crop, pictures, checked, report)
 
+    def track(
+        self,
+        video: "str | Path | FrameSource",
+        *,
+        fps: float | None = None,
+        faces: Wanted = "all",
+        search: "Search" = "video",
+        smoothing_s: float = 0.5,
+        out: str | Path | None = None,
+        draw: bool = False,
+        overwrite: bool = False,
+        progress: Progress | bool = False,
+        **options: Any,
+    ) -> "Tracking":
+        """Track the expressions of the faces of a video, frame by frame.
+
+        Args:
+            video: A video file, or anything that yields frames; see `video.tracking.FrameSource`.
+            fps: The most frames a second that are taken; all if None.
+            faces: `all` faces of a frame, or the `largest` alone.
+            search: `video` looks for faces where they were on the frame before; `image` searches each frame
+                as a photograph, which finds smaller faces and takes several times as long.
+            smoothing_s: Time constant of the smoothing of probabilities, in seconds; 0 for none.
+            out: Folder of `timeline.csv`, `timeline.json` and `timeline.png`, written as the video goes.
+            draw: Whether the annotated video, with its sound, is written there too.
+            overwrite: Whether a timeline that lies there is replaced.
+            progress: True shows a bar; or where to report to.
+            **options: `least_confidence`, `accuracy`, `coverage`, `prior`, `batch_size`; see `stream`.
+
+        Returns:
+            Iterate over it for the frames, or call its `run`.
+
+        Raises:
+            MissingExtra: PyAV is not installed.
+            SourceError: There is no such video, or nothing of it can be read.
+            SettingsError: An option does not fit.
+        """
+        from landmarkfer.inference.video.clip import open_clip
+        from landmarkfer.inference.video.session import Tracking
+        from landmarkfer.inference.video.tracking import TrackOptions
+
+        return Tracking(
+            self,
+            open_clip(video) if isinstance(video, str | Path) else video,
+            TrackOptions(fps, faces, search, smoothing_s),
+            check_options(self.info, **options),
+            out=None if out is None else Path(out),
+            draw=draw,
+            overwrite=overwrite,
+            landmarker=self._landmarker,
+            progress=progress,
+        )
+
+    def classify(self, faces: list[FoundFace], options: Options) -> Faces:
+        """Predict faces that were found on one image.
+
+        Args:
+            faces: What was found, as the model is given it.
+            options: Checked.
+        """
+        return self._framed(faces, [0] * len(faces), self.extraction.crop, None, options)
+
     def predict_landmarks(
         self, landmarks: ArrayLike, sizes: ArrayLike | None = None, **options: Any
     ) -> Faces:
@@ -273,7 +339,7 @@ class Predictor:
         faces: list[FoundFace],
         numbers: list[int],
         crop: int | None,
-        pictures: Pictures,
+        pictures: Pictures | None,
         options: Options,
     ) -> Faces:
         arrays = replace(frame_faces([face.given for face in faces], self.info.images), crop=crop)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from landmarkfer.errors import SettingsError
-from landmarkfer.extraction.detect import detect_face
+from landmarkfer.extraction.detect import detect_face, follow_faces
 from landmarkfer.extraction.detectors import Detection
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
 from landmarkfer.extraction.windows import CLOSE_UPS, RETRIES
@@ -292,3 +292,12 @@ def test_synthetic_faces_are_found_near_where_they_are(detector, synthetic_faces
         side = face.image.shape[0]
         radius = np.sqrt(np.square(face.landmarks - face.landmarks.mean(axis=0)).sum(axis=1).mean())
         assert distance(result.landmarks * side, face.landmarks) < 0.12 * radius
+
+
+def test_faces_of_a_video_are_looked_for_once_the_largest_first():
+    detector = SquareDetector(least=0.1)
+    image = picture(400, 200, (20, 30, 100), (200, 30, 140))
+    found = follow_faces(detector, image, ExtractSettings(passes=3, max_faces=5))
+    assert [round(one.box[0] * 400) for one in found] == [200, 20]
+    assert all(one.detections == 1 and one.attempts.count("=") == 1 for one in found)
+    assert follow_faces(detector, picture(400, 200)) == []

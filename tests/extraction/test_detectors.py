@@ -26,15 +26,19 @@ def portrait():
 
 
 @pytest.fixture(params=list(DETECTORS))
-def any_detector(request):
+def named(request):
+    """Each detector that can run here: its name and its model file."""
+    if request.param != "facemesh":
+        return request.param, request.getfixturevalue("landmarker_path")
+    if not FACEMESH:
+        pytest.skip("this MediaPipe has no Face Mesh solution")
+    return request.param, None
+
+
+@pytest.fixture
+def any_detector(named):
     """Each detector that can run here."""
-    if request.param == "facemesh":
-        if not FACEMESH:
-            pytest.skip("this MediaPipe has no Face Mesh solution")
-        model = None
-    else:
-        model = request.getfixturevalue("landmarker_path")
-    detector = create_detector(request.param, model)
+    detector = create_detector(*named)
     yield detector
     detector.close()
 
@@ -92,6 +96,15 @@ def test_as_many_faces_as_asked_for(any_detector, portrait):
     pair = np.pad(pair, ((128, 128), (0, 0), (0, 0)), mode="edge")
     assert len(any_detector.detect(pair, max_faces=3)) == 2
     assert len(any_detector.detect(pair, max_faces=1)) == 1
+
+
+def test_the_face_of_a_video_is_followed(named, portrait):
+    video = create_detector(*named, video=True)
+    moved = [np.roll(portrait, 4 * step, axis=1) for step in range(4)]
+    places = [video.detect(image, max_faces=2)[0].landmarks[1, 0] for image in moved]
+    np.testing.assert_allclose(np.diff(places), 4 / 256, atol=0.01)
+    assert video.detect(np.full_like(portrait, 90), max_faces=2) == []
+    video.close()
 
 
 def test_no_face_is_an_empty_list(any_detector):
