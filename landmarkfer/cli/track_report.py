@@ -42,6 +42,14 @@ def print_timeline(video: str, folder: Path | None, summary: dict[str, Any]) -> 
     console.print(table)
 
 
+def print_live(figures: dict[str, Any]) -> None:
+    """Print how fast a camera was followed."""
+    Console().print(
+        f"{counted(figures['frames'], 'frame')}, {figures['frames_per_second']:.1f} a second, "
+        f"{figures['dropped']:,} dropped; latency {figures['latency_ms']:.0f} ms (median)"
+    )
+
+
 def _share(share: dict[str, float | None]) -> str:
     assert share["mean"] is not None
     text = f"{100 * share['mean']:.0f} %"

@@ -47,3 +47,13 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(clips, tmp_path):
     result = track(tmp_path / "missing.mp4", clips / "one.mp4", "--run", "landmarks", "--fps", "2")
     assert result.exit_code == 1 and str(result.exception) == "1 of 2 videos could not be tracked."
     assert "there is no video" in result.output and "2 frames; 1 face" in result.output
+
+
+def test_a_camera_or_videos(monkeypatch, clips):
+    assert "give videos, or --camera" in track().output
+    assert "give videos, or --camera" in track(clips / "one.mp4", "--camera", "0").output
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    result = track("--camera", "77", "--run", "landmarks")
+    assert "there is no display" in str(result.exception)

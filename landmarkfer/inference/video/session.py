@@ -126,15 +126,19 @@ class Tracking(Iterator[TrackedFrame]):
                     rate = min(source.rate or 25.0, self._options.fps or 1e9)
                     video = opened.enter_context(AnnotatedVideo(self.folder / ANNOTATED, sound, rate))
             report(task, 0, total)
-            for frame in track_frames(self._model, source, self._options, prediction, landmarker):
-                self._summaries.add(frame)
-                if writer is not None:
-                    writer.write(frame)
-                if video is not None:
-                    start = source.start_s if isinstance(source, Clip) else 0.0
-                    video.write(frame, frame.time_s + start)
-                report(task, self._summaries.frames, max(total, self._summaries.frames))
-                yield frame
+            try:
+                for frame in track_frames(self._model, source, self._options, prediction, landmarker):
+                    self._summaries.add(frame)
+                    if writer is not None:
+                        writer.write(frame)
+                    if video is not None:
+                        start = source.start_s if isinstance(source, Clip) else 0.0
+                        video.write(frame, frame.time_s + start)
+                    report(task, self._summaries.frames, max(total, self._summaries.frames))
+                    yield frame
+            except KeyboardInterrupt:
+                stored = "" if writer is None else f"{writer.table_file} holds the frames so far."
+                raise KeyboardInterrupt(stored) from None
             report(task, self._summaries.frames, self._summaries.frames)
             if writer is not None:
                 writer.finish({"summary": self.summary})
