@@ -28,11 +28,17 @@ FORGOTTEN_S = 60.0
 """Seconds without a face after which a track ends."""
 SAME_SHAPE = 0.045
 """Distance of shapes up to which a face that was away is known again where it can be."""
+BRIEFLY_S = 2.0
+"""Seconds without a face up to which it is known again where its track leads, by a rough likeness
+(`ROUGHLY_SAME`): a face that is away so briefly was hidden, and landmarks of half a face are drawn awry."""
+ROUGHLY_SAME = 0.12
 SAME_SHAPE_ANYWHERE = 0.03
 """The same after a cut, when a face can be anywhere."""
 _SHAPE_WEIGHT = 5.0  # an overlap that is 0.5 less counts as much as shapes 0.1 further apart
 _LEAST_OVERLAP = 0.1
 _REACH = 1.5  # face widths that a face may lie from where its track leads, and as many more for each second
+_RIGHT_THERE = 0.35  # face widths
+_LED_S = 1.0  # seconds for which a face is taken to move on
 _REMEMBERED = 30  # frames over which a track's shape is averaged
 
 
@@ -57,8 +63,8 @@ class Track:
     frames: int = 1
 
     def expected(self, time_s: float) -> Floats:
-        """Where the box is led to, in half a second at most."""
-        elapsed = min(time_s - self.time_s, AWAY_S)
+        """Where the box is led to, in a second at most."""
+        elapsed = min(time_s - self.time_s, _LED_S)
         return self.box + np.tile(self.velocity * elapsed, 2)
 
     def update(self, time_s: float, box: Floats, shape: Floats, *, moved: bool) -> None:
@@ -177,12 +183,15 @@ def _costs_away(tracks: list[Track], time_s: float, boxes: Floats, shapes: Float
     if not tracks:
         return np.zeros((0, len(boxes)))
     distances = _distances(tracks, shapes)
-    possible = distances <= (SAME_SHAPE_ANYWHERE if cut else SAME_SHAPE)
-    if not cut:
-        apart = _apart(np.stack([track.box for track in tracks]), boxes)
-        elapsed = np.array([time_s - track.time_s for track in tracks])[:, None]
-        possible &= apart <= _REACH * (1 + elapsed)
-    return np.where(possible, distances, np.inf)
+    if cut:
+        return np.where(distances <= SAME_SHAPE_ANYWHERE, distances, np.inf)
+    elapsed = np.array([time_s - track.time_s for track in tracks])[:, None]
+    apart = _apart(np.stack([track.box for track in tracks]), boxes)
+    possible = (distances <= SAME_SHAPE) & (apart <= _REACH * (1 + elapsed))
+    led = _apart(np.stack([track.expected(time_s) for track in tracks]), boxes)
+    possible |= (distances <= ROUGHLY_SAME) & (elapsed <= BRIEFLY_S) & (led <= 1)
+    possible |= (elapsed <= _LED_S) & (led <= _RIGHT_THERE)  # whatever its landmarks look like
+    return np.where(possible, distances + np.minimum(led, 1) * SAME_SHAPE, np.inf)
 
 
 def _distances(tracks: list[Track], shapes: Floats) -> Floats:
