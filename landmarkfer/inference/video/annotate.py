@@ -12,7 +12,9 @@ from landmarkfer.inference.video.frame import TrackedFrame
 
 ANNOTATED = "annotated.mp4"
 _TICKS = 90_000  # a second
-_CODECS = ("libx264", "libopenh264", "mpeg4")
+_FRAGMENT_S = 1.0
+# Each with options that let no frame wait for later ones.
+_CODECS = {"libx264": {"preset": "veryfast", "tune": "zerolatency"}, "libopenh264": {}, "mpeg4": {"bf": "0"}}
 
 
 class AnnotatedVideo:
@@ -82,11 +84,15 @@ class AnnotatedVideo:
     def _open(self, width: int, height: int) -> None:
         import av
 
-        self._out = av.open(str(self.path), "w")
+        # In fragments, so that what was written can be played also where the process was killed.
+        fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+        self._out = av.open(str(self.path), "w", options=fragments)
         codec = next(name for name in _CODECS if name in av.codecs_available)
-        pictures = self._out.add_stream(codec, rate=Fraction(self._rate or 25).limit_denominator(1001))
+        rate = Fraction(self._rate or 25).limit_denominator(1001)
+        pictures = self._out.add_stream(codec, rate=rate, options=_CODECS[codec])
         pictures.width, pictures.height, pictures.pix_fmt = width, height, "yuv420p"
         pictures.codec_context.time_base = Fraction(1, _TICKS)
+        pictures.codec_context.gop_size = max(1, round(_FRAGMENT_S * (self._rate or 25)))
         self._pictures = pictures
         if self._source is None:
             return
@@ -106,7 +112,8 @@ class AnnotatedVideo:
                 packet = next(packets)
             except (StopIteration, av.FFmpegError):
                 return
-            if packet.dts is not None:
+            # Before zero lies what only starts the decoder, and fragments cannot say so.
+            if packet.dts is not None and packet.dts >= 0:
                 packet.stream = copied
                 yield packet
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from landmarkfer.errors import SourceError
+from landmarkfer.inference.video.annotate import ANNOTATED
 from landmarkfer.inference.video.frame import TrackedFrame
 
 TIMELINE = "timeline"
@@ -50,8 +51,8 @@ class TimelineWriter:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for earlier in (*self.folder.glob(f"{TIMELINE}.*"), *self.folder.glob("annotated.*")):
-                earlier.unlink()
+            for name in (f"{TIMELINE}.png", ANNOTATED):  # they are of the earlier timeline
+                (self.folder / name).unlink(missing_ok=True)
             self._table, self._json = self.table_file.open("wb"), self.json_file.open("wb")
             start = json.dumps({**self._header, "frames": []}, ensure_ascii=False, indent=1)
             self._json.write(start.removesuffix("]\n}").encode())

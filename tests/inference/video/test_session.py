@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,6 +95,23 @@ def test_what_was_tracked_is_stored_when_it_is_closed(predictor, crossing, tmp_p
     summary = predictor.track(crossing, out=tmp_path / "some", fps=2, overwrite=True).run()
     assert summary["frames_tracked"] == 8
     assert not (tmp_path / "some" / "annotated.mp4").exists(), "it was that of the earlier timeline"
+
+
+def test_what_was_tracked_survives_a_killed_process(crossing, tmp_path):
+    av = pytest.importorskip("av")
+    code = (
+        "import os, sys; import landmarkfer as lf\n"
+        "for frame in lf.load('landmarks').track(sys.argv[1], out=sys.argv[2], draw=True):\n"
+        "    if frame.number == 27: os.kill(os.getpid(), 9)\n"
+    )
+    out = tmp_path / "killed"
+    killed = subprocess.run([sys.executable, "-c", code, str(crossing), str(out)], check=False)
+    assert killed.returncode != 0
+    assert pd.read_csv(out / "timeline.csv")["frame"].nunique() == 28
+    found = json.loads((out / "timeline.json").read_text())
+    assert len(found["frames"]) == 28 and not found["complete"]
+    with av.open(str(out / "annotated.mp4")) as container:
+        assert len(list(container.decode(video=0))) >= 10, "all but the last second or two"
 
 
 def test_frames_may_come_from_anywhere(predictor):
