@@ -13,7 +13,9 @@ from landmarkfer.reporting.graph import draw_landmarks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BOX, _TEXT, _TRACK = "#38bdf8", "#0f172a", "#e2e8f0"
+COLOURS = ("#38bdf8", "#fbbf24", "#a3e635", "#f472b6", "#c4b5fd", "#fb923c")
+"""Of boxes and captions, each readable under dark text."""
+_TEXT, _TRACK = "#0f172a", "#e2e8f0"
 _SMALLEST = 240
 """Images of fewer pixels on the longer side are enlarged to this, so that points and text can be seen."""
 
@@ -31,12 +33,14 @@ class FaceNote:
         caption: What stands above the box, or at the top of the image without one.
         details: What follows the caption where there is room.
         bars: Classes with their probabilities, drawn as bars under the box where there is room.
+        colour: Of the box, the caption and the bars.
     """
 
     points: ArrayLike | None = None
     caption: str | None = None
     details: str = ""
     bars: Sequence[tuple[str, float]] = ()
+    colour: str = COLOURS[0]
 
 
 def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
@@ -70,19 +74,19 @@ def annotate_image(pixels: ArrayLike, notes: Sequence[FaceNote]) -> Image.Image:
         point_size = float(np.clip(max(x1 - x0, y1 - y0) / 110, 1, 4 * unit))
         image = draw_landmarks(image, points, point_size=point_size)
     pen = ImageDraw.Draw(image)
-    for box in boxes:
+    for note, box in zip(notes, boxes, strict=True):
         if box is not None:
             width = max(1, round(min(2 * unit, (box[2] - box[0]) / 40)))
-            pen.rectangle(box, outline=_BOX, width=width)
+            pen.rectangle(box, outline=note.colour, width=width)
     taken = [box for box in boxes if box is not None]
     texts = [_Text(pen, image.size, taken, box, unit, alone=len(notes) == 1) for box in boxes]
     # All captions come before the bars, which are worth less.
     for note, text in zip(notes, texts, strict=True):
         if note.caption:
-            text.draw_caption(note.caption, note.details)
+            text.draw_caption(note.caption, note.details, note.colour)
     for note, text in zip(notes, texts, strict=True):
         if note.bars:
-            text.draw_bars(note.bars)
+            text.draw_bars(note.bars, note.colour)
     return image
 
 
@@ -114,7 +118,7 @@ class _Text:
         wanted = 15 * unit if box is None else min(15 * unit, (box[2] - box[0]) / 6)
         self.points = max(_LEAST_POINTS, round(wanted))
 
-    def draw_caption(self, caption: str, details: str) -> None:
+    def draw_caption(self, caption: str, details: str, colour: str) -> None:
         """Draw a caption above the box, else below it, else in its upper part."""
         font = self._font(caption)
         texts = [caption]
@@ -131,11 +135,11 @@ class _Text:
         ]
         chosen = int(np.argmin([self._covered(place) for place in places]))  # the first of equal ones
         text, place = texts[chosen // 3], places[chosen]
-        self.pen.rectangle(place, fill=_BOX)
+        self.pen.rectangle(place, fill=colour)
         self.pen.text((place[0] + 2, place[1] + 1), text, fill=_TEXT, font=font)
         self.taken.append(place)
 
-    def draw_bars(self, bars: Sequence[tuple[str, float]]) -> None:
+    def draw_bars(self, bars: Sequence[tuple[str, float]], colour: str) -> None:
         """Draw a line for each class, its name on a bar as long as its probability, where there is room."""
         if self.box is None:
             return
@@ -155,7 +159,7 @@ class _Text:
         for number, (name, probability) in enumerate(bars):
             y = top + number * height
             self.pen.rectangle((left, y, left + width, y + height - 1), fill=_TRACK)
-            self.pen.rectangle((left, y, left + width * probability, y + height - 1), fill=_BOX)
+            self.pen.rectangle((left, y, left + width * probability, y + height - 1), fill=colour)
             self.pen.text((left + 2, y), name, fill=_TEXT, font=font)
         self.taken.append(place)
 

@@ -119,7 +119,7 @@ class TrackedFrame:
 
     def draw(self) -> "Image.Image":
         """The picture with each face's box, landmarks, track, label and highest smoothed probabilities."""
-        from landmarkfer.reporting.faces import FaceNote, annotate_image
+        from landmarkfer.reporting.faces import COLOURS, FaceNote, annotate_image
 
         notes = []
         for row, (track, label) in enumerate(zip(self.tracks, self.smoothed_labels, strict=True)):
@@ -129,7 +129,8 @@ class TrackedFrame:
                 zip(self.faces.classes, self.smoothed[row].tolist(), strict=True), key=lambda pair: -pair[1]
             )
             caption = f"{track}: {label} {100 * by_class[0][1]:.0f} %"
-            notes.append(FaceNote(self.faces.points(row, self.pixels), caption, "", by_class[:_BARS]))
+            points, colour = self.faces.points(row, self.pixels), COLOURS[track % len(COLOURS)]
+            notes.append(FaceNote(points, caption, "", by_class[:_BARS], colour))
         return annotate_image(self.pixels, notes)
 
 

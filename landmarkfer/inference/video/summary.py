@@ -1,4 +1,4 @@
-"""What a track shows on the whole: shares of the time, changes of the label, and how sure they are.
+"""What a track shows on the whole: shares of the time, changes of the label, and intervals.
 
 Frames next to each other are alike, so intervals are bootstrapped over blocks of `BLOCK_S` seconds instead of
 frames (Künsch 1989): they say what another stretch of the same scene might show, not another scene.
