@@ -71,6 +71,8 @@ def track(
 
     if bool(videos) == (camera is not None):
         raise click.UsageError("give videos, or --camera N.")
+    if seconds is not None and camera is None:
+        raise click.UsageError("--seconds is of a camera; a video is tracked to its end.")
     predictor = load_predictor(model, device=device, landmarker=landmarker)
     print_model(predictor)
     wanted = {**options, "smoothing_s": smoothing, "accuracy": abstain}

@@ -276,8 +276,11 @@ def _box(landmarks: np.ndarray) -> Box:
 
 
 def _overlap(face: Detection, other: Detection) -> float:
-    """Intersection over union of two faces' boxes."""
-    a, b = _box(face.landmarks), _box(other.landmarks)
+    return box_overlap(_box(face.landmarks), _box(other.landmarks))
+
+
+def box_overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
     shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / union if union > 0 else 0.0

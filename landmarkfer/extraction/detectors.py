@@ -30,6 +30,7 @@ import numpy as np
 from landmarkfer.errors import DetectorError
 from landmarkfer.extraction.deferred import plotting_deferred
 from landmarkfer.extraction.model_file import find_landmarker, sha256_of
+from landmarkfer.extraction.packets import graph_outputs, landmark_array, unpacked_landmarks
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ class FaceMeshDetector(_MediaPipeDetector):
         from mediapipe.python import packet_getter
         from mediapipe.python._framework_bindings import _packet_getter
 
-        outputs = _outputs(graph, image)
+        outputs = graph_outputs(graph, image)
         if "multi_face_landmarks" not in outputs:
             return []
         scored = "face_detections" in outputs
@@ -199,7 +200,7 @@ class FaceMeshDetector(_MediaPipeDetector):
         scores = [float(detection.score[0]) for detection in detections]
         found = []
         for data in _packet_getter._get_serialized_proto_list(outputs["multi_face_landmarks"]):
-            points = _unpacked(data)
+            points = unpacked_landmarks(data)
             # Not every detection becomes a mesh, so a mesh's score is that of the detection at its place.
             middle = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
             score = scores[int(np.square(centres - middle).sum(axis=1).argmin())] if scores else None
@@ -243,9 +244,8 @@ class LandmarkerDetector(_MediaPipeDetector):
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(self._model)),
             running_mode=vision.RunningMode.VIDEO if self._video else vision.RunningMode.IMAGE,
-            num_faces=max(2, max_faces)
-            if self._video
-            else max_faces,  # landmarks of a single face are smoothed
+            # Of a single face, video mode would smooth the landmarks.
+            num_faces=max(max_faces, 2 if self._video else 1),
             min_face_detection_confidence=threshold,
             min_face_presence_confidence=0.5,
             output_face_blendshapes=True,
@@ -263,7 +263,7 @@ class LandmarkerDetector(_MediaPipeDetector):
         found = []
         for points, categories in zip(result.face_landmarks, result.face_blendshapes, strict=True):
             scores = np.array([category.score for category in categories], np.float32)
-            found.append(Detection(_as_array(points), blendshapes=scores))
+            found.append(Detection(landmark_array(points), blendshapes=scores))
         return found
 
 
@@ -344,50 +344,6 @@ def _ignore_profiling_signal() -> None:
         return  # Python sets handlers in the main thread only
     if signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
-
-
-def _outputs(graph: Any, image: np.ndarray) -> dict[str, Any]:
-    """The packets that a solution's graph puts out for an image, by stream.
-
-    As `SolutionBase.process`, which also defines a class and makes objects of all points for each image: that
-    takes a tenth of the time of a detection.
-    """
-    graph._graph_outputs.clear()
-    graph._simulated_timestamp += 33333  # microseconds, as `process` counts
-    packet = graph._make_packet(graph._input_stream_type_info["image"], image)
-    graph._graph.add_packet_to_input_stream(stream="image", packet=packet.at(graph._simulated_timestamp))
-    graph._graph.wait_until_idle()
-    return {name: output for name, output in graph._graph_outputs.items() if not output.is_empty()}
-
-
-# A landmark in a serialised list: the tag and the length of its message, then x, y, z, each after its tag.
-_PACKED_LANDMARK = np.dtype(
-    [
-        ("head", "<u2"),
-        ("x_tag", "u1"),
-        ("x", "<f4"),
-        ("y_tag", "u1"),
-        ("y", "<f4"),
-        ("z_tag", "u1"),
-        ("z", "<f4"),
-    ]
-)
-_TAGS = {"head": 0x0F0A, "x_tag": 0x0D, "y_tag": 0x15, "z_tag": 0x1D}
-
-
-def _unpacked(data: bytes) -> np.ndarray:
-    """The landmarks `[478, 3]` of a serialised list."""
-    if len(data) % _PACKED_LANDMARK.itemsize == 0:
-        packed = np.frombuffer(data, _PACKED_LANDMARK)
-        if all((packed[name] == tag).all() for name, tag in _TAGS.items()):
-            return np.stack([packed[axis] for axis in "xyz"], axis=1).astype(np.float32)
-    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
-
-    return _as_array(NormalizedLandmarkList.FromString(data).landmark)
-
-
-def _as_array(points: Any) -> np.ndarray:
-    return np.array([(point.x, point.y, point.z) for point in points], np.float32)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from landmarkfer.data.row import Row
 from landmarkfer.errors import LandmarkferError
@@ -17,6 +18,14 @@ from landmarkfer.face.alignment import aligned_crop
 # Decoding several small images in a row and then searching them is faster than by turns, because the code of
 # each stays in the processor's cache; large images are not held back for it.
 _PIXELS_AHEAD = 1_000_000
+
+
+class Closes(Protocol):
+    """One detector, or several."""
+
+    def close(self) -> None:
+        """Free the models."""
+        ...
 
 
 @dataclass(slots=True)
@@ -98,7 +107,7 @@ def _open(entry: Entry, reader: Reader) -> OpenedImage:
 
 
 @contextmanager
-def failures_noted(row: Row, detector: Detector) -> Iterator[None]:
+def failures_noted(row: Row, detector: Closes) -> Iterator[None]:
     """Make an image on which the detector fails unreadable, with the reason."""
     try:
         yield

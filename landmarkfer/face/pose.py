@@ -51,14 +51,9 @@ def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
         raise ValueError(f"points must be [N, {N_LANDMARKS}, 3], got {list(points.shape)}")
     steady = points[:, STEADY].astype(np.float64)
     steady -= steady.mean(axis=1, keepdims=True)
-    canonical = CANONICAL[list(STEADY)].astype(np.float64)
-    canonical -= canonical.mean(axis=0)
     angles = np.full((len(points), 3), np.nan)
     there = np.isfinite(steady).all(axis=(1, 2))
-    # The rotation R nearest to taking each canonical point c to its point p: U diag(1, 1, ±1) Vᵀ of Σ p cᵀ.
-    u, _, v = np.linalg.svd(steady[there].transpose(0, 2, 1) @ canonical)  # [N, 3, 3]
-    u[:, :, 2] *= np.linalg.det(u @ v)[:, None]
-    turn = u @ v
+    turn = turns_of(steady[there], CANONICAL[list(STEADY)])
     # R = Rz(roll) Ry(yaw) Rx(pitch). y points down and z away from the camera: by the rule of the right hand,
     # yaw and pitch look the other way.
     yaw = -np.arcsin(np.clip(turn[:, 2, 0], -1, 1))
@@ -66,6 +61,24 @@ def head_angles(points: NDArray[np.floating]) -> NDArray[np.float64]:
     roll = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
     angles[there] = np.degrees(np.stack([-yaw, -pitch, roll], axis=1))
     return angles
+
+
+def turns_of(points: NDArray[np.floating], face: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotations that bring a face nearest to other faces (Kabsch 1976).
+
+    Args:
+        points: `[N, P, 3]`, each face centred.
+        face: `[P, 3]`.
+
+    Returns:
+        `[N, 3, 3]`: R of `p = R c` for column vectors.
+    """
+    centred = face.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    # The rotation nearest to taking each point c of the face to its point p: U diag(1, 1, ±1) Vᵀ of Σ p cᵀ.
+    u, _, v = np.linalg.svd(points.transpose(0, 2, 1) @ centred)  # [N, 3, 3]
+    u[:, :, 2] *= np.linalg.det(u @ v)[:, None]
+    return np.asarray(u @ v)
 
 
 def misfit(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,9 +9,9 @@ only the landmarks (6 KB) stay.
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,21 +19,21 @@ from numpy.typing import ArrayLike, NDArray
 from landmarkfer.calibration.priors import Prior
 from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
-from landmarkfer.extraction.decode import UnreadableImage, decode_array, decode_image
 from landmarkfer.extraction.detect import Box
 from landmarkfer.extraction.detectors import Detector, create_detector
 from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources.entry import Entry, Key, Source
+from landmarkfer.extraction.sources.entry import Entry, Source
 from landmarkfer.extraction.sources.inputs import open_inputs
 from landmarkfer.extraction.worker import Job
-from landmarkfer.inference.face import Pictures, Pixels
-from landmarkfer.inference.faces import Faces, decoded
+from landmarkfer.inference.face import Pictures
+from landmarkfer.inference.faces import Faces
 from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
-from landmarkfer.inference.frame import FaceArrays, cache_rows, frame_faces
+from landmarkfer.inference.frame import FaceArrays, frame_faces
 from landmarkfer.inference.given import given_landmarks
 from landmarkfer.inference.network import ModelInfo, Network
 from landmarkfer.inference.options import Options, check_options, check_search
+from landmarkfer.inference.readers import CachePixels, SourcePixels, cache_faces
 from landmarkfer.progress import Progress, shown
 
 if TYPE_CHECKING:
@@ -153,16 +153,16 @@ class Predictor:
             batch_size=batch_size,
         )
         if isinstance(images, LandmarkCache):
-            found: Iterable[list[FoundFace]] = _cache_faces(images, skip, self.info.images is not None)
+            found: Iterable[list[FoundFace]] = cache_faces(images, skip, self.info.images is not None)
             total, crop = len(images), images.manifest.settings.get("crop")
-            pictures = Pictures(_CachePixels(images), crop)
+            pictures = Pictures(CachePixels(images), crop)
         else:
             source = open_inputs(images)
             total, crop = len(source.entries), self.extraction.crop
             check_search(faces, boxes, workers, [entry.id for entry in source.entries])
             finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes, self.info.crops)
             found = self._found(source, finder, skip, workers)
-            pictures = Pictures(_SourcePixels(source))
+            pictures = Pictures(SourcePixels(source))
         with shown(progress) as report:
             yield from self._parts(found, skip, total, crop, pictures, checked, report)
 
@@ -391,35 +391,3 @@ def _given_boxes(faces: Sequence[FoundFace]) -> NDArray[np.float64] | None:
 def _known_settings(info: ModelInfo) -> ExtractSettings:
     known = {key: value for key, value in info.extraction.items() if key in ExtractSettings.model_fields}
     return make_settings(known)
-
-
-def _cache_faces(cache: LandmarkCache, skip: int, with_image: bool) -> Iterator[list[FoundFace]]:
-    for start in range(skip, len(cache), 512):
-        for row in cache_rows(cache, range(start, min(start + 512, len(cache))), with_image):
-            yield [FoundFace(row, row, 0 if row.status == "ok" else None)]
-
-
-# Classes rather than closures, so that predictions can be pickled.
-@dataclass(frozen=True)
-class _SourcePixels:
-    """Pixels of the images of a source, by their number."""
-
-    source: Source
-
-    def __call__(self, number: int) -> Pixels | None:
-        try:
-            content = self.source.reader.read(cast(Key, self.source.entries[number].key))
-            image = decode_image(content) if isinstance(content, bytes) else decode_array(content)
-        except UnreadableImage:
-            return None
-        return cast(Pixels, image.pixels)
-
-
-@dataclass(frozen=True)
-class _CachePixels:
-    """Pixels of the images that a cache stores, by their row."""
-
-    cache: LandmarkCache
-
-    def __call__(self, number: int) -> Pixels | None:
-        return decoded(self.cache.faces([number])[0])

@@ -20,15 +20,12 @@ COLOURS = ("#d55e00", "#009e73", "#9b6bb3", "#e8b500", "#0072b2", "#f2a7c3", "#b
 _PREFIX = "smoothed_"
 
 
-def write_timeline_figure(table: Path, picture: Path) -> Path:
+def write_timeline_figure(table: Path, picture: Path) -> None:
     """Draw a `timeline.csv`.
 
     Args:
         table: The file.
         picture: Where to.
-
-    Returns:
-        The picture.
     """
     columns = pd.read_csv(table, nrows=0).columns
     classes = [
@@ -41,7 +38,6 @@ def write_timeline_figure(table: Path, picture: Path) -> Path:
     figure = timeline_figure(frame, classes)
     with replacing(picture) as path:
         figure.savefig(path, dpi=110, format="png")
-    return picture
 
 
 def timeline_figure(frame: pd.DataFrame, classes: list[str]) -> "Figure":

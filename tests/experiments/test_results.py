@@ -27,6 +27,15 @@ RECIPES = sorted(
 )
 
 
+IN_THE_CSV_ALONE = {
+    "Every system on FER2013": {
+        "cnn-small", "mlp", "hog-svm", "landmark-svm", "landmark-forest", "landmark-boosting",
+        "resnet-fer-16", "transformer", "mlp-whitened", "gnn",
+    }
+}  # fmt: skip
+"""Rows whose runs were made before predictions were archived, by the title of their page."""
+
+
 @pytest.fixture(scope="module", params=RECIPES, ids=lambda path: path.stem)
 def page(request):
     """The figures of a CSV by experiment, seed, subset and metric; archived runs by experiment and seed."""
@@ -55,10 +64,9 @@ def test_every_trained_row_has_its_predictions(page):
     averages = {row.name for row in settings.rows if row.average}
     tested = rows.xs(("test", "accuracy"), level=("subset", "metric")).index
     trained = {one for one in tested if one[0] not in averages}
-    if settings.measured.date is None:
-        assert set(archived) == trained
-    else:  # it states that figures of some rows are in the CSV alone
-        assert archived and set(archived) < trained
+    alone = {one for one in trained if one[0] in IN_THE_CSV_ALONE.get(settings.title, ())}
+    assert not alone or settings.measured.date, "how those were measured is stated in the recipe"
+    assert set(archived) == trained - alone
 
 
 @pytest.mark.slow

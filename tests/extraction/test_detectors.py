@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from landmarkfer.errors import DetectorError
-from landmarkfer.extraction import detectors
 from landmarkfer.extraction.detectors import (
     DETECTORS,
     FaceMeshDetector,
@@ -14,6 +13,7 @@ from landmarkfer.extraction.detectors import (
     default_detector,
     detector_identity,
 )
+from landmarkfer.extraction.packets import unpacked_landmarks
 
 FACEMESH = FaceMeshDetector.available()
 
@@ -86,7 +86,7 @@ def test_serialised_landmarks_are_read_with_and_without_other_fields(more):
     packed = NormalizedLandmarkList()
     for x, y, z in points.tolist():
         packed.landmark.add(x=x, y=y, z=z, **more)
-    read = detectors._unpacked(packed.SerializeToString())
+    read = unpacked_landmarks(packed.SerializeToString())
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, points)
 

@@ -55,7 +55,7 @@ def test_without_faces_the_picture_says_so(tmp_path):
     frame = timeline(np.arange(5) / 10, np.nan)
     frame[["smoothed_happy", "smoothed_neutral"]] = np.nan
     frame.to_csv(tmp_path / "timeline.csv", index=False)
-    path = write_timeline_figure(tmp_path / "timeline.csv", tmp_path / "timeline.png")
-    assert np.asarray(Image.open(path)).std() > 0
+    write_timeline_figure(tmp_path / "timeline.csv", tmp_path / "timeline.png")
+    assert np.asarray(Image.open(tmp_path / "timeline.png")).std() > 0
     (axes,) = timeline_figure(frame, CLASSES).axes
     assert axes.texts[0].get_text() == "no face was found"

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from landmarkfer.extraction.detect import box_overlap
 from landmarkfer.face.landmarks import CANONICAL, N_MESH
+from landmarkfer.face.pose import turns_of
 
 Floats = NDArray[np.float64]
 
@@ -96,11 +98,6 @@ class TrackKeeper:
         self._away_s = away_s
         self._count = 0
 
-    @property
-    def count(self) -> int:
-        """Tracks so far."""
-        return self._count
-
     def assign(self, time_s: float, points: NDArray[np.floating], *, cut: bool = False) -> list[int]:
         """Assign the faces of the next frame.
 
@@ -151,7 +148,7 @@ class TrackKeeper:
 def face_shapes(points: NDArray[np.floating]) -> Floats:
     """Shapes of faces, wherever they lie, however large they are and however they are turned.
 
-    The landmarks, centred, at an RMS radius of 1, and rotated nearest to the canonical face (Kabsch 1976).
+    The landmarks, centred, at an RMS radius of 1, and turned nearest to the canonical face.
 
     Args:
         points: `[N, 478, 3]` in pixels.
@@ -162,10 +159,7 @@ def face_shapes(points: NDArray[np.floating]) -> Floats:
     shapes = points[:, :N_MESH].astype(np.float64)
     shapes -= shapes.mean(axis=1, keepdims=True)
     shapes /= np.sqrt(np.square(shapes).sum(axis=2).mean(axis=1))[:, None, None]
-    canonical = CANONICAL[:N_MESH] - CANONICAL[:N_MESH].mean(axis=0)
-    u, _, v = np.linalg.svd(shapes.transpose(0, 2, 1) @ canonical)  # [N, 3, 3]
-    u[:, :, 2] *= np.linalg.det(u @ v)[:, None]
-    return shapes @ (u @ v)
+    return shapes @ turns_of(shapes, CANONICAL[:N_MESH])
 
 
 def _costs_there(tracks: list[Track], time_s: float, boxes: Floats, shapes: Floats) -> Floats:
@@ -173,7 +167,8 @@ def _costs_there(tracks: list[Track], time_s: float, boxes: Floats, shapes: Floa
     if not tracks:
         return np.zeros((0, len(boxes)))
     expected = np.stack([track.expected(time_s) for track in tracks])
-    shared, apart = overlaps(expected, boxes), _apart(expected, boxes)
+    shared = np.array([[box_overlap(one, box) for box in boxes.tolist()] for one in expected.tolist()])
+    shared, apart = shared.reshape(len(tracks), len(boxes)), _apart(expected, boxes)
     costs = 1 - shared + _SHAPE_WEIGHT * _distances(tracks, shapes)
     return np.where((shared >= _LEAST_OVERLAP) | (apart <= 1), costs, np.inf)
 
@@ -208,12 +203,3 @@ def _apart(some: Floats, others: Floats) -> Floats:
     """Distances of middles in widths of the first boxes, `[S, O]`."""
     widths = np.maximum(some[:, 2] - some[:, 0], 1e-6)[:, None]
     return np.linalg.norm(_middles(some)[:, None] - _middles(others), axis=2) / widths
-
-
-def overlaps(some: Floats, others: Floats) -> Floats:
-    """Intersection over union, `[S, O]`."""
-    low = np.maximum(some[:, None, :2], others[:, :2])
-    high = np.minimum(some[:, None, 2:], others[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (some, others)]
-    return shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9)

@@ -13,6 +13,7 @@ The other columns are those of `inference.faces`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,8 +68,9 @@ class TrackedFrame:
             None if np.isnan(row).any() else self.faces.classes[int(row.argmax())] for row in self.smoothed
         )
 
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as plain values, such as JSON takes; what is missing is None; see the module."""
+        """The rows as plain values, such as JSON takes; what is missing is None."""
         faces = self.faces
         boxes, angles, confidences = faces.boxes, faces.angles, faces.confidences
         intensities, abstained, labels = faces.intensities, faces.abstained, faces.labels
@@ -101,7 +103,7 @@ class TrackedFrame:
         """The rows as a table; see the top of this module."""
         import pandas as pd
 
-        table = pd.DataFrame(self.rows())
+        table = pd.DataFrame(self.rows)
         types: dict[str, Any] = dict.fromkeys(
             ("source", "status", "error", "label", "smoothed_label"), "string"
         )
@@ -112,9 +114,8 @@ class TrackedFrame:
 
     def to_dict(self) -> dict[str, Any]:
         """The frame as plain values, such as JSON takes; what is missing is None."""
-        rows = self.rows()
-        whole = {name: rows[0][name] for name in ("frame", "time_s", "cut")}
-        own = [{name: row[name] for name in row if name not in ("source", *whole)} for row in rows]
+        whole = {name: self.rows[0][name] for name in ("frame", "time_s", "cut")}
+        own = [{name: row[name] for name in row if name not in ("source", *whole)} for row in self.rows]
         return {**whole, "faces": own}
 
     def draw(self) -> "Image.Image":

@@ -16,6 +16,7 @@ from landmarkfer.inference.video.newest import Newest
 from landmarkfer.inference.video.session import Tracking
 
 _AVERAGED = 30  # frames of which the rate is shown
+_REMEMBERED = 10_000  # frames of whose latencies the median is taken
 _KEYS = (27, ord("q"))
 
 Show = Callable[[Pixels], bool]
@@ -36,7 +37,8 @@ def show_live(tracking: Tracking, source: Newest, show: Show) -> dict[str, Any]:
     """
     began = time.monotonic()
     times: deque[float] = deque(maxlen=_AVERAGED)
-    latencies = []
+    latencies: deque[float] = deque(maxlen=_REMEMBERED)
+    frames = 0
     with tracking:
         for frame in tracking:
             latency = source.age_s
@@ -44,13 +46,14 @@ def show_live(tracking: Tracking, source: Newest, show: Show) -> dict[str, Any]:
             rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
             wanted = show(overlay(frame, rate, latency))
             latencies.append(source.age_s)
+            frames += 1
             if not wanted:
                 break
     elapsed = time.monotonic() - began
     return {
-        "frames": len(latencies),
+        "frames": frames,
         "dropped": source.dropped,
-        "frames_per_second": len(latencies) / elapsed if elapsed else 0.0,
+        "frames_per_second": frames / elapsed if elapsed else 0.0,
         "latency_ms": 1000 * float(np.median(latencies)) if latencies else float("nan"),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from landmarkfer.errors import SourceError, extras_named
-from landmarkfer.inference.video.clip import VideoFrame
+from landmarkfer.inference.video.clip import VideoFrame, sampled
 from landmarkfer.inference.video.tracking import FrameSource
 
 _SURE_RATE = 1.5
@@ -39,9 +39,15 @@ class Camera:
     def frames(self, fps: float | None = None) -> Iterator[VideoFrame]:
         """The pictures as they come, by the clock.
 
+        Args:
+            fps: The most frames a second.
+
         Raises:
-            SourceError: There is no such camera, it is in use, or it stops.
+            SourceError: There is no such camera, or it is in use.
         """
+        return sampled(self._read(), fps)
+
+    def _read(self) -> Iterator[VideoFrame]:
         with extras_named():
             import cv2
         camera: Any = cv2.VideoCapture(self.number)
@@ -107,10 +113,12 @@ class Newest:
         Raises:
             SourceError: The source failed, or gave no frame for ten seconds.
         """
+        return sampled(self._newest(), fps)
+
+    def _newest(self) -> Iterator[VideoFrame]:
         held = _Held()
         thread = threading.Thread(target=held.fill, args=(self._source,), name=self.name, daemon=True)
         thread.start()
-        due = float("-inf")
         try:
             while True:
                 taken = held.take()
@@ -118,9 +126,7 @@ class Newest:
                     return
                 frame, self._arrived, dropped = taken
                 self.dropped += dropped
-                if fps is None or frame.time_s >= due - 1e-6:
-                    due = frame.time_s + 1 / fps if fps is not None else due
-                    yield frame
+                yield frame
         finally:
             held.stop()
             thread.join(_PATIENCE_S)

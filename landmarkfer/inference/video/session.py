@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from landmarkfer.errors import SettingsError
+from landmarkfer.errors import SettingsError, SourceError
 from landmarkfer.inference.options import Options
 from landmarkfer.inference.video.annotate import ANNOTATED, AnnotatedVideo
 from landmarkfer.inference.video.clip import Clip
@@ -157,8 +157,12 @@ class Tracking(Iterator[TrackedFrame]):
         from landmarkfer.reporting.timeline import write_timeline_figure
 
         assert self.folder is not None
-        if self._summaries.frames:
+        if not self._summaries.frames:
+            return
+        try:
             write_timeline_figure(self.folder / f"{TIMELINE}.csv", self.folder / f"{TIMELINE}.png")
+        except OSError as error:
+            raise SourceError(f"cannot write to {self.folder}: {error.strerror or error}.") from error
 
 
 def folders_of(videos: Sequence[str], out: Path | None) -> dict[str, Path | None]:

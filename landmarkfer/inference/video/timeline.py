@@ -77,7 +77,7 @@ class TimelineWriter:
         """
         assert self._table is not None and self._json is not None
         try:
-            rows, text = frame.rows(), io.StringIO()
+            rows, text = frame.rows, io.StringIO()
             lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             if not self.frames:
                 lines.writeheader()

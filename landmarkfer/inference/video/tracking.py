@@ -7,7 +7,7 @@ Landmarks are of one detection, and are not smoothed. With `search="image"` each
 photograph, with the detections that the model's training images had, which takes several times as long.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -17,15 +17,9 @@ import numpy as np
 from landmarkfer.data.row import Row
 from landmarkfer.errors import SettingsError
 from landmarkfer.extraction.decode import DecodedImage
-from landmarkfer.extraction.detect import (
-    SAME_FACE,
-    Box,
-    FaceResult,
-    detect_faces,
-    detect_in_box,
-    follow_faces,
-)
+from landmarkfer.extraction.detect import FaceResult, detect_faces
 from landmarkfer.extraction.detectors import create_detector
+from landmarkfer.extraction.follow import FaceFollower
 from landmarkfer.extraction.process import OpenedImage, failures_noted
 from landmarkfer.extraction.settings import ExtractSettings
 from landmarkfer.face.geometry import to_pixels
@@ -33,7 +27,7 @@ from landmarkfer.inference.faces import Faces
 from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
 from landmarkfer.inference.network import ModelInfo
 from landmarkfer.inference.options import Options
-from landmarkfer.inference.video.association import AWAY_S, TrackKeeper, overlaps
+from landmarkfer.inference.video.association import AWAY_S, TrackKeeper
 from landmarkfer.inference.video.clip import VideoFrame
 from landmarkfer.inference.video.frame import TrackedFrame
 from landmarkfer.inference.video.shots import CutDetector
@@ -42,8 +36,6 @@ from landmarkfer.inference.video.smoothing import TIME_CONSTANT_S, Smoother
 Search = Literal["video", "image"]
 MOST_FACES = 10
 """Faces that a frame is searched for."""
-SEARCHED_EVERY_S = 1.0
-"""Seconds after which a frame is searched for faces that are not followed."""
 _APART = 1.5  # times the usual distance of two frames that is no gap
 
 
@@ -159,16 +151,15 @@ class _VideoFinder:
         self._options = options
         name = self._settings.detector
         self._detector = create_detector(name, landmarker)
-        self._follower = create_detector(name, landmarker, video=True)
-        self._boxes: list[Box] = []  # of the last frame
-        self._searched_s = float("-inf")
+        self._video = create_detector(name, landmarker, video=True)
+        self._follower = FaceFollower(self._detector, self._video, self._settings)
 
     def __call__(self, name: str, frame: VideoFrame, cut: bool) -> list[FoundFace]:
         image = self._finder.coloured(DecodedImage(frame.pixels, plain=False))
         height, width = frame.pixels.shape[:2]
         row = Row(id=name, width=width, height=height)
         faces: list[FoundFace] = []
-        with failures_noted(row, self._follower):
+        with failures_noted(row, self):
             found = [(result, None) for result in self._search(image.pixels, frame.time_s, cut)]
             faces = self._finder.given(OpenedImage(row, image), found, self._detector, self._settings)
         if row.status == "unreadable" or not faces:
@@ -177,45 +168,14 @@ class _VideoFinder:
         return faces
 
     def close(self) -> None:
+        """Free the models; they are loaded again when they are needed."""
         self._detector.close()
-        self._follower.close()
+        self._video.close()
 
     def _search(self, pixels: np.ndarray, time_s: float, cut: bool) -> list[FaceResult]:
         """The faces of a frame, the largest first."""
         if self._options.search == "image":
             found = detect_faces(self._detector, pixels, self._settings)
         else:
-            found = self._followed(pixels, time_s, cut)
+            found = self._follower(pixels, time_s, cut=cut)
         return found[:1] if self._options.faces == "largest" else found
-
-    def _followed(self, pixels: np.ndarray, time_s: float, cut: bool) -> list[FaceResult]:
-        once = self._settings.model_copy(update={"passes": 1})
-        found = follow_faces(self._follower, pixels, once)
-        height, width = pixels.shape[:2]
-        for box in self._boxes if not cut else ():
-            if _is_new(box, found):  # the follower does not see it
-                scaled = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-                _add_new(found, [detect_in_box(self._detector, pixels, scaled, once)])
-        if cut or time_s - self._searched_s >= SEARCHED_EVERY_S:
-            _add_new(found, detect_faces(self._detector, pixels, once))
-            self._searched_s = time_s
-        found.sort(key=lambda one: -_area(one))
-        self._boxes = [one.box for one in found if one.box is not None]
-        return found[:MOST_FACES]
-
-
-def _add_new(found: list[FaceResult], more: Iterable[FaceResult]) -> None:
-    """Add the faces that were not yet found."""
-    for one in more:
-        if one.box is not None and _is_new(one.box, found):
-            found.append(one)
-
-
-def _is_new(box: Box, found: list[FaceResult]) -> bool:
-    boxes = np.array([one.box for one in found if one.box is not None], float).reshape(-1, 4)
-    return bool((overlaps(np.array([box]), boxes) <= SAME_FACE).all())
-
-
-def _area(one: FaceResult) -> float:
-    assert one.box is not None
-    return (one.box[2] - one.box[0]) * (one.box[3] - one.box[1])
