@@ -7,7 +7,7 @@ A split is three arrays of row numbers into a cache and is saved as ids, so that
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import (
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
 
 from landmarkfer.config.data import SplitSettings
 from landmarkfer.data.labels import sort_classes
@@ -26,8 +31,14 @@ logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
 
-_FINEST = 20
-"""Folds of which those are joined that make up a share, where groups have to stay whole."""
+_DRAWS = 1_000
+"""Of so many random draws of groups the one is taken that comes nearest to the shares that were asked for."""
+
+_NEAR = 0.25
+"""A draw is near enough where its shares of all images and of each class are off by no more than this."""
+
+_FAR = 0.5
+"""A part whose share is off by more than this is warned of."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,9 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
 
     Validation is carved from the training images, stratified by class; where the cache has no test images,
     they are carved first. Images that are equal by pixels, and those of one `group`, stay together within
-    what is carved. A training image with a duplicate among the cache's own validation images is left out.
-    Rows without a label belong to no split.
+    what is carved: groups are drawn at random until the share of all images and of each class is within a
+    quarter of what was asked for, or the nearest of 1,000 draws is taken. A training image with a duplicate
+    among the cache's own validation images is left out. Rows without a label belong to no split.
 
     Args:
         frame: Columns `label`, `split`, `sha256` and, where it is known, `group`; a row per image.
@@ -73,10 +85,11 @@ def make_splits(frame: pd.DataFrame, settings: SplitSettings, per_class: int = 0
             "the cache has no labelled training image; extract a folder of class folders or use --labels."
         )
     rng = np.random.default_rng(settings.seed)
-    if not len(test):
+    carved = not len(test)
+    if carved:
         train, test = _carve(frame, train, "test", settings.test, rng)
     if settings.folds:
-        train, val = _fold(frame, np.union1d(train, val), settings)
+        train, val = _fold(frame, np.union1d(train, val), settings, settings.test if carved else 0)
     elif not len(val):
         train, val = _carve(frame, train, "validation", settings.validation, rng)
     else:
@@ -137,10 +150,15 @@ def has_duplicate_in(frame: pd.DataFrame, rows: Rows, others: Rows) -> NDArray[n
     return (hashes.iloc[rows].isin(hashes.iloc[others].dropna()) & hashes.iloc[rows].notna()).to_numpy()
 
 
+def _distinct(frame: pd.DataFrame, rows: Rows) -> NDArray[np.int64]:
+    """Number of each row's picture: equal for images that are equal by pixels."""
+    hashes = frame["sha256"].iloc[rows].fillna(pd.Series(rows, index=rows).map("row-{}".format))
+    return pd.factorize(hashes.to_numpy())[0]
+
+
 def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], bool]:
     """Group number of each row, and whether groups are more than images that are equal by pixels."""
-    hashes = frame["sha256"].iloc[rows].fillna(pd.Series(rows, index=rows).map("row-{}".format))
-    number, _ = pd.factorize(hashes.to_numpy())
+    number = _distinct(frame, rows)
     stated = frame["group"].iloc[rows].to_numpy() if "group" in frame else np.full(len(rows), None)
     if pd.isna(stated).all():
         return number, False
@@ -157,35 +175,100 @@ def _carve(
 ) -> tuple[Rows, Rows]:
     number, several = _groups(frame, rows)
     seed = int(rng.integers(2**31))
+    pictures = _label_of_each(frame, rows, _distinct(frame, rows))
+    _refuse_lone_pictures(pictures, name)
     if several:
-        folds = min(_FINEST, len(np.unique(number)))
-        wanted = range(max(1, round(share * folds)))
-        inside = _in_folds(frame, rows, number, name, folds, wanted, seed)
-        return rows[~inside], rows[inside]
-    labels = _label_of_each(frame, rows, number)
+        inside = _draw_groups(frame, rows, number, share, seed)
+    else:
+        inside = np.isin(number, _draw_pictures(pictures, name, share, seed))
+    _check_classes(frame, rows, inside, name, share)
+    return rows[~inside], rows[inside]
+
+
+def _draw_pictures(labels: NDArray[np.object_], name: str, share: float, seed: int) -> NDArray[np.int64]:
+    """A share of the distinct images, stratified by class."""
     splitter = StratifiedShuffleSplit(1, test_size=share, random_state=seed)
     try:
         _, taken = next(splitter.split(labels, labels))
     except ValueError as error:
-        raise CacheError(_too_few(labels, share)) from error
-    inside = np.isin(number, taken)
-    return rows[~inside], rows[inside]
-
-
-def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings) -> tuple[Rows, Rows]:
-    number, several = _groups(frame, rows)
-    if several:
-        inside = _in_folds(frame, rows, number, "validation", settings.folds, [settings.fold], settings.seed)
-        return rows[~inside], rows[inside]
-    labels = _label_of_each(frame, rows, number)
-    rarest = pd.Series(labels).value_counts().min()
-    if rarest < settings.folds:
         raise CacheError(
-            f"{settings.folds} folds need {settings.folds} distinct images of each class; one has {rarest}."
+            f"{name} cannot be carved: {share:.0%} of {counted(len(labels), 'distinct image')} for "
+            f"{counted(len(set(labels)), 'class')}, which need one each on both sides; give "
+            "more images, or other shares, as --split 60/20/20 does."
+        ) from error
+    return taken
+
+
+def _refuse_lone_pictures(labels: NDArray[np.object_], name: str) -> None:
+    """Raise where a class has one distinct image, which cannot lie on both sides."""
+    counts = pd.Series(labels).value_counts()
+    if counts.iloc[-1] == 1:
+        raise CacheError(
+            f"class '{counts.index[-1]}' has one distinct image left, and training and {name} need one each; "
+            "give it more images, leave it out by naming the others (--class), or --merge it with another."
         )
-    splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
-    _, taken = list(splitter.split(labels, labels))[settings.fold]
-    inside = np.isin(number, taken)
+
+
+def _draw_groups(
+    frame: pd.DataFrame, rows: Rows, number: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Whether each row is of the groups that were drawn; see `make_splits`.
+
+    scikit-learn's StratifiedGroupKFold, of which one fold would do for some shares, deals the largest groups
+    to the first folds: where few people have many images, its folds are uneven, and alike for every seed.
+    """
+    labels, classes = pd.factorize(frame["label"].iloc[rows].to_numpy())
+    ones = np.ones(len(rows))
+    images = coo_array((ones, (number, labels)), shape=(number.max() + 1, len(classes))).toarray()
+    groups = len(images)
+    if groups < 2:
+        raise CacheError(
+            f"all {counted(len(rows), 'labelled image')} are of one group (a person, a sequence), which is "
+            "never divided; without groups, images alone are divided."
+        )
+    size = min(max(1, round(share * groups)), groups - 1)
+    nearest, error_of_nearest = np.arange(size), (np.inf, np.inf, np.inf)
+    for _, drawn in ShuffleSplit(_DRAWS, test_size=size, random_state=seed).split(images):
+        off, untrained, lacking = _deviation(images, drawn, share)
+        error = (untrained, lacking, float(np.square(off).mean()))
+        if error < error_of_nearest:
+            nearest, error_of_nearest = drawn, error
+        if not untrained and not lacking and off.max() <= _NEAR:
+            break
+    return np.isin(number, nearest)
+
+
+def _deviation(
+    images: NDArray[np.float64], drawn: NDArray[np.int64], share: float
+) -> tuple[NDArray[np.float64], int, int]:
+    """How far the drawn groups' shares of each class and of all images are from the share, as parts of it.
+
+    Also how many classes would have no training image, and how many none among the drawn ones.
+    """
+    inside, whole = images[drawn].sum(0), images.sum(0)
+    shares = np.append(inside / whole, inside.sum() / whole.sum())
+    return np.abs(shares / share - 1), int((inside == whole).sum()), int((inside == 0).sum())
+
+
+def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings, carved: float) -> tuple[Rows, Rows]:
+    """Training and validation rows of a fold; `carved` is the share that was taken for the test before."""
+    number, several = _groups(frame, rows)
+    pictures = _label_of_each(frame, rows, _distinct(frame, rows))
+    counts = pd.Series(pictures).value_counts()
+    if counts.iloc[-1] < settings.folds:
+        before = f" once {carved:.0%} of the images test" if carved else ""
+        raise CacheError(
+            f"{settings.folds} folds need {settings.folds} distinct images of each class, and "
+            f"'{counts.index[-1]}' has {counts.iloc[-1]}{before}; use fewer folds, leave the class out by "
+            "naming the others (--class), or --merge it."
+        )
+    if several:
+        inside = _group_fold(frame, rows, number, settings)
+    else:
+        splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+        _, taken = list(splitter.split(pictures, pictures))[settings.fold]
+        inside = np.isin(number, taken)
+    _check_classes(frame, rows, inside, "validation", 1 / settings.folds)
     return rows[~inside], rows[inside]
 
 
@@ -195,52 +278,61 @@ def _label_of_each(frame: pd.DataFrame, rows: Rows, number: NDArray[np.int64]) -
     return frame["label"].to_numpy(dtype=object)[rows[first]]
 
 
-def _in_folds(
-    frame: pd.DataFrame,
-    rows: Rows,
-    number: NDArray[np.int64],
-    name: str,
-    folds: int,
-    wanted: Iterable[int],
-    seed: int,
+def _group_fold(
+    frame: pd.DataFrame, rows: Rows, number: NDArray[np.int64], settings: SplitSettings
 ) -> NDArray[np.bool_]:
-    """Whether each row lies in the wanted folds, which hold whole groups and similar shares of classes."""
+    """Whether each row lies in the fold that validates; folds hold whole groups and similar class shares."""
     labels = frame["label"].to_numpy(dtype=object)[rows]
-    people = len(np.unique(number))
-    if people < max(2, folds):
+    groups = len(np.unique(number))
+    if groups < settings.folds:
         raise CacheError(
-            f"{counted(max(2, folds), 'part')} cannot be carved from {counted(people, 'group')} of images; "
+            f"{settings.folds} folds cannot be made of {counted(groups, 'group')} of images; "
             "a group (a person, a sequence) is never divided."
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer images than folds, which is checked below
-        try:
-            parts = [taken for _, taken in splitter.split(rows, labels, number)]
-        except ValueError as error:
-            raise CacheError(_too_few(labels, 1 / folds)) from error
+        warnings.simplefilter("ignore")  # of the rarest class, which has been checked
+        parts = [taken for _, taken in splitter.split(rows, labels, number)]
     inside = np.zeros(len(rows), bool)
-    inside[np.concatenate([parts[fold] for fold in wanted])] = True
-    absent = sort_classes(set(labels) - set(labels[~inside]))
+    inside[parts[settings.fold]] = True
+    return inside
+
+
+def _check_classes(
+    frame: pd.DataFrame, rows: Rows, inside: NDArray[np.bool_], name: str, share: float
+) -> None:
+    """Raise where a class is not trained; warn of classes that a part lacks or has far too much of.
+
+    Raises:
+        CacheError: All images of a class are of groups inside.
+    """
+    labels = frame["label"].iloc[rows]
+    taken, whole = labels[inside].value_counts(), labels.value_counts()
+    shares = (taken / whole).fillna(0)
+    absent = sort_classes(str(label) for label in shares.index[shares == 1])
     if absent:
         raise CacheError(
             f"no training image of '{absent[0]}' is left: all are of groups (people, sequences) "
             "that validate or test; give another split.seed, or smaller shares."
         )
-    lacking = sort_classes(set(labels) - set(labels[inside]))
+    lacking = sort_classes(str(label) for label in shares.index[shares == 0])
     if lacking:
         logger.warning(
-            "no image of %s is among the %s%s, which were carved by groups",
+            "no image of %s is among the %s%s; larger shares (--split 60/20/20) may take some",
             ", ".join(lacking),
             counted(int(inside.sum()), f"{name} image"),
             _whose(frame),
         )
-    return inside
-
-
-def _too_few(labels: NDArray[np.object_], share: float) -> str:
-    counts = pd.Series(labels).value_counts()
-    return (
-        f"a share of {share:g} cannot be carved from {len(labels)} distinct images of {len(counts)} classes "
-        f"('{counts.index[-1]}' has {counts.iloc[-1]}); each class needs some on both sides."
-    )
+    off = (taken.reindex(whole.index, fill_value=0) - share * whole).abs()
+    far = shares[(shares > 0) & (off > np.maximum(1, _FAR * share * whole))]
+    told = [f"{far[label]:.0%} of {label}" for label in sort_classes(str(label) for label in far.index)]
+    if abs(inside.mean() / share - 1) > _FAR:
+        told.insert(0, f"{inside.mean():.0%} of all images")
+    if told:
+        logger.warning(
+            "%s%s holds %s instead of %s, since images of a group (a person, a sequence) stay together",
+            name,
+            _whose(frame),
+            ", ".join(told),
+            f"{share:.0%}",
+        )

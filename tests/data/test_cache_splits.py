@@ -111,7 +111,7 @@ def test_a_cache_that_trains_nothing_new_is_refused():
 
 def test_what_one_cache_cannot_be_split_into_names_it(both):
     frame = pd.concat([both, table("few", {"happy": 9, "sad": 1}, start=5000)], ignore_index=True)
-    with pytest.raises(CacheError, match=r"few: a share of 0\.2 cannot be carved"):
+    with pytest.raises(CacheError, match="few: class 'sad' has one distinct image left"):
         split_images(frame, SplitSettings())
 
 
@@ -125,7 +125,7 @@ def test_a_warning_about_one_cache_names_it(both, caplog):
     ]
     split_images(frame, SplitSettings(seed=1))
     said = [one.getMessage() for one in caplog.records]
-    assert said and all("images of 'carved', which were carved by groups" in one for one in said)
+    assert said and all(" of 'carved'" in one for one in said)
 
 
 def test_groups_of_one_name_in_two_caches_are_two_groups():

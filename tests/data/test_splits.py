@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,21 +160,41 @@ def test_images_without_a_split_train():
     assert len(splits.train)
 
 
-def test_a_rare_class_is_named():
-    with pytest.raises(CacheError, match=r"2 classes \('sad' has 1\)"):
-        make_splits(table({"happy": 50, "sad": 1}, twins=0), SplitSettings())
-    with pytest.raises(CacheError, match="cannot be carved from 3 distinct images"):
-        make_splits(table({"happy": 3}, twins=0), SplitSettings(test=0.99))
-    frame = table({"happy": 50, "sad": 3}, twins=0)
-    frame.loc[frame.index[frame["label"] == "happy"][:9], "split"] = "test"
-    with pytest.raises(CacheError, match="4 folds need 4 distinct images of each class; one has 3"):
+@pytest.mark.parametrize("group", [None, "own"])
+def test_a_rare_class_is_named(group):
+    """Whether people are known or not."""
+
+    def rare(counts):
+        frame = table(counts, twins=0)
+        return frame.assign(group=frame["id"]) if group else frame
+
+    with pytest.raises(CacheError, match="class 'sad' has one distinct image left, and training and test"):
+        make_splits(rare({"happy": 50, "sad": 1}), SplitSettings())
+    with pytest.raises(CacheError, match="'sad' has one distinct image left, and training and validation"):
+        make_splits(rare({"happy": 50, "sad": 2}), SplitSettings(test=0.5))
+    with pytest.raises(CacheError, match=r"each class, and 'sad' has 3; use fewer folds, .*--class.*--merge"):
+        frame = rare({"happy": 50, "sad": 3})
+        frame.loc[frame.index[frame["label"] == "happy"][:9], "split"] = "test"
         make_splits(frame, SplitSettings(folds=4))
+    with pytest.raises(CacheError, match="and 'sad' has 4 once 20% of the images test; use fewer folds"):
+        make_splits(rare({"happy": 50, "sad": 5}), SplitSettings(folds=5))
+
+
+def test_shares_that_are_too_small_for_the_classes_are_refused():
+    frame = table({"happy": 4, "sad": 4, "fear": 4}, twins=0)
+    match = (
+        "test cannot be carved: 10% of 12 distinct images for 3 classes, which .* as --split 60/20/20 does"
+    )
+    with pytest.raises(CacheError, match=match):
+        make_splits(frame, SplitSettings(test=0.1))
+    with pytest.raises(CacheError, match="99% of 3 distinct images for 1 class,"):
+        make_splits(table({"happy": 3}, twins=0), SplitSettings(test=0.99))
 
 
 def test_many_copies_of_one_image_are_one_distinct_image():
     frame = table({"happy": 40, "sad": 40}, twins=0)
     frame.loc[frame["label"] == "sad", "sha256"] = "same"
-    with pytest.raises(CacheError, match="'sad' has 1"):
+    with pytest.raises(CacheError, match="'sad' has one distinct image"):
         make_splits(frame, SplitSettings())
 
 
@@ -248,17 +270,71 @@ def test_the_folds_of_people_cover_every_image_once():
     np.testing.assert_array_equal(np.sort(np.concatenate(folds)), np.flatnonzero(frame["split"] == "train"))
 
 
-def test_a_class_of_one_person_cannot_be_divided():
-    frame = people_table(people=4)
+def test_a_fold_with_all_of_a_class_is_refused():
+    frame = people_table(people=8)
     frame["label"] = np.where(frame["group"] == "person 3", "sad", "happy").astype(object)
+    frame["split"] = np.where(frame["group"] == "person 2", "test", "train")
     with pytest.raises(CacheError, match="no training image of 'sad' is left"):
-        for seed in range(20):
-            make_splits(frame, SplitSettings(seed=seed, test=0.3))
+        for fold in range(3):
+            make_splits(frame, SplitSettings(folds=3, fold=fold))
 
 
 def test_more_folds_than_people_are_refused():
-    with pytest.raises(CacheError, match="9 parts cannot be carved from 4 groups of images"):
-        make_splits(people_table(people=6).assign(split="train"), SplitSettings(folds=9, test=0.2))
+    frame = people_table(people=6, each=40).assign(split="train")
+    with pytest.raises(CacheError, match=r"9 folds cannot be made of \d groups of images"):
+        make_splits(frame, SplitSettings(folds=9, test=0.2))
+
+
+def crowd(people=300, seed=0):
+    """As in sets of people's photographs: a few have most, and of one class only some people have any."""
+    rng = np.random.default_rng(seed)
+    sizes = np.r_[[230, 170, 140, 90, 60], rng.integers(1, 9, people - 5)]
+    frame = pd.DataFrame({"group": np.repeat([f"person {number}" for number in range(people)], sizes)})
+    frame["label"] = rng.choice(["happy", "sad"], len(frame), p=[0.7, 0.3]).astype(object)
+    rare = rng.permutation(people)[:40]
+    disgusted = frame["group"].isin([f"person {number}" for number in rare]) & (rng.random(len(frame)) < 0.4)
+    frame.loc[disgusted, "label"] = "disgust"
+    return frame.assign(sha256=[f"{number:064x}" for number in range(len(frame))], split=None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_few_people_have_most_images_the_shares_are_met_all_the_same(seed, caplog):
+    frame = crowd(seed=seed)
+    splits = make_splits(frame, SplitSettings(seed=seed))
+    for label in ("happy", "sad", "disgust"):
+        of_class = frame["label"] == label
+        taken = [of_class.iloc[rows].sum() / of_class.sum() for rows in (splits.val, splits.test)]
+        assert taken == pytest.approx([0.08, 0.2], rel=0.35), label
+    assert not caplog.records
+
+
+def test_another_seed_draws_other_people():
+    frame = crowd()
+    tested = [persons(frame, make_splits(frame, SplitSettings(seed=seed)).test) for seed in range(4)]
+    for first, other in itertools.pairwise(tested):
+        assert len(first & other) < 0.5 * len(first)
+
+
+def test_a_class_of_one_person_is_trained_on():
+    frame = people_table(people=12).assign(split="train")
+    frame["label"] = np.where(frame["group"] == "person 7", "sad", "happy").astype(object)
+    for seed in range(10):
+        splits = make_splits(frame, SplitSettings(seed=seed))
+        assert "sad" in set(frame["label"].iloc[splits.train])
+
+
+def test_a_part_far_from_its_share_is_told(caplog):
+    """Two people of three: whoever validates has a third or more of everything."""
+    frame = people_table(people=3, each=60).assign(split="train")
+    frame.loc[frame.index[-5:], "split"] = "test"
+    make_splits(frame, SplitSettings(validation=0.1))
+    assert "validation holds 31% of all images, " in caplog.text
+    assert "instead of 10%, since images of a group (a person, a sequence) stay together" in caplog.text
+
+
+def test_images_of_one_person_are_not_divided():
+    with pytest.raises(CacheError, match="all 60 labelled images are of one group"):
+        make_splits(people_table(people=2, each=30).assign(group="one person"), SplitSettings())
 
 
 def test_a_group_column_without_names_changes_nothing():
@@ -286,7 +362,7 @@ def test_parts_that_lack_a_class_are_named(caplog):
     frame["label"] = np.where(frame["group"].isin(["person 7", "person 9"]), "sad", "happy").astype(object)
     splits = make_splits(frame, SplitSettings(test=0.1))
     lacking = {
-        name: f"no image of sad is among the {len(rows)} {name} images, which were carved by groups"
+        name: f"no image of sad is among the {len(rows)} {name} images; larger shares (--split 60/20/20)"
         for name, rows in (("test", splits.test), ("validation", splits.val))
         if "sad" not in set(frame["label"].iloc[rows])
     }
