@@ -16,6 +16,7 @@ from scipy.special import softmax
 from landmarkfer.calibration.answers import answer_thresholds
 from landmarkfer.calibration.conformal import PERCENTS, class_thresholds
 from landmarkfer.calibration.scaling import Floats, Scaling, choose_scaling, log_of
+from landmarkfer.calibration.temperature import LEAST_IMAGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class Calibration:
     Attributes:
         scaling: From uncalibrated to calibrated probabilities.
         set_thresholds: float32 `[99, C]`, see `conformal.class_thresholds`; None where none were fitted.
-        answer_thresholds: float32 `[99]`, see `answers`; None where none were fitted.
+        answer_thresholds: float32 `[99]`, see `answers`; None of fewer than `LEAST_IMAGES` faces.
     """
 
     scaling: Scaling
@@ -44,8 +45,7 @@ class Calibration:
         """The calibration that `arrays` gave."""
         w, b = np.asarray(matrix, float), np.asarray(bias, float)
         sets, answer = np.asarray(set_thresholds, np.float32), np.asarray(answers, np.float32)
-        known = bool(sets.any())
-        return cls(Scaling("stored", w, b), sets if known else None, answer if known else None)
+        return cls(Scaling("stored", w, b), sets if sets.any() else None, answer if answer.any() else None)
 
     def arrays(self) -> tuple[NDArray[np.floating], ...]:
         """W, b, and the thresholds, zeros where there are none, as they are stored."""
@@ -107,11 +107,11 @@ def fit_calibration(
     predicted = given.argmax(axis=1)
     rows = np.arange(len(y))
     confidence = probabilities[rows, predicted]
-    return Calibration(
-        scaling,
-        class_thresholds(probabilities[rows, y], y, classes, w),
-        answer_thresholds(confidence[usable], (predicted == y)[usable], None if w is None else w[usable]),
-    )
+    answers = None
+    if usable.sum() >= LEAST_IMAGES:
+        some = None if w is None else w[usable]
+        answers = answer_thresholds(confidence[usable], (predicted == y)[usable], some)
+    return Calibration(scaling, class_thresholds(probabilities[rows, y], y, classes, w), answers)
 
 
 def _fitted_scaling(

@@ -75,6 +75,19 @@ def changed_settings(settings: TrainSettings) -> dict[str, Any]:
     return changed_keys(settings.model_dump())
 
 
+def settings_that_differ(settings: TrainSettings, other: TrainSettings) -> list[str]:
+    """What two sets of settings differ in: `fit.epochs (12, not 8)`, the first one's value first.
+
+    Args:
+        settings: Such as those of a run.
+        other: Such as those that are wanted.
+    """
+    there, here = settings.model_dump(), other.model_dump()
+    first, second = (dict(_differences(a, b, "")) for a, b in ((there, here), (here, there)))
+    keys = sorted(first.keys() | second.keys())
+    return [f"{key} ({first.get(key)!r}, not {second.get(key)!r})" for key in keys]
+
+
 def stated_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings that were stated, by dotted key, also where they are as the defaults.
 

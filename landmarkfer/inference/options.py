@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from landmarkfer.calibration.priors import Prior, prior_ratio, reweighted
+from landmarkfer.calibration.temperature import LEAST_IMAGES
 from landmarkfer.errors import SettingsError
 from landmarkfer.inference.find import Wanted
 from landmarkfer.inference.network import ModelInfo, Outputs
@@ -102,11 +103,12 @@ def confidence_for(info: ModelInfo, accuracy: float) -> float:
     percent = _percent("accuracy", accuracy)
     if info.answer_thresholds is None:
         raise SettingsError(
-            f"'{info.name}' has no thresholds by accuracy; give least_confidence, or train with this version."
+            f"'{info.name}' cannot tell when its answers are {percent} % accurate: it had fewer than "
+            f"{LEAST_IMAGES} validation images with a face; train it with more of them."
         )
     threshold = info.answer_thresholds[percent - 1]
     if not threshold <= 1:
-        reached = max(p for p, value in enumerate(info.answer_thresholds, start=1) if value <= 1)
+        reached = max((p for p, value in enumerate(info.answer_thresholds, start=1) if value <= 1), default=0)
         raise SettingsError(
             f"'{info.name}' did not reach an accuracy of {percent} % on any share of its validation images; "
             f"the highest was {reached} %."

@@ -21,7 +21,9 @@ from landmarkfer.metrics.classification import scores_from_confusion
 from landmarkfer.metrics.significance import mcnemar
 from landmarkfer.progress import counted
 
-Kind = Literal["one_class", "class_at_chance", "at_chance", "averaged_below_plain", "young_average"]
+Kind = Literal[
+    "one_class", "class_at_chance", "at_chance", "averaged_below_plain", "young_average", "few_images"
+]
 Advice = Literal["network", "classical", "other_data", "prior"]
 """What can be done about a model: of another data set than its own, one looks at the data first."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.face.edges import dynamic_knn
 from landmarkfer.face.graph import DEFAULT_K, FaceGraph, build_graph
+from landmarkfer.face.landmarks import N_LANDMARKS
 from landmarkfer.models.base import Share
 from landmarkfer.models.convs import build_conv
 from landmarkfer.models.graph_buffers import GraphBuffers
@@ -130,6 +131,8 @@ class GNN(LandmarkModel):
         self.dynamic_k = dynamic_k
         if dynamic_k and graph.num_hubs:
             raise ValueError(f"dynamic_k replaces all edges, and the hubs of '{graph.name}' need theirs")
+        if dynamic_k >= N_LANDMARKS:
+            raise ValueError(f"dynamic_k must be below {N_LANDMARKS}, the points of a face, got {dynamic_k}")
         if projection and not residual:
             raise ValueError("projection is of residual blocks; set residual or leave it out")
         self.identity = nn.Parameter(0.1 * torch.randn(graph.num_nodes, 1, identity)) if identity else None

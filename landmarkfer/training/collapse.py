@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from landmarkfer.calibration.temperature import LEAST_IMAGES
 from landmarkfer.config.train import PredictionSettings
 from landmarkfer.data.batch import FaceBatch
 from landmarkfer.inference.predict import predict_faces
 from landmarkfer.metrics.classification import confusion
-from landmarkfer.metrics.collapse import ModelWarning, averaging_warnings, collapse_warnings
+from landmarkfer.metrics.collapse import Advice, ModelWarning, averaging_warnings, collapse_warnings
 from landmarkfer.models.classifier import Classifier
-from landmarkfer.progress import Patient, Progress
+from landmarkfer.progress import Patient, Progress, counted
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.task import ExpressionTask
 
@@ -40,9 +41,37 @@ def stored_warnings(
     if not len(faces):
         return []
     assert faces.labels is not None
+    usable = int(model.has_input(faces).sum())
+    few = few_images_warnings(usable, len(faces)) if settings.calibrate or not usable else []
+    if not usable:
+        return few
     predicted = _predicted(model, faces, settings, progress)
     counts = confusion(faces.labels.cpu().numpy(), predicted, range(len(classes)))
-    return collapse_warnings(counts, classes, advice="classical" if model.fitted_at_once else "network")
+    advice: Advice = "classical" if model.fitted_at_once else "network"
+    return [*few, *collapse_warnings(counts, classes, advice=advice)]
+
+
+def few_images_warnings(usable: int, images: int) -> list[ModelWarning]:
+    """Whether the validation images are too few to choose weights and to calibrate probabilities by.
+
+    Args:
+        usable: Validation images in which the model has input: those with a face, for one of landmarks.
+        images: All validation images.
+    """
+    if usable >= LEAST_IMAGES:
+        return []
+    if usable:
+        sentence = (
+            f"the probabilities are not calibrated: that takes {LEAST_IMAGES} validation images with a face, "
+            f"and there are {usable}; add images, or let more validate, as --split 60/20/20 does"
+        )
+    else:
+        sentence = (
+            f"no face was found in any of {counted(images, 'validation image')}, so that nothing says which "
+            "epoch was best, and nothing was calibrated; check them (`landmarkfer inspect`), or split all "
+            "images anew, as --split 60/20/20 does"
+        )
+    return [ModelWarning(kind="few_images", sentence=sentence, numbers={"usable": usable, "images": images})]
 
 
 def average_warnings(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from landmarkfer.config.recipes import changed_settings
+from landmarkfer.config.recipes import changed_settings, settings_that_differ
 from landmarkfer.config.train import ResolvedSettings, TrainSettings
 from landmarkfer.errors import RunError
 from landmarkfer.progress import SILENT, Progress
@@ -15,6 +15,7 @@ from landmarkfer.runs.config import CacheInfo, RunConfig, environment
 from landmarkfer.runs.folder import RUNS_ROOT, RunFolder, new_run
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.classical import fit_classical
+from landmarkfer.training.initialise import check_model
 from landmarkfer.training.network import fit_network
 from landmarkfer.training.resolve import resolve
 from landmarkfer.training.setup import Training, open_caches, set_up
@@ -76,8 +77,10 @@ def train_or_resume(
         return _train(resolved, changed_settings(settings), runs_root, progress, callbacks)
     config = run.read_config()
     if config.settings != resolved:
+        differ = ", ".join(settings_that_differ(config.settings, resolved))
         raise RunError(
-            f"there is a run '{run.path}' with other settings; choose another --name, or delete that folder."
+            f"there is a run '{run.path}' with other settings: {differ}; delete that folder to train it "
+            "anew, or give the new run another name (train's --name, a benchmark's `runs`)."
         )
     return run if run.finished else _resume(run, config, progress, callbacks)
 
@@ -116,6 +119,7 @@ def _train(
     progress: Progress,
     callbacks: "Sequence[pl.Callback]",
 ) -> RunFolder:
+    check_model(settings)
     training = set_up(settings, open_caches(settings), progress)
     default = _default_name(training)
     with _disk_errors(RunFolder(runs_root / (settings.name or default))):

@@ -27,6 +27,9 @@ from landmarkfer.training.cache_shares import drawn_shares, image_weights
 
 logger = logging.getLogger(__name__)
 
+_OF_TRAINING = ("weights", "dropout", "drop_path", "fusion_dropout", "encoder_dropout")
+"""Keywords of a model by which its weights do not differ."""
+
 
 def class_counts(dataset: FaceDataset, rows: Rows, weights: NDArray[np.float64] | None = None) -> Tensor:
     """Images of each class among some rows, `[C]`, those without a face included.
@@ -60,6 +63,20 @@ def class_shares(settings: ResolvedSettings, dataset: FaceDataset, splits: Split
 def usable_rows(model: Classifier, dataset: FaceDataset, rows: Rows) -> Rows:
     """Of some rows, those in which the model has usable input."""
     return rows[model.has_input(dataset.faces).numpy()[rows]]
+
+
+def check_model(settings: ResolvedSettings) -> None:
+    """Build a model and look for the runs that it is initialised from, so that names are checked before data.
+
+    Raises:
+        LandmarkferError: The model cannot be built, or there is no such run.
+    """
+    if settings.init is not None:
+        initial_run(settings.init)
+    for run in (settings.branches.image, settings.branches.encoder):
+        if run is not None:
+            find_run(run)
+    build_model(settings.model.name, 2, **settings.model.keywords)
 
 
 def initialise_model(
@@ -99,8 +116,8 @@ def initialise_model(
         if not model.load_pretrained():
             model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
-            initialise_from(model, settings.init, dataset.classes)
-    initialise_branches(model, settings.branches, keywords, fresh=fresh)
+            _initialise_whole(model, settings, dataset.classes)
+    initialise_branches(model, settings.branches, keywords, dataset.classes, fresh=fresh)
     return model
 
 
@@ -113,7 +130,12 @@ def image_statistics(faces: FaceBatch, rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def initialise_branches(
-    model: Classifier, settings: BranchSettings, keywords: Mapping[str, Any], *, fresh: bool
+    model: Classifier,
+    settings: BranchSettings,
+    keywords: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    fresh: bool,
 ) -> None:
     """Initialise the branches of a fused model from finished runs, and freeze those that are not trained.
 
@@ -121,11 +143,12 @@ def initialise_branches(
         model: The fused model.
         settings: Which runs, and which branches.
         keywords: Of the fused model.
+        classes: Of the fused model, C names.
         fresh: False where a checkpoint is loaded next.
 
     Raises:
-        RunError: There is no such run, it is not finished, or its model is another one; or a branch that is
-            frozen was trained on images that it would see otherwise now.
+        RunError: There is no such run, it is not finished, its model is another one or has other classes; or
+            a branch that is frozen was trained on images that it would see otherwise now.
         SettingsError: A branch cannot be frozen.
     """
     runs: dict[Branch, str | None] = {
@@ -137,20 +160,66 @@ def initialise_branches(
             continue
         run = find_run(wanted)
         trained = run.load()
+        there = trained.config.settings.model
+        wanted_kind = "image" if name == "image" else str(keywords.get("encoder"))
+        _check_kind(run, there.name, wanted_kind, f"the {name} branch")
+        _check_backbone(run, there.keywords, keywords)
+        if list(trained.config.classes) != list(classes):
+            raise RunError(
+                f"run '{run.name}' was trained on {', '.join(trained.config.classes)}, and this training has "
+                f"{', '.join(classes)}; a branch has the classes of the whole, in the same order: train it "
+                "with them."
+            )
         if name in settings.freeze:
-            _check_view(run, trained.config.settings.model.keywords, keywords, name)
+            _check_view(run, there.keywords, keywords, name)
         try:
             model.initialise_branch(name, trained.model.tensors())
         except ValueError as error:
-            raise RunError(
-                f"the model of run '{run.name}' is not the {name} branch of this one ({error}); take its "
-                "model settings."
-            ) from error
+            what = f"the model of run '{run.name}' is not the {name} branch of this one ({error})"
+            within = "" if name == "image" else "encoder_settings."
+            here = keywords if name == "image" else keywords["encoder_settings"]
+            raise RunError(f"{what}{_advice(there.keywords, here, within)}.") from error
     for name in settings.freeze:
         try:
             model.freeze_branch(name)
         except ValueError as error:
             raise SettingsError(f"'branches.freeze' = '{name}': {error}.") from error
+
+
+def _check_kind(run: RunFolder, there: str, here: str, what: str) -> None:
+    """Refuse a run of another kind of model.
+
+    Raises:
+        RunError: It is.
+    """
+    if there != here:
+        raise RunError(f"run '{run.name}' is a model '{there}', and {what} is '{here}'; name a run of that.")
+
+
+def _check_backbone(run: RunFolder, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse weights of another image network, which may fit and mean something else: timm has such twins.
+
+    Raises:
+        RunError: They are.
+    """
+    names = [keywords["backbone"] for keywords in (there, here) if "backbone" in keywords]
+    if len(set(names)) > 1:
+        raise RunError(
+            f"run '{run.name}' has the image network '{names[0]}', and this model has '{names[1]}'; set "
+            f"model.backbone={names[0]}."
+        )
+
+
+def _advice(there: Mapping[str, Any], here: Mapping[str, Any], within: str = "") -> str:
+    """What to set so that the model is that of a run: its settings that differ."""
+    differ = {key: value for key, value in there.items() if key in here and here[key] != value}
+    told = [f"model.{within}{key}={_text(value)}" for key, value in differ.items() if key not in _OF_TRAINING]
+    return "; set " + " ".join(told) if told else ""
+
+
+def _text(value: Any) -> str:
+    """A value as --set takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check_view(
@@ -185,6 +254,19 @@ def initial_run(name: str) -> RunFolder:
         raise RunError(f"{str(error).removesuffix('.')}; the models that ship are {names}.") from error
 
 
+def _initialise_whole(model: Classifier, settings: ResolvedSettings, classes: Sequence[str]) -> None:
+    """Initialise a model from the run that `init` names, after its kind and its image network are checked."""
+    assert settings.init is not None
+    run = initial_run(settings.init)
+    there, here = run.read_config().settings.model, settings.model
+    _check_kind(run, there.name, here.name, "this one")
+    _check_backbone(run, there.keywords, here.keywords)
+    try:
+        initialise_from(model, settings.init, classes)
+    except RunError as error:
+        raise RunError(f"{str(error).removesuffix('.')}{_advice(there.keywords, here.keywords)}.") from error
+
+
 def initialise_from(model: Classifier, name: str, classes: Sequence[str] | None = None) -> None:
     """Set the weights of a finished run, or of a model that ships; those of the head for the classes of both.
 
@@ -211,6 +293,4 @@ def initialise_from(model: Classifier, name: str, classes: Sequence[str] | None 
     try:
         model.initialise_from(trained.model.tensors(), numbers)
     except ValueError as error:
-        raise RunError(
-            f"the model of run '{run.name}' is not this one ({error}); take its model settings."
-        ) from error
+        raise RunError(f"the model of run '{run.name}' is not this one ({error}).") from error

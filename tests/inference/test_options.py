@@ -72,7 +72,7 @@ def test_what_does_not_fit(info, options, message):
 def test_models_that_lack_what_an_option_needs(info):
     bare = info.model_copy(update={"prior": None, "set_thresholds": None, "answer_thresholds": None})
     for options, message in (
-        ({"accuracy": 0.8}, "has no thresholds by accuracy"),
+        ({"accuracy": 0.8}, "cannot tell when its answers are 80 % accurate: it had fewer than 50 "),
         ({"coverage": 0.8}, "has no prediction sets"),
         ({"prior": "uniform"}, "does not state its training prior"),
     ):

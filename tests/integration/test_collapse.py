@@ -56,7 +56,7 @@ def everything(rows):
 COLLAPSES = {
     "one class": (
         same_faces,
-        {"loss.class_weights": "none", "prediction.mirror": False, "fit.epochs": 8},
+        {"loss.class_weights": "none", "prediction.mirror": False, "fit.epochs": 8, "split.validation": 0.5},
         [],
         ["one_class"],
         "every {image} was predicted as 'happy': the model has learnt which class is most common",
@@ -131,3 +131,31 @@ def test_a_classical_model_says_so_too(make_rows, small_settings, tmp_path, capl
     assert "try model.class_weight=balanced" in caplog.text
     ((_, evaluation),) = evaluate_runs([run])
     assert evaluation.warnings[0].startswith("every test image was predicted as 'happy'")
+
+
+@pytest.mark.parametrize("name", ["landmark-forest", "mlp"])
+@pytest.mark.parametrize("found", [30, 0])
+def test_few_validation_faces_are_told_of(make_rows, small_settings, tmp_path, caplog, name, found):
+    """Fewer than calibration takes, and none at all."""
+    rows = make_rows(100, 40)
+    val = [row for row in rows if row.split == "train"][:60]  # one of which cannot be read
+    for row in val:
+        row.split = "val"
+    for row in val[found:]:
+        row.landmarks = row.deviation = row.blendshapes = None
+        row.status = "no_face"
+    cache = write_cache(tmp_path / "faces", rows)
+    from landmarkfer.config.recipes import load_settings
+
+    settings = {"cache": str(cache.path), "name": "run", "model.name": name}
+    if name == "mlp":
+        made = small_settings(**SETTINGS, **settings)
+    else:
+        made = load_settings(overrides=settings | {"model.n_estimators": 5})
+    run = train(made, runs_root=tmp_path)
+    (said,) = [one for one in run.read_warnings() if "validation images" in one and "face" in one]
+    if found:
+        assert "that takes 50 validation images with a face, and there are 29" in said
+    else:
+        assert said.startswith("no face was found in any of 59 validation images")
+    assert run.load().model.calibration.answer_thresholds is None

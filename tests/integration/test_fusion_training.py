@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarkfer.errors import RunError, SettingsError
+from landmarkfer.errors import LandmarkferError, RunError, SettingsError
 from landmarkfer.evaluation.evaluate import evaluate_run
 from landmarkfer.evaluation.opened import open_run
 from landmarkfer.models.base import OF_ITS_DATA
@@ -108,10 +108,37 @@ class TestBranches:
         ):
             train(image_settings("fusion", **SMALL | branches), runs_root=tmp_path)
 
-    def test_a_run_of_another_model(self, image_settings, encoder_run, tmp_path):
-        settings = image_settings("fusion", **SMALL | {"branches.image": str(encoder_run.path)})
-        with pytest.raises(RunError, match="not the image branch"):
-            train(settings, runs_root=tmp_path)
+    def test_a_run_of_another_model(self, image_settings, image_run, encoder_run, tmp_path):
+        pixels, landmarks = str(image_run.path), str(encoder_run.path)
+        other_backbone = {"model.backbone": "cnn-small", "model.width": 64, "branches.image": pixels}
+        wider = {**SMALL["model.encoder_settings"], "hidden": [32]}
+        for settings, match in (
+            ({"branches.image": landmarks}, "'landmarks' is a model 'gnn', and the image branch is 'image'"),
+            ({"branches.encoder": pixels}, "'pixels' is a model 'image', and the encoder branch is 'gnn'"),
+            (other_backbone, r"has the image network 'resnet-fer', .*set model\.backbone=resnet-fer"),
+            (
+                {"branches.encoder": landmarks, "model.encoder_settings": wider},
+                r"not the encoder branch of this one \(.* differs\); set model\.encoder_settings\.hidden=\[",
+            ),
+            (
+                {"branches.image": pixels, "data.classes": ["sad", "happy"]},
+                "trained on angry, happy, sad, and",
+            ),
+        ):
+            with pytest.raises(RunError, match=match):
+                train(image_settings("fusion", **SMALL | settings), runs_root=tmp_path)
+
+    def test_names_are_checked_before_the_data_is_read(self, image_settings, tmp_path, monkeypatch):
+        monkeypatch.setattr("landmarkfer.training.fit.open_caches", None)
+        for name, settings, error in (
+            ("fusion", SMALL | {"branches.image": "nobody"}, "nobody"),
+            ("mlp", {"init": "nobody"}, "nobody"),
+            ("gnn", {"model.graph": "nothing"}, "there is no graph 'nothing'"),
+            ("gnn", {"model.conv": "nothing"}, "nothing"),
+            ("gnn", {"model.dynamic_k": 478}, "dynamic_k must be below 478"),
+        ):
+            with pytest.raises(LandmarkferError, match=error):
+                train(image_settings(name, **settings), runs_root=tmp_path)
 
     def test_settings_that_contradict_each_other(self, image_settings):
         with pytest.raises(SettingsError, match="branches are of model 'fusion'"):

@@ -74,7 +74,7 @@ class TestTraining:
     def test_a_run_of_that_name_with_other_settings_is_refused(self, tiny_settings, tmp_path):
         train_multirun(repetitions(tiny_settings(**{"fit.epochs": 1}), seeds=(0,)), runs_root=tmp_path)
         other = repetitions(tiny_settings(**{"fit.epochs": 1, "optimiser.lr": 0.5}), seeds=(0,))
-        with pytest.raises(RunError, match="mlp-s0' with other settings"):
+        with pytest.raises(RunError, match=r"-s0' with other settings: optimiser\.lr \(.*, not 0\.5\); "):
             train_multirun(other, runs_root=tmp_path)
 
 

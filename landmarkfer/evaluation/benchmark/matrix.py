@@ -77,13 +77,14 @@ def on_common_images(rows: ByRow, name: str) -> dict[str, dict[int, Predictions]
 
 def _tell_lost_classes(rows: ByRow, common: set[str], name: str) -> None:
     """Say which classes have no image among those that all rows have, and which rows lack them."""
-    labels = {row: dict(zip(one.ids, _labels(one), strict=True)) for row, one in _firsts(rows).items()}
+    firsts = _firsts(rows)
+    labels = {row: dict(zip(one.ids, _labels(one), strict=True)) for row, one in firsts.items()}
     kept = {label for of_row in labels.values() for image, label in of_row.items() if image in common}
     for label in sorted({label for of_row in labels.values() for label in of_row.values()} - kept):
-        lacking = [f"'{row}'" for row, of_row in labels.items() if label not in of_row.values()]
+        lacking = [f"'{row}'" for row, one in firsts.items() if label not in one.classes]
         verb = "does" if len(lacking) == 1 else "do"
-        why = f", which {' and '.join(lacking)} {verb} not know" if lacking else ""
-        logger.warning("other data '%s': the table leaves out its images of '%s'%s", name, label, why)
+        why = f"which {' and '.join(lacking)} {verb} not know" if lacking else "on which not all were tested"
+        logger.warning("other data '%s': the table leaves out its images of '%s', %s", name, label, why)
 
 
 def _firsts(rows: ByRow) -> dict[str, Predictions]:

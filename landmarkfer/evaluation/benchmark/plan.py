@@ -28,7 +28,7 @@ from landmarkfer.runs.folder import RUNS_ROOT, RunFolder
 from landmarkfer.runs.metrics_table import read_epochs
 from landmarkfer.training.augmentation import augment_batch
 from landmarkfer.training.fine_tuning import with_shipped
-from landmarkfer.training.resolve import check_settings
+from landmarkfer.training.resolve import check_settings, resolve
 
 # In a timed step on the CPU, where a step takes as long as its faces together.
 _TIMED_FACES = 32
@@ -83,6 +83,9 @@ def plan(
         for seed in seeds or settings.seeds:
             run = RunFolder(runs_root / run_name(recipe, settings, row, seed))
             wanted = row_settings(recipe, settings, row, seed)
+            if run.config_file.exists() and run.read_config().settings != resolve(with_shipped(wanted)):
+                found.append(Planned(row, seed, run, "has other settings", None))
+                continue
             if run.finished:
                 found.append(Planned(row, seed, run, "finished", 0.0))
                 continue

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from landmarkfer.config.benchmark import BenchmarkSettings, plain_name, read_benchmark, row_settings
-from landmarkfer.data.cache import LandmarkCache, find_cache
-from landmarkfer.data.joined import join_caches
+from landmarkfer.data.cache import LandmarkCache
+from landmarkfer.data.joined import open_cache
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.evaluation.benchmark.archive import archive_folder
 from landmarkfer.evaluation.benchmark.figures import (
@@ -86,6 +86,9 @@ def benchmark(
         check_settings(one)
         if train and one.seed == wanted[0].seed:
             build_model(one.model.name, 2, **one.model.keywords)
+    if train:
+        for cache in settings.other_data.values():
+            open_cache(cache)
     if train and jobs > 1:
         train_parallel(wanted, jobs, runs_root=runs_root, progress=progress)
     elif train:
@@ -172,7 +175,7 @@ def _cache_of(predictions: Predictions, found: Measured, names: Sequence[str]) -
     tried = [*[*found.caches][:1], *names]
     for places in dict.fromkeys(tuple(found.caches[name]) for name in tried if name in found.caches):
         with suppress(CacheError):
-            cache = join_caches([LandmarkCache.open(find_cache(one)) for one in places])
+            cache = open_cache(places)
             if set(predictions.ids) <= set(cache.frame(["id"])["id"]):
                 return cache
     return None

@@ -4,6 +4,7 @@ A file is read as tensors and nothing else: `.safetensors` holds nothing else, a
 beside tensors and plain data is refused, never run.
 """
 
+import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -87,6 +88,8 @@ def load_weights(backbone: nn.Module, name: str, weights: str, *, channels: int,
     tensors = read_weights(path)
     statistics = {key: tensors[key] for key in _STATISTICS if key in tensors}
     own = {"log_prior", *_STATISTICS} <= set(tensors)
+    if own:
+        _refuse_run_of_another(path, name)
     lite.refuse_twin(name, tensors, str(path))
     if lite.is_foreign(tensors):
         try:
@@ -97,6 +100,24 @@ def load_weights(backbone: nn.Module, name: str, weights: str, *, channels: int,
     if own:
         return statistics
     return {} if name in OWN else _timm_statistics(backbone, channels)
+
+
+def _refuse_run_of_another(path: Path, name: str) -> None:
+    """Refuse a run's weights of another network, whose names and shapes may be the same.
+
+    Raises:
+        WeightsError: The run's `config.json` beside the file names another network.
+    """
+    try:
+        config = json.loads(path.with_name("config.json").read_text("utf-8"))
+        trained = config["settings"]["model"].get("backbone", name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # the file was copied out of its run
+    if trained != name:
+        raise WeightsError(
+            f"{path} is of a run of '{trained}', and other networks of these names and shapes compute "
+            f"something else with its weights; set model.backbone={trained}."
+        )
 
 
 def read_weights(path: Path) -> Weights:

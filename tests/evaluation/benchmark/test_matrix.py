@@ -269,11 +269,14 @@ class TestByHand:
             ["a", "b", "c"], ["happy", "sad", "sad"], ["happy", "sad", "sad"], ("angry", "happy", "sad")
         )
         assert on_common_images(rows, "x") and not caplog.messages
-        rows["two"][0] = self.predictions(["a"], ["happy"], ["happy"])
-        on_common_images(rows, "x")
-        assert caplog.messages == [
-            "other data 'x': the table leaves out its images of 'sad', which 'two' does not know"
-        ]
+        for classes, why in (
+            (("happy", "angry"), "which 'two' does not know"),
+            (("happy", "sad"), "on which not all were tested"),
+        ):
+            rows["two"][0] = self.predictions(["a"], ["happy"], ["happy"], classes)
+            caplog.clear()
+            on_common_images(rows, "x")
+            assert caplog.messages == [f"other data 'x': the table leaves out its images of 'sad', {why}"]
 
     def test_none_in_common(self, rows):
         rows["two"][0] = self.predictions(["z"], ["sad"], ["sad"])

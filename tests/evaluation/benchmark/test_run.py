@@ -216,7 +216,7 @@ class TestPage:
         def no_cache(where):
             raise CacheError(f"there is no {where}")
 
-        monkeypatch.setattr("landmarkfer.evaluation.benchmark.run.find_cache", no_cache)
+        monkeypatch.setattr("landmarkfer.evaluation.benchmark.run.open_cache", no_cache)
         benchmark_in(copied, train=False)
         assert [path.name for path, content in made.items() if path.read_bytes() != content] == []
 
@@ -476,6 +476,24 @@ def test_plan(recipe, tmp_path):
     assert (done.state, done.seconds) == ("finished", 0)
     epochs = pd.read_csv(runs / "tiny-small-s0" / "metrics.csv")
     assert left.seconds == pytest.approx(epochs["seconds"].sum())
+
+
+def test_a_run_of_other_settings_is_not_called_finished(recipe, tmp_path):
+    benchmark(recipe, seeds=[0], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path)
+    config = tmp_path / "runs" / "tiny-small-s0" / "config.json"
+    content = json.loads(config.read_text())
+    content["settings"]["fit"]["epochs"] += 1
+    config.write_text(json.dumps(content))
+    done, *_ = plan(recipe, runs_root=tmp_path / "runs")
+    assert (done.state, done.seconds) == ("has other settings", None)
+
+
+def test_a_wrong_cache_of_other_data_is_told_before_anything_is_trained(recipe, tmp_path):
+    text, where = recipe.read_text(), tmp_path / "nowhere"
+    recipe.write_text(text.replace("[other_data]\n", f'[other_data]\nstreet = "{where}"\n', 1))
+    with pytest.raises(CacheError, match="nowhere"):
+        benchmark(recipe, seeds=[0], runs_root=tmp_path / "runs", results_root=tmp_path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_on_the_command_line(recipe, tmp_path, monkeypatch):
