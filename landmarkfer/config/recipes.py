@@ -185,7 +185,8 @@ def explain(error: ValidationError, origin: str, table: Any) -> str:
         for part in first["loc"][:-1]:
             if part in table.model_fields:  # rather than a place in a list, a key, or one of several types
                 table = _table_of(table.model_fields[part].annotation)
-        return f"{origin}: there is no setting '{key}'; known here: {', '.join(table.model_fields)}."
+        known = ", ".join(table.model_fields)
+        return f"{origin}: there is no setting '{key}'{_hint(key, table)}; known here: {known}."
     if first["type"] == "missing":
         return f"{origin}: the setting '{key}' is missing; write it."
     if not key:  # all the settings, of which the reason names those that disagree
@@ -195,6 +196,18 @@ def explain(error: ValidationError, origin: str, table: Any) -> str:
     if first["type"] == "model_type" and key == "model":
         return f"{origin}: {place} is no table; write [model] and below it name = {given}, or set model.name."
     return f"{origin}: {place} does not fit: {reason(first)}."
+
+
+def _hint(key: str, table: Any) -> str:
+    """Where a setting lies that was given without its table."""
+    tables = [
+        f"{name}.{key}"
+        for name, field in table.model_fields.items()
+        if key in getattr(field.annotation, "model_fields", {})
+    ]
+    if tables:
+        return f"; did you mean {' or '.join(tables)}"
+    return f"; a setting of the model is model.{key}" if "model" in table.model_fields else ""
 
 
 def _table_of(annotation: Any) -> Any:

@@ -1,6 +1,7 @@
 """A finished run beside the images that it is applied to: its own cache's, or another one's."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,6 +143,27 @@ class Opened:
         return predict_rows(self.trained, self.dataset, np.flatnonzero(wanted.to_numpy())).without_sets()
 
 
+def _own_cache(run: RunFolder, config: RunConfig) -> LandmarkCache:
+    """What a run was trained on: a cache, or several joined.
+
+    Raises:
+        CacheError: One of them is not there; the message says which of several are.
+    """
+    try:
+        return config.cache.open()
+    except CacheError as error:
+        there = []
+        for one in config.cache.members:
+            with suppress(CacheError):
+                there.append(one.open().path)
+        if not there:
+            raise
+        raise CacheError(
+            f"{str(error).removesuffix('.')}; run '{run.name}' was trained on several caches: to evaluate it "
+            f"on the one that is left, name it: --cache {there[0]}."
+        ) from error
+
+
 def open_run(
     run: RunFolder,
     cache: str | os.PathLike[str] | None = None,
@@ -167,7 +189,7 @@ def open_run(
         )
     trained = run.load()
     trained.model.to(accelerator("auto"))
-    source = trained.config.cache.open() if cache is None else LandmarkCache.open(find_cache(cache))
+    source = _own_cache(run, trained.config) if cache is None else LandmarkCache.open(find_cache(cache))
     settings = trained.config.settings
     own = source.fingerprint == trained.config.cache.fingerprint and not mapping
     if cache is None and not own:

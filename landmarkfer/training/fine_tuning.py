@@ -95,8 +95,9 @@ def _check_images(name: str, config: RunConfig, made: Manifest, where: str) -> N
     if config.images is None or there in (crop, *config.cache.crops):
         return
     alone = next(other for other in SHIPPED if other != name)
+    crops = " or ".join(str(one) for one in config.cache.crops[::-1])
     raise SettingsError(
-        f"the model that ships as '{name}' reads aligned crops of {crop} pixels, and {where} has "
+        f"the model that ships as '{name}' reads aligned crops of {crops} pixels, and {where} has "
         f"{f'crops of {there}' if there else 'whole images'}; extract it again with --crop {crop} --passes "
         f"{extraction.get('passes', 1)}, or take 'init' = '{alone}', which reads landmarks alone."
     )

@@ -201,6 +201,16 @@ class TestBase:
         with pytest.raises(SettingsError, match=reason):
             load_settings(tmp_path / "a.toml")
 
+    def test_a_setting_without_its_table_is_told_where_it_lies(self):
+        for assignment, hint in (
+            ("graph=knn", "; a setting of the model is model.graph"),
+            ("epochs=3", "; did you mean fit.epochs"),
+        ):
+            with pytest.raises(
+                SettingsError, match=f"there is no setting '[a-z]*'{hint}; known here: cache,"
+            ):
+                load_settings(assignments=[assignment])
+
     def test_a_setting_is_no_base(self):
         with pytest.raises(SettingsError, match="there is no setting 'base'"):
             load_settings(assignments=["base=other.toml"])

@@ -27,6 +27,7 @@ from landmarkfer.evaluation.robustness.run import robustness
 from landmarkfer.metrics.predictions import read_predictions
 from landmarkfer.progress import SILENT
 from landmarkfer.runs.config import read_config
+from landmarkfer.runs.folder import RunFolder
 from landmarkfer.runs.groups import System
 from landmarkfer.runs.records import read_run
 from landmarkfer.training import network
@@ -184,6 +185,17 @@ class TestEvaluation:
     def test_of_a_copy_of_one_cache_elsewhere(self, run, evaluated, caches, tmp_path):
         shutil.copytree(caches[1].path, tmp_path / "moved")
         assert len(evaluate_run(run, tmp_path / "moved")[1]) == evaluated[0].subsets["second"].n
+
+    def test_with_one_cache_gone_names_the_other(self, run, caches, tmp_path):
+        moved = RunFolder(tmp_path / "run")
+        shutil.copytree(run.path, moved.path)
+        config = moved.read_config()
+        gone, left = config.cache.members
+        members = (gone.model_copy(update={"path": str(tmp_path / "gone")}), left)
+        info = config.cache.model_copy(update={"members": members})
+        moved.write_config(config.model_copy(update={"cache": info}))
+        with pytest.raises(CacheError, match=rf"gone is no landmark cache.*name it: --cache {left.path}\."):
+            open_run(moved)
 
     def test_of_another_cache(self, run, make_rows, tmp_path):
         third = write_cache(tmp_path / "third", other_rows(make_rows, seed=8))

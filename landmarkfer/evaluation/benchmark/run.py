@@ -106,7 +106,7 @@ def benchmark(
     if not standing.empty:
         days |= {settings.measured.date} if settings.measured.date else set()
         versions.append({})
-    command, date = _command(recipe, settings, every_seed), date_range(days)
+    command, date = _command(recipe, settings, every_seed, results_root), date_range(days)
     making = Making(
         command=command,
         date=date,
@@ -133,10 +133,11 @@ def _trained_on(recipe: Path, settings: BenchmarkSettings, found: Measured) -> d
     return {row: " + ".join(caches) for row, caches in names.items() if caches}
 
 
-def _command(recipe: Path, settings: BenchmarkSettings, seeds: Sequence[int]) -> str:
+def _command(recipe: Path, settings: BenchmarkSettings, seeds: Sequence[int], results_root: Path) -> str:
     """The shell line that makes the report again."""
     chosen = "" if list(seeds) == list(settings.seeds) else "".join(f" --seed {seed}" for seed in seeds)
-    return f"landmarkfer benchmark {recipe.as_posix()}{chosen}"
+    out = "" if results_root == RESULTS_ROOT else f" --out {results_root.as_posix()}"
+    return f"landmarkfer benchmark {recipe.as_posix()}{chosen}{out}"
 
 
 def _write_differences(

@@ -126,7 +126,8 @@ class TestPage:
         assert "| fewer units | smaller | small |" in page
         assert "## On other data" in page
         assert "one-core latency, ms" in page
-        assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml\n" in page
+        out = made.parent.as_posix()
+        assert f"landmarkfer benchmark {finished.as_posix()}/tiny.toml --out {out}\n" in page
         with Image.open(made.with_suffix(".png")) as picture:
             assert picture.width > 800
         assert "[smaller and small](tiny-smaller-with-small/differences.md)" in page
@@ -310,9 +311,8 @@ class TestPage:
             recipe, seeds=[3], only=["small"], runs_root=tmp_path / "runs", results_root=tmp_path / "results"
         )
         assert _not_measured(page.read_text()) == ["smaller", "both of them", "all of them"]
-        assert f"`landmarkfer benchmark {recipe.as_posix()} --seed 0 --seed 1 --seed 3 --only smaller`" in (
-            page.read_text()
-        )
+        command = f"landmarkfer benchmark {recipe.as_posix()} --seed 0 --seed 1 --seed 3 --out "
+        assert f"`{command}{page.parent.as_posix()} --only smaller`" in page.read_text()
         assert "## Compared with" not in page.read_text()
 
     def test_new_weights_are_evaluated_anew(self, copied):
