@@ -31,6 +31,8 @@ from landmarkfer.data.framing import training_frame
 from landmarkfer.data.splits import has_duplicate_in
 from landmarkfer.evaluation.opened import split_ids
 from landmarkfer.face.landmarks import N_LANDMARKS
+from landmarkfer.inference.explain.decorrelation import FILE
+from landmarkfer.inference.explain.explainer import decorrelation_of
 from landmarkfer.inference.export import export_onnx
 from landmarkfer.inference.frame import FaceArrays, cache_rows, frame_faces
 from landmarkfer.inference.load import shipped_folder
@@ -67,6 +69,7 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     trained.model.answer_thresholds.copy_(torch.from_numpy(thresholds))
     save_tensors(trained.model.tensors(), folder.weights_file)
     folder.write_config(trained.config)
+    decorrelation_of(run.load().model, None).compact().write(folder.path / FILE)
     set_info(file, TorchNetwork(trained, name).info)
     compare(name, original, TorchNetwork.of_run(folder, "cpu"), OnnxNetwork(file), images["val"][1])
     for path in (folder.weights_file, file):

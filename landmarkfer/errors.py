@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "tune": ("optuna",),
     "export": ("onnx", "onnxscript"),
+    "explain": ("captum",),
     "heif": ("pillow_heif",),
     "video": ("av",),
     "tables": ("openpyxl",),

@@ -19,6 +19,7 @@ from landmarkfer.cli.corrupt import corrupt
 from landmarkfer.cli.demo import demo
 from landmarkfer.cli.env import env
 from landmarkfer.cli.evaluate import evaluate
+from landmarkfer.cli.explain import explain
 from landmarkfer.cli.export import export
 from landmarkfer.cli.extract import extract
 from landmarkfer.cli.graph import graph
@@ -39,6 +40,7 @@ COMMANDS = (
     tune,
     evaluate,
     predict,
+    explain,
     track,
     compare,
     benchmark,

@@ -7,8 +7,7 @@ are taken some at a time, so that the memory needed for pixels does not grow wit
 only the landmarks (6 KB) stay.
 """
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,26 +16,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from landmarkfer.calibration.priors import Prior
-from landmarkfer.data.cache import LandmarkCache
 from landmarkfer.data.row import Row
+from landmarkfer.errors import extras_named
 from landmarkfer.extraction.detect import Box
-from landmarkfer.extraction.detectors import Detector, create_detector
-from landmarkfer.extraction.pool import WorkerPool
 from landmarkfer.extraction.settings import ExtractSettings, make_settings
-from landmarkfer.extraction.sources.entry import Entry, Source
-from landmarkfer.extraction.sources.inputs import open_inputs
-from landmarkfer.extraction.worker import Job
 from landmarkfer.inference.face import Pictures
 from landmarkfer.inference.faces import Faces
-from landmarkfer.inference.find import FaceFinder, FoundFace, Wanted
+from landmarkfer.inference.find import FoundFace, Wanted
 from landmarkfer.inference.frame import FaceArrays, frame_faces
 from landmarkfer.inference.given import given_landmarks
 from landmarkfer.inference.network import ModelInfo, Network
-from landmarkfer.inference.options import Options, check_options, check_search
-from landmarkfer.inference.readers import CachePixels, SourcePixels, cache_faces
+from landmarkfer.inference.options import Options, check_options
+from landmarkfer.inference.search import FaceSearch, Opened
 from landmarkfer.progress import Progress, shown
 
 if TYPE_CHECKING:
+    from landmarkfer.inference.explain.attribution import Method
+    from landmarkfer.inference.explain.explainer import Explainer
+    from landmarkfer.inference.explain.explanation import Explanation
     from landmarkfer.inference.video.session import Tracking
     from landmarkfer.inference.video.tracking import FrameSource, Search
 
@@ -60,7 +57,7 @@ class Predictor:
         self.info: ModelInfo = network.info
         self.extraction = _known_settings(network.info)
         self._landmarker = landmarker
-        self._of_thread = threading.local()
+        self._search = FaceSearch(network.info, self.extraction, landmarker)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"network": self.network, "landmarker": self._landmarker}
@@ -152,19 +149,59 @@ class Predictor:
             prior=prior,
             batch_size=batch_size,
         )
-        if isinstance(images, LandmarkCache):
-            found: Iterable[list[FoundFace]] = cache_faces(images, skip, self.info.images is not None)
-            total, crop = len(images), images.manifest.settings.get("crop")
-            pictures = Pictures(CachePixels(images), crop)
-        else:
-            source = open_inputs(images)
-            total, crop = len(source.entries), self.extraction.crop
-            check_search(faces, boxes, workers, [entry.id for entry in source.entries])
-            finder = FaceFinder(self.info.frame, self.info.images is not None, faces, boxes, self.info.crops)
-            found = self._found(source, finder, skip, workers)
-            pictures = Pictures(SourcePixels(source))
+        opened = self._search.open(images, faces, boxes, workers, skip)
         with shown(progress) as report:
-            yield from self._parts(found, skip, total, crop, pictures, checked, report)
+            yield from self._parts(opened, skip, checked, report)
+
+    def explain(
+        self,
+        images: Any,
+        *,
+        label: str | None = None,
+        method: "Method" = "integrated-gradients",
+        faces: Wanted = "all",
+        check: bool = True,
+        progress: Progress | bool = False,
+    ) -> "Iterator[Explanation]":
+        """Explain the prediction of each face in images, one after the other; other images are left out.
+
+        Args:
+            images: See `predict`.
+            label: The class that is explained; that which was predicted of each face if None.
+            method: How points are attributed: `integrated-gradients`, or `gradient` times input.
+            faces: See `stream`.
+            check: Whether each map is checked by deletion and insertion, and under the detector's noise.
+            progress: True shows a bar; or where to report to.
+
+        Raises:
+            MissingExtra: Captum is not installed.
+            RunError: The model is an export, or no network.
+            SettingsError: There is no such class or method.
+        """
+        with extras_named():
+            from landmarkfer.inference.explain.explainer import Explainer
+
+        explainer = Explainer(self.network)
+        if label is not None:
+            explainer.number_of(label)
+        wanted = {"label": label, "method": method, "check": check}
+        opened = self._search.open(images, faces, None, 1, 0)
+        with shown(progress) as report:
+            report("explaining", 0, opened.total)
+            for number, of_image in enumerate(opened.found):
+                for found in of_image:
+                    if found.row.status == "ok":
+                        yield self._explained(found, number, opened, explainer, wanted)
+                report("explaining", number + 1, opened.total)
+
+    def _explained(
+        self, found: FoundFace, number: int, opened: Opened, explainer: "Explainer", wanted: Mapping[str, Any]
+    ) -> "Explanation":
+        arrays = replace(frame_faces([found.given], self.info.images), crop=opened.crop)
+        numbers = np.array([number], np.int64)
+        (face,) = self._classify([found], arrays, numbers, opened.pictures, check_options(self.info))
+        explanation = explainer.explain(face, arrays, found.given.deviation, **wanted)
+        return replace(explanation, photo=opened.pictures.read(number))
 
     def track(
         self,
@@ -265,61 +302,13 @@ class Predictor:
         self.network.check_landmarks_suffice()
         return given_landmarks(landmarks, sizes)
 
-    def _found(
-        self, source: Source, finder: FaceFinder, skip: int, workers: int
-    ) -> Iterator[list[FoundFace]]:
-        """The faces of each image, in order."""
-        entries = source.entries[skip:]
-        count = min(workers, -(-len(entries) // _AT_ONCE))
-        if count > 1:
-            yield from self._found_in_workers(entries, source, finder, count)
-            return
-        for start in range(0, len(entries), _AT_ONCE):
-            yield from finder(
-                entries[start : start + _AT_ONCE], source.reader, self._detector, self.extraction
-            )
-
-    def _found_in_workers(
-        self, entries: Sequence[Entry], source: Source, finder: FaceFinder, workers: int
-    ) -> Iterator[list[FoundFace]]:
-        detector = create_detector(self.extraction.detector, self._landmarker).name  # or its error
-        job = Job(source.reader, self.extraction, detector, self._landmarker, finder)
-        waiting: dict[int, list[FoundFace]] = {}
-        given = taken = 0
-        with WorkerPool(job, workers, batch=4) as pool:
-            while taken < len(entries):
-                # Answers that wait for an earlier one count as given, so that they cannot pile up.
-                room = max(0, pool.room() - len(waiting))
-                pool.give(list(enumerate(entries[given : given + room], start=given)))
-                given = min(len(entries), given + room)
-                for number, answer in pool.take():
-                    waiting[number] = [FoundFace(answer, answer)] if isinstance(answer, Row) else answer
-                while taken in waiting:
-                    yield waiting.pop(taken)
-                    taken += 1
-
-    @property
-    def _detector(self) -> Detector:
-        """This thread's."""
-        if not hasattr(self._of_thread, "detector"):
-            self._of_thread.detector = create_detector(self.extraction.detector, self._landmarker)
-        return self._of_thread.detector
-
-    def _parts(
-        self,
-        found: Iterable[list[FoundFace]],
-        skip: int,
-        total: int,
-        crop: int | None,
-        pictures: Pictures,
-        options: Options,
-        report: Progress,
-    ) -> Iterator[Faces]:
+    def _parts(self, opened: Opened, skip: int, options: Options, report: Progress) -> Iterator[Faces]:
+        crop, total, pictures = opened.crop, opened.total, opened.pictures
         faces: list[FoundFace] = []
         numbers: list[int] = []
         any_yet = False
         report(_TASK, skip, total)
-        for number, of_image in enumerate(found, start=skip):
+        for number, of_image in enumerate(opened.found, start=skip):
             faces += of_image
             numbers += [number] * len(of_image)
             if len(faces) >= self._at_once:

@@ -1,6 +1,7 @@
 """A trained run on PyTorch, as `Predictor` uses it."""
 
 import logging
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -30,10 +31,14 @@ class TorchNetwork(Network):
         trained: The model and its configuration.
         name: Of the run.
         in_double: Normalise landmarks in double precision, as an export does, and not in single, as training.
+        folder: Of the run; None where it is not known.
     """
 
-    def __init__(self, trained: TrainedModel, name: str, *, in_double: bool = False) -> None:
+    def __init__(
+        self, trained: TrainedModel, name: str, *, in_double: bool = False, folder: Path | None = None
+    ) -> None:
         self.trained = trained
+        self.folder = folder
         self.in_double = in_double
         self.info = model_info(trained, name)
 
@@ -51,12 +56,12 @@ class TorchNetwork(Network):
         """
         trained = run.load()
         trained.model.to(accelerator(device))
-        return cls(trained, run.name)
+        return cls(trained, run.name, folder=run.path)
 
     def outputs(self, arrays: FaceArrays, batch_size: int = 0) -> Outputs:
         """Probabilities `[N, C]`; see `Network`."""
         settings = self.trained.config.settings.prediction
-        return predict_faces(self.trained.model, self._batch(arrays), settings, batch_size=batch_size)
+        return predict_faces(self.trained.model, self.batch(arrays), settings, batch_size=batch_size)
 
     def embed(self, arrays: FaceArrays, batch_size: int = 0) -> NDArray[np.float32]:
         """Features `[N, D]`; see `Network`."""
@@ -64,9 +69,10 @@ class TorchNetwork(Network):
         if not is_network(model):
             raise RunError(f"'{self.info.kind}' of '{self.info.name}' is no network and has no embedding.")
         settings = self.trained.config.settings.prediction
-        return tta_embeddings(model, self._batch(arrays), settings, batch_size=batch_size).mean(dim=0).numpy()
+        return tta_embeddings(model, self.batch(arrays), settings, batch_size=batch_size).mean(dim=0).numpy()
 
-    def _batch(self, arrays: FaceArrays) -> FaceBatch:
+    def batch(self, arrays: FaceArrays) -> FaceBatch:
+        """Faces as the model takes them, normalised."""
         images = self.info.images
         preprocess = Preprocess(
             self.trained.config.settings.normalisation,

@@ -202,13 +202,19 @@ class FusionModel(FaceModel):
 
     def embed(self, batch: FaceBatch) -> Tensor:
         """Features of the image branch and joint ones, zeros without a face, `[B, D_i + J]`."""
+        return self.embed_beside(*self.see(batch), batch)
+
+    def see(self, batch: FaceBatch) -> tuple[Tensor, Tensor | None]:
+        """What the image branch makes of each face: features `[B, D_i]`, and its map if that is needed."""
+        batch = self._filled(batch)
+        if self.needs_map:
+            return self.image.embed_with_map(batch, MAP_STRIDE)
+        return self.image.embed(batch), None
+
+    def embed_beside(self, image: Tensor, map_: Tensor | None, batch: FaceBatch) -> Tensor:
+        """`embed`, from what `see` gave of the batch."""
         there = self.has_input(batch) if isinstance(self.encoder, ImageModel) else batch.has_face
         batch = self._filled(batch)
-        image, map_ = (
-            self.image.embed_with_map(batch, MAP_STRIDE)
-            if self.needs_map
-            else (self.image.embed(batch), None)
-        )
         joint = self.joint(image, self._encode(batch, map_), map_, batch)
         if self.training and self.hidden:
             there = there & (torch.rand(len(batch), device=there.device) >= self.hidden)

@@ -66,7 +66,10 @@ class GraphBlock(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor | None) -> Tensor:
         """`[N, B, F_in] -> [N, B, F_out]`."""
-        mixed = self.conv(x) if edge_index is None else self.conv(x, edge_index)
+        return self.around(self.conv(x) if edge_index is None else self.conv(x, edge_index), x)
+
+    def around(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """What the block makes of what its convolution gave, `[N, B, F_out]`, and of what it was given."""
         active = self.norm(mixed.flatten(0, 1)).relu_().view_as(mixed)  # [N * B, F] and back
         return active if self.shortcut is None else self.shortcut(x) + active
 

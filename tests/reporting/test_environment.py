@@ -16,7 +16,7 @@ def test_it_says_what_is_installed(tmp_path):
     found = environment()
     assert found["landmarkfer"]["version"] == landmarkfer.__version__
     assert found["extras"] == dict.fromkeys(
-        ("train", "tune", "export", "heif", "video", "tables", "pretrained"), "installed"
+        ("train", "tune", "export", "explain", "heif", "video", "tables", "pretrained"), "installed"
     )
     assert found["packages"]["numpy"] == sys.modules["numpy"].__version__
     assert {"mediapipe", "torch", "torch-geometric"} <= set(found["packages"])

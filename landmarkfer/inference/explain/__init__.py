@@ -1,0 +1,1 @@
+"""Why a network answers as it does: contributions of points, regions, edges, pixels and branches, checked."""
