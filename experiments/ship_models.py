@@ -42,6 +42,7 @@ from landmarkfer.inference.torch_network import TorchNetwork
 from landmarkfer.metrics.predictions import Predictions
 from landmarkfer.metrics.report import SUBSETS, Evaluation, evaluate_predictions
 from landmarkfer.runs.folder import RunFolder, TrainedModel, find_run
+from landmarkfer.runs.trained_images import write_trained_images
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     trained.model.answer_thresholds.copy_(torch.from_numpy(thresholds))
     save_tensors(trained.model.tensors(), folder.weights_file)
     folder.write_config(trained.config)
+    write_trained_images(folder.path, hashes_of(run, cache))
     decorrelation_of(run.load().model, None).compact().write(folder.path / FILE)
     set_info(file, TorchNetwork(trained, name).info)
     compare(name, original, TorchNetwork.of_run(folder, "cpu"), OnnxNetwork(file), images["val"][1])
@@ -78,6 +80,12 @@ def ship(name: str, run: RunFolder) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).assign(
         model=f"{name}-{detector}", run=run.name, version=__version__
     )
+
+
+def hashes_of(run: RunFolder, cache: LandmarkCache) -> list[str]:
+    """The hashes of the images that trained or validated a run."""
+    frame, ids = cache.frame(["id", "sha256"]), run.read_splits()
+    return frame["sha256"][frame["id"].isin({*ids["train"], *ids["val"]})].dropna().tolist()
 
 
 def compare(

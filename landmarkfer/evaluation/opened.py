@@ -26,6 +26,7 @@ from landmarkfer.metrics.sets import STATED
 from landmarkfer.progress import SILENT, Progress
 from landmarkfer.runs.config import RunConfig
 from landmarkfer.runs.folder import RunFolder, TrainedModel
+from landmarkfer.runs.trained_images import trained_it
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Opened:
     def _trained_on(self, rows: Rows) -> NDArray[np.bool_] | None:
         """Whether images of another cache were trained on or validate, by their pixels; None if not known."""
         config = self.trained.config
+        hashes = self.dataset.frame["sha256"].iloc[rows]
+        stated = trained_it(self.run.path, hashes)
+        if stated is not None:
+            return stated
         try:
             own = config.cache.open()
             ids = self.run.read_splits()
@@ -106,7 +111,7 @@ class Opened:
             return None
         frame = own.frame(["id", "sha256"]).set_index("id")["sha256"]
         known = set(frame.reindex([*ids["train"], *ids["val"]]).dropna())
-        return self.dataset.frame["sha256"].iloc[rows].isin(known).to_numpy(dtype=bool)
+        return hashes.isin(known).to_numpy(dtype=bool)
 
     def with_near_duplicates(self, predictions: Predictions, progress: Progress = SILENT) -> Predictions:
         """Predictions on the run's own test images, with those that have a near-duplicate in train marked.

@@ -23,6 +23,7 @@ from landmarkfer.models.classifier import Branch, Classifier
 from landmarkfer.progress import counted
 from landmarkfer.runs.folder import RunFolder, find_run, is_run
 from landmarkfer.runs.shipped import SHIPPED, shipped_run
+from landmarkfer.runs.trained_images import trained_it
 from landmarkfer.training.cache_shares import drawn_shares, image_weights
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ def initialise_model(
             model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
             _initialise_whole(model, settings, dataset.classes)
+            _warn_of_trained_images(initial_run(settings.init), dataset, splits)
     initialise_branches(model, settings.branches, keywords, dataset.classes, fresh=fresh)
     return model
 
@@ -265,6 +267,20 @@ def _initialise_whole(model: Classifier, settings: ResolvedSettings, classes: Se
         initialise_from(model, settings.init, classes)
     except RunError as error:
         raise RunError(f"{str(error).removesuffix('.')}{_advice(there.keywords, here.keywords)}.") from error
+
+
+def _warn_of_trained_images(run: RunFolder, dataset: FaceDataset, splits: Splits) -> None:
+    """Say how many validation and test images the model that ships has been trained on."""
+    for name, rows in (("validation", splits.val), ("test", splits.test)):
+        known = trained_it(run.path, dataset.frame["sha256"].iloc[rows])
+        if known is not None and known.any():
+            logger.warning(
+                "%d of %s trained '%s' already, so that figures on them are too good; take images that it "
+                "has not seen, or the data's own splits",
+                int(known.sum()),
+                counted(len(rows), f"{name} image"),
+                run.name,
+            )
 
 
 def initialise_from(model: Classifier, name: str, classes: Sequence[str] | None = None) -> None:

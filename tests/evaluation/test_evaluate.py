@@ -1,3 +1,4 @@
+import hashlib
 import logging
 import shutil
 
@@ -18,6 +19,7 @@ from landmarkfer.metrics.report import shifted_figures
 from landmarkfer.models.base import CALIBRATION
 from landmarkfer.models.landmark import LandmarkModel
 from landmarkfer.runs.folder import RunFolder
+from landmarkfer.runs.trained_images import write_trained_images
 from landmarkfer.training.fit import train
 
 CLASSES = ["angry", "happy", "sad"]
@@ -334,6 +336,22 @@ class TestOtherCache:
         assert evaluation.other_data.trained_on == 5
         assert np.sum(predictions.clean == False) == 5  # noqa: E712
         assert evaluation.subsets["clean"].n == evaluation.subsets["test"].n - 5
+
+    def test_a_model_that_ships_states_what_trained_it(self, run, make_rows, tmp_path):
+        """It has neither its splits nor its cache beside it."""
+        rows = make_rows(train=5, test=5, seed=9)
+        for row in rows:
+            row.sha256 = row.sha256 and hashlib.sha256(row.sha256.encode()).hexdigest()
+        cache = write_cache(tmp_path / "other", rows)
+        moved = RunFolder(tmp_path / "moved")
+        shutil.copytree(run.path, moved.path)
+        moved.splits_file.unlink()
+        assert evaluate_run(moved, cache.path)[1].clean is None
+        tested = [row.sha256 for row in rows if row.split == "test" and row.sha256][:4]
+        write_trained_images(moved.path, tested)
+        assert evaluate_run(moved, cache.path)[0].other_data.trained_on == len(
+            [row for row in rows if row.split == "test" and row.sha256 in tested]
+        )
 
     def test_a_damaged_list_of_warnings_costs_no_evaluation(self, run, tmp_path, caplog):
         copy = RunFolder(tmp_path / "copy")

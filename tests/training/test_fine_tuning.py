@@ -282,3 +282,18 @@ def test_where_the_models_lie():
         assert shipped_run(f"{name}-facemesh").path == folder_of_shipped(name, "facemesh")
     for unknown in ("fusion", "fusion-other", "gnn-facemesh"):
         assert shipped_run(unknown) is None
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_images_that_trained_the_model_are_told(own, caplog, monkeypatch, known):
+    """Figures on what it was trained on are too good."""
+
+    def trained_it(folder, hashes):
+        return np.arange(len(hashes)) < known
+
+    monkeypatch.setattr("landmarkfer.training.initialise.trained_it", trained_it)
+    resolved = resolve(settings_of(own, "landmarks", **{"split.validation": 0.2}))
+    set_up(resolved, open_caches(resolved), SILENT)
+    told = [one for one in caplog.messages if "trained 'landmarks-facemesh' already" in one]
+    assert len(told) == (2 if known else 0)
+    assert not known or (told[0].startswith("2 of ") and "validation images" in told[0])

@@ -34,6 +34,7 @@ class PyGForm(nn.Module):
             raise ValueError("the network's edges are not those of one graph, or it looks at blendshapes")
         self.model = model
         self.convs = nn.ModuleList(_as_pyg(block.conv) for block in _blocks(model))
+        self.eval()  # explainers leave a model in the mode that they find it in
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Logits `[1, C]`.
@@ -71,6 +72,7 @@ class _LogOdds(nn.Module):
         super().__init__()
         self.form = form
         self.label = label
+        self.eval()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """See `PyGForm.forward`."""
@@ -103,7 +105,7 @@ def edge_contributions(target: Target) -> NDArray | None:
     index = torch.from_numpy(model.face_graph.edge_index.copy()).to(model.device)
     with torch.enable_grad():
         found = explainer(model.describe(target.views[0].landmarks)[0], index).edge_mask
-    return undirected(model.face_graph, found.double().cpu().numpy())
+    return undirected(model.face_graph, found.detach().double().cpu().numpy())
 
 
 def undirected(graph: FaceGraph, values: NDArray) -> NDArray:
