@@ -7,7 +7,7 @@ from rich.table import Table
 
 from landmarkfer.inference.explain.classes import ClassMeans, strongest_regions
 from landmarkfer.inference.explain.explanation import Explanation
-from landmarkfer.reporting.explanation import class_means_figure, explanation_figure
+from landmarkfer.inference.explain.pictures import class_means_figure, explanation_figure
 from landmarkfer.reporting.graph import save_figure
 
 _REGIONS = 4

@@ -42,7 +42,7 @@ class Wide(Network):
 @pytest.fixture
 def predictor(detector, monkeypatch):
     model = Predictor(Wide(detector.name))
-    model._of_thread.detector = detector
+    model._search._of_thread.detector = detector
     monkeypatch.setattr(Predictor, "_at_once", 2)
     return model
 

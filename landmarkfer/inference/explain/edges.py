@@ -43,11 +43,14 @@ class PyGForm(nn.Module):
             x: `[478, 3]`, features of each point, of `LandmarkModel.describe`.
             edge_index: `[2, E]`, of the face's graph.
         """
-        model = self.model
-        nodes = model.nodes(x[None])  # [N, 1, F]
-        for block, conv in zip(_blocks(model), self.convs, strict=True):
+        return self.model.classify(self.embed(x, edge_index))
+
+    def embed(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Features of the face, `[1, D]`; arguments are those of `forward`."""
+        nodes = self.model.nodes(x[None])  # [N, 1, F]
+        for block, conv in zip(_blocks(self.model), self.convs, strict=True):
             nodes = block.around(conv(nodes[:, 0], edge_index)[:, None], nodes)
-        return model.classify(model.layers(model.readout(nodes)))
+        return self.model.layers(self.model.readout(nodes))
 
 
 def _blocks(model: GNN) -> list[GraphBlock]:
@@ -66,29 +69,28 @@ def _as_pyg(conv: nn.Module) -> nn.Module:
 
 
 class _LogOdds(nn.Module):
-    """The log-odds `[1, 1]` of a class, for an explainer of a regression."""
+    """The log-odds `[1, 1]` of a target, for an explainer of a regression."""
 
-    def __init__(self, form: PyGForm, label: int) -> None:
+    def __init__(self, form: PyGForm, target: Target) -> None:
         super().__init__()
         self.form = form
-        self.label = label
+        self.target = target
         self.eval()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """See `PyGForm.forward`."""
-        logits = self.form(x, edge_index)
-        others = [number for number in range(logits.shape[1]) if number != self.label]
-        return (logits[:, self.label] - logits[:, others].logsumexp(dim=1))[:, None]
+        return self.target.of_encoded(self.form.embed(x, edge_index))[:, None]
 
 
 def edge_contributions(target: Target) -> NDArray | None:
     """What the messages along each edge add to the log-odds of the class, float64 `[edges]` of the graph.
 
-    Integrated gradients from no messages to all, both directions of an edge together; of the graph network
-    alone where it is a branch of a fusion. None where the model is no graph network, or `PyGForm` refuses it.
+    Integrated gradients from no messages to all, both directions of an edge together, on the face that is not
+    mirrored. None where no graph network reads the landmarks, where it reads the image as well, or where
+    `PyGForm` refuses it.
     """
     model = target.landmarks
-    if not isinstance(model, GNN) or target.fusion is not None:
+    if not isinstance(model, GNN) or (target.fusion is not None and target.fusion.sample is not None):
         return None
     try:
         form = PyGForm(model)
@@ -96,7 +98,7 @@ def edge_contributions(target: Target) -> NDArray | None:
         return None
     assert model.face_graph is not None
     explainer = Explainer(
-        _LogOdds(form, target.label),
+        _LogOdds(form, target),
         CaptumExplainer("IntegratedGradients", n_steps=16, internal_batch_size=1),
         explanation_type="model",
         edge_mask_type="object",

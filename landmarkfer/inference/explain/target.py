@@ -103,6 +103,21 @@ class Target:
         assert image is not None
         return self._log_odds(self.fusion.embed_beside(image, map_, many))
 
+    def of_encoded(self, encoded: Tensor) -> Tensor:
+        """The log-odds `[1]` of the first view, from what the network on landmarks makes of it, `[1, D]`.
+
+        Raises:
+            ValueError: The network reads the image as well (fusion `sampled`).
+        """
+        seen = self._seen[0]
+        if self.fusion is None or seen is None:
+            return self._log_odds(encoded)
+        if self.fusion.sample is not None:
+            raise ValueError("the network on landmarks reads the image as well")
+        image, map_ = seen
+        joint = self.fusion.joint(image, encoded, map_, self.views[0])
+        return self._log_odds(torch.cat([image, joint], dim=1))
+
     def image(self, view: int) -> Tensor:
         """What the network on pixels sees of a view, float `[1, C, h, w]` in 0..1."""
         image = self.views[view].image

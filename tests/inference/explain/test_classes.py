@@ -6,8 +6,8 @@ from landmarkfer.data.cache_writer import write_cache
 from landmarkfer.errors import CacheError, SettingsError
 from landmarkfer.inference.explain.classes import class_means, strongest_regions
 from landmarkfer.inference.explain.explainer import Explainer
+from landmarkfer.inference.explain.pictures import class_means_figure
 from landmarkfer.inference.torch_network import TorchNetwork
-from landmarkfer.reporting.explanation import class_means_figure
 from landmarkfer.training.fit import train
 
 

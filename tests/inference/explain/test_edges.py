@@ -8,6 +8,7 @@ from landmarkfer.face.graph import build_graph
 from landmarkfer.inference.explain.edges import PyGForm, edge_contributions, undirected
 from landmarkfer.models.convs import PYG_LAYERS
 
+SMALL = {"gnn": {"widths": [8], "hidden": [16], "node_width": 2, "identity": 2, "features": "displacement"}}
 ALONE = PredictionSettings(mirror=False)
 
 
@@ -50,6 +51,29 @@ def test_edges_add_up_to_what_messages_do(make_target, conv):
             logits = form(target.model.describe(target.views[0].landmarks)[0], none)
         silent = float(logits[0, 1] - logits[0, [0, 2]].logsumexp(dim=0))
         assert found.sum() == pytest.approx(target.whole() - silent, rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("fusion", ["late", "concat"])
+def test_edges_of_a_graph_network_that_is_a_branch(make_target, fusion):
+    """They are what they add to the log-odds of the whole; a branch that adds nothing has none."""
+    keywords = {"fusion": fusion, "encoder": "gnn", "graph": "anatomical", "encoder_settings": SMALL["gnn"]}
+    silent = make_target("fusion", settings=ALONE, **keywords)
+    with torch.no_grad():
+        silent.model.head.weight.zero_()
+    assert np.abs(edge_contributions(silent)).max() == pytest.approx(0, abs=1e-7)
+    with torch.no_grad():
+        silent.model.head.weight.normal_(0, 0.5)
+    target = type(silent)(*silent._given)
+    found = edge_contributions(target)
+    assert found.shape == (len(target.landmarks.face_graph.edges),) and np.abs(found).max() > 1e-4
+
+
+def test_a_branch_that_reads_the_image_has_no_edges(make_target):
+    keywords = {"fusion": "sampled", "encoder": "gnn", "encoder_settings": SMALL["gnn"]}
+    target = make_target("fusion", settings=ALONE, **keywords)
+    assert edge_contributions(target) is None
+    with pytest.raises(ValueError, match="reads the image as well"):
+        target.of_encoded(torch.zeros(1, 16))
 
 
 def test_models_without_edges_of_one_graph_have_none(make_target):

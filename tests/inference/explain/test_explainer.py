@@ -12,9 +12,9 @@ from landmarkfer.data.synthetic import make_face, make_faceless
 from landmarkfer.errors import RunError, SettingsError
 from landmarkfer.face.landmarks import REGIONS
 from landmarkfer.inference.explain.explainer import Explainer, decorrelation_of
+from landmarkfer.inference.explain.pictures import explanation_figure
 from landmarkfer.inference.load import load_predictor, shipped_folder
 from landmarkfer.inference.torch_network import TorchNetwork
-from landmarkfer.reporting.explanation import explanation_figure
 from landmarkfer.runs.folder import RunFolder
 from landmarkfer.training.fit import train
 

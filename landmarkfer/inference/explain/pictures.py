@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from landmarkfer.face.graph import FaceGraph
 from landmarkfer.face.landmarks import CANONICAL, N_LANDMARKS
+from landmarkfer.inference.explain.classes import ClassMeans
+from landmarkfer.inference.explain.explanation import Explanation
+from landmarkfer.inference.explain.faithfulness import Check
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from landmarkfer.face.graph import FaceGraph
-    from landmarkfer.inference.explain.classes import ClassMeans
-    from landmarkfer.inference.explain.explanation import Explanation
-    from landmarkfer.inference.explain.faithfulness import Check
 
 FOR, AGAINST = "#b2182b", "#2166ac"
 """Colours of what speaks for a class, and against it."""
@@ -25,7 +24,7 @@ _FINE = 300  # steps of a side of the face
 _MARGIN = 0.35  # of a face's size, around it
 
 
-def explanation_figure(explanation: "Explanation") -> "Figure":
+def explanation_figure(explanation: Explanation) -> "Figure":
     """An explanation: the maps on the face and on the mesh, the regions, the branches, and the checks.
 
     Args:
@@ -50,7 +49,7 @@ def explanation_figure(explanation: "Explanation") -> "Figure":
     return figure
 
 
-def class_means_figure(means: "ClassMeans") -> "Figure":
+def class_means_figure(means: ClassMeans) -> "Figure":
     """Mean contributions of points for each class, and of edges below where there are some."""
     from matplotlib.figure import Figure
 
@@ -71,7 +70,7 @@ def class_means_figure(means: "ClassMeans") -> "Figure":
     return figure
 
 
-def _panels(explanation: "Explanation") -> list:
+def _panels(explanation: Explanation) -> list:
     panels = []
     if explanation.points is not None:
         panels += [_draw_on_face, _draw_on_mesh]
@@ -108,7 +107,7 @@ def draw_map(axes: "Axes", points: NDArray[np.floating], values: NDArray[np.floa
     axes.set_axis_off()
 
 
-def _draw_on_face(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_on_face(axes: "Axes", explanation: Explanation) -> None:
     face, photo = explanation.face, explanation.photo
     assert face.landmarks is not None and face.size is not None and explanation.points is not None
     xy = face.landmarks[:, :2] * np.array(face.size)
@@ -123,13 +122,13 @@ def _draw_on_face(axes: "Axes", explanation: "Explanation") -> None:
     axes.set_title("points, on the face")
 
 
-def _draw_on_mesh(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_on_mesh(axes: "Axes", explanation: Explanation) -> None:
     assert explanation.points is not None
     draw_map(axes, CANONICAL[:, :2], explanation.points, 1.0)
     axes.set_title(f"points: red for {explanation.label}, blue against")
 
 
-def _draw_pixels(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_pixels(axes: "Axes", explanation: Explanation) -> None:
     assert explanation.pixels is not None and explanation.image is not None
     image, pixels = explanation.image, explanation.pixels
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None)
@@ -138,7 +137,7 @@ def _draw_pixels(axes: "Axes", explanation: "Explanation") -> None:
     axes.set_title("pixels (Grad-CAM)")
 
 
-def _draw_regions(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_regions(axes: "Axes", explanation: Explanation) -> None:
     shown = list(explanation.regions.items())[:_SHOWN_REGIONS][::-1]
     names = [name.replace("_", " ") for name, _ in shown]
     values = [value for _, value in shown]
@@ -146,13 +145,13 @@ def _draw_regions(axes: "Axes", explanation: "Explanation") -> None:
     _bare(axes, "regions: log-odds that they add")
 
 
-def _draw_edges(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_edges(axes: "Axes", explanation: Explanation) -> None:
     assert explanation.graph is not None and explanation.edges is not None
     draw_edges(axes, explanation.graph, explanation.edges)
     axes.set_title(f"messages along the {_SHOWN_EDGES} strongest edges")
 
 
-def draw_edges(axes: "Axes", graph: "FaceGraph", values: NDArray[np.floating]) -> None:
+def draw_edges(axes: "Axes", graph: FaceGraph, values: NDArray[np.floating]) -> None:
     """Contributions of edges on the canonical face, the strongest in colour."""
     from matplotlib.collections import LineCollection
 
@@ -168,7 +167,7 @@ def draw_edges(axes: "Axes", graph: "FaceGraph", values: NDArray[np.floating]) -
     axes.set_axis_off()
 
 
-def _draw_branches(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_branches(axes: "Axes", explanation: Explanation) -> None:
     names = ["neither", "pixels", "landmarks"]
     values = [explanation.branches[name] for name in names]
     shown = [*names, "together"][::-1]
@@ -180,7 +179,7 @@ def _draw_branches(axes: "Axes", explanation: "Explanation") -> None:
     _bare(axes, "branches: log-odds that they add")
 
 
-def _draw_checks(axes: "Axes", explanation: "Explanation") -> None:
+def _draw_checks(axes: "Axes", explanation: Explanation) -> None:
     styles = {"points": "-", "pixels": "--"}
     for name, check in explanation.checks.items():
         _draw_check(axes, check, name, styles[name], band=name == next(iter(explanation.checks)))
@@ -192,7 +191,7 @@ def _draw_checks(axes: "Axes", explanation: "Explanation") -> None:
     axes.legend(fontsize=7, frameon=False, loc="best")
 
 
-def _draw_check(axes: "Axes", check: "Check", name: str, style: str, *, band: bool) -> None:
+def _draw_check(axes: "Axes", check: Check, name: str, style: str, *, band: bool) -> None:
     share = np.linspace(0, 1, len(check.deletion))
     for curve, chance, colour, verb in (
         (check.deletion, check.random_deletion, AGAINST, "deleted"),
