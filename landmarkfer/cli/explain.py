@@ -69,7 +69,7 @@ def explain(
     from landmarkfer.cli.predict_options import listed
     from landmarkfer.cli.predict_report import print_model
     from landmarkfer.data.cache import LandmarkCache, find_cache
-    from landmarkfer.errors import SourceError, extras_named
+    from landmarkfer.errors import SourceError
     from landmarkfer.extraction.sources.inputs import open_inputs
     from landmarkfer.inference.load import load_predictor
     from landmarkfer.progress import show_progress
@@ -79,9 +79,9 @@ def explain(
     predictor = load_predictor(model, device=device, landmarker=landmarker)
     print_model(predictor)
     if by_class:
-        with extras_named():
-            from landmarkfer.inference.explain.classes import class_means
-            from landmarkfer.inference.explain.explainer import Explainer
+        from landmarkfer.inference.explain.classes import class_means
+        from landmarkfer.inference.explain.explainer import Explainer
+
         cache = LandmarkCache.open(find_cache(inputs[0]))
         with show_progress() as progress:
             means = class_means(

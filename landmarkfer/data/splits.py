@@ -156,9 +156,14 @@ def _distinct(frame: pd.DataFrame, rows: Rows) -> NDArray[np.int64]:
     return pd.factorize(hashes.to_numpy())[0]
 
 
-def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], bool]:
-    """Group number of each row, and whether groups are more than images that are equal by pixels."""
-    number = _distinct(frame, rows)
+def _groups(frame: pd.DataFrame, rows: Rows, number: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
+    """Group number of each row, and whether groups are more than images that are equal by pixels.
+
+    Args:
+        frame: See `make_splits`.
+        rows: Of it.
+        number: Of each row's picture, of `_distinct`.
+    """
     stated = frame["group"].iloc[rows].to_numpy() if "group" in frame else np.full(len(rows), None)
     if pd.isna(stated).all():
         return number, False
@@ -173,9 +178,10 @@ def _groups(frame: pd.DataFrame, rows: Rows) -> tuple[NDArray[np.int64], bool]:
 def _carve(
     frame: pd.DataFrame, rows: Rows, name: str, share: float, rng: np.random.Generator
 ) -> tuple[Rows, Rows]:
-    number, several = _groups(frame, rows)
+    picture = _distinct(frame, rows)
+    number, several = _groups(frame, rows, picture)
     seed = int(rng.integers(2**31))
-    pictures = _label_of_each(frame, rows, _distinct(frame, rows))
+    pictures = _label_of_each(frame, rows, picture)
     _refuse_lone_pictures(pictures, name)
     if several:
         inside = _draw_groups(frame, rows, number, share, seed)
@@ -252,8 +258,9 @@ def _deviation(
 
 def _fold(frame: pd.DataFrame, rows: Rows, settings: SplitSettings, carved: float) -> tuple[Rows, Rows]:
     """Training and validation rows of a fold; `carved` is the share that was taken for the test before."""
-    number, several = _groups(frame, rows)
-    pictures = _label_of_each(frame, rows, _distinct(frame, rows))
+    picture = _distinct(frame, rows)
+    number, several = _groups(frame, rows, picture)
+    pictures = _label_of_each(frame, rows, picture)
     counts = pd.Series(pictures).value_counts()
     if counts.iloc[-1] < settings.folds:
         before = f" once {carved:.0%} of the images test" if carved else ""
@@ -325,14 +332,14 @@ def _check_classes(
         )
     off = (taken.reindex(whole.index, fill_value=0) - share * whole).abs()
     far = shares[(shares > 0) & (off > np.maximum(1, _FAR * share * whole))]
-    told = [f"{far[label]:.0%} of {label}" for label in sort_classes(str(label) for label in far.index)]
+    shown = [f"{far[label]:.0%} of {label}" for label in sort_classes(str(label) for label in far.index)]
     if abs(inside.mean() / share - 1) > _FAR:
-        told.insert(0, f"{inside.mean():.0%} of all images")
-    if told:
+        shown.insert(0, f"{inside.mean():.0%} of all images")
+    if shown:
         logger.warning(
             "%s%s holds %s instead of %s, since images of a group (a person, a sequence) stay together",
             name,
             _whose(frame),
-            ", ".join(told),
+            ", ".join(shown),
             f"{share:.0%}",
         )

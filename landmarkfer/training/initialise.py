@@ -117,8 +117,9 @@ def initialise_model(
         if not model.load_pretrained():
             model.set_image_statistics(*image_statistics(faces, rows))
         if settings.init is not None:
-            _initialise_whole(model, settings, dataset.classes)
-            _warn_of_trained_images(initial_run(settings.init), dataset, splits)
+            run = initial_run(settings.init)
+            _initialise_whole(model, run, settings, dataset.classes)
+            _warn_of_trained_images(run, dataset, splits)
     initialise_branches(model, settings.branches, keywords, dataset.classes, fresh=fresh)
     return model
 
@@ -256,10 +257,11 @@ def initial_run(name: str) -> RunFolder:
         raise RunError(f"{str(error).removesuffix('.')}; the models that ship are {names}.") from error
 
 
-def _initialise_whole(model: Classifier, settings: ResolvedSettings, classes: Sequence[str]) -> None:
+def _initialise_whole(
+    model: Classifier, run: RunFolder, settings: ResolvedSettings, classes: Sequence[str]
+) -> None:
     """Initialise a model from the run that `init` names, after its kind and its image network are checked."""
     assert settings.init is not None
-    run = initial_run(settings.init)
     there, here = run.read_config().settings.model, settings.model
     _check_kind(run, there.name, here.name, "this one")
     _check_backbone(run, there.keywords, here.keywords)

@@ -6,6 +6,7 @@ own layers and the same weights, so that any of its algorithms can be run on it.
 
 from typing import cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ def edge_contributions(target: Target) -> NDArray | None:
 def undirected(graph: FaceGraph, values: NDArray) -> NDArray:
     """The sum over both directions of each edge, in the order of `graph.edges`."""
     number = {tuple(edge): i for i, edge in enumerate(graph.edges.tolist())}
-    total = torch.zeros(len(graph.edges), dtype=torch.float64).numpy()
+    total = np.zeros(len(graph.edges))
     for (a, b), value in zip(graph.edge_index.T.tolist(), values, strict=True):
         total[number[min(a, b), max(a, b)]] += value
     return total

@@ -78,7 +78,7 @@ class Explainer:
         """Explain one face.
 
         Args:
-            face: What was predicted of it.
+            face: What was predicted of it, with its label.
             arrays: What the model is given of it, of one face.
             deviation: `[478, 3]`, how far the first of several detections of it lies from their mean, as
                 fractions of the image; None for one detection.
@@ -90,8 +90,7 @@ class Explainer:
             SettingsError: There is no such class or method.
         """
         check_method(method)
-        outputs = self.network.outputs(arrays)
-        wanted = self.network.info.classes[outputs.predicted[0]] if label is None else label
+        wanted = str(face.label) if label is None else label
         target = self.target(arrays, self.number_of(wanted))
         found: dict[str, Any] = {}
         checks = {}

@@ -70,10 +70,10 @@ class Explanation:
     @property
     def sentences(self) -> list[str]:
         """What the checks found, one sentence for each map, and how stable the points are."""
-        told = [f"{name}: {check.sentence}" for name, check in self.checks.items()]
+        found = [f"{name}: {check.sentence}" for name, check in self.checks.items()]
         if self.stability is not None:
-            told.append(f"points: rank correlation {self.stability:.2f} under the detector's own noise")
-        return told
+            found.append(f"points: rank correlation {self.stability:.2f} under the detector's own noise")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """All of it but the pixels, as plain values for JSON."""

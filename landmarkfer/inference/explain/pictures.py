@@ -44,8 +44,8 @@ def explanation_figure(explanation: Explanation) -> "Figure":
     face = explanation.face
     asked = "" if face.label == explanation.label else f", explained: {explanation.label}"
     figure.suptitle(f"{face.caption}{asked}   ({explanation.model})", fontsize=13)
-    told = "\n".join(explanation.sentences) or "not checked"
-    figure.supxlabel(told, fontsize=9, color="#333333" if explanation.faithful else FOR, wrap=True)
+    verdict = "\n".join(explanation.sentences) or "not checked"
+    figure.supxlabel(verdict, fontsize=9, color="#333333" if explanation.faithful else FOR, wrap=True)
     return figure
 
 
